@@ -1,0 +1,76 @@
+"""Give it a table, get the causal graph. The names here are the whole public surface for users and plugin authors.
+
+They are imported when first used, so that `python -m tabscm --help` answers without loading torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tabscm.kernel.errors import CheckpointError as CheckpointError
+    from tabscm.kernel.errors import ConfigError as ConfigError
+    from tabscm.kernel.errors import ContractError as ContractError
+    from tabscm.kernel.errors import DataError as DataError
+    from tabscm.kernel.errors import PluginError as PluginError
+    from tabscm.kernel.errors import TabSCMError as TabSCMError
+    from tabscm.kernel.errors import TrainingError as TrainingError
+    from tabscm.kernel.hooks import hookimpl as hookimpl
+    from tabscm.kernel.interfaces import Embedding as Embedding
+    from tabscm.kernel.interfaces import Encoder as Encoder
+    from tabscm.kernel.interfaces import Evidence as Evidence
+    from tabscm.kernel.interfaces import Function as Function
+    from tabscm.kernel.interfaces import GraphSampler as GraphSampler
+    from tabscm.kernel.interfaces import Head as Head
+    from tabscm.kernel.interfaces import Intervention as Intervention
+    from tabscm.kernel.interfaces import Loss as Loss
+    from tabscm.kernel.interfaces import Mechanism as Mechanism
+    from tabscm.kernel.interfaces import Noise as Noise
+    from tabscm.kernel.interfaces import Prediction as Prediction
+    from tabscm.kernel.interfaces import Regulariser as Regulariser
+    from tabscm.kernel.interfaces import Rule as Rule
+    from tabscm.kernel.interfaces import Table as Table
+    from tabscm.kernel.interfaces import Truth as Truth
+    from tabscm.kernel.values import Draw as Draw
+    from tabscm.kernel.values import Ramp as Ramp
+
+_HOMES = {
+    "tabscm.kernel.errors": (
+        "CheckpointError",
+        "ConfigError",
+        "ContractError",
+        "DataError",
+        "PluginError",
+        "TabSCMError",
+        "TrainingError",
+    ),
+    "tabscm.kernel.hooks": ("hookimpl",),
+    "tabscm.kernel.interfaces": (
+        "Embedding",
+        "Encoder",
+        "Evidence",
+        "Function",
+        "GraphSampler",
+        "Head",
+        "Intervention",
+        "Loss",
+        "Mechanism",
+        "Noise",
+        "Prediction",
+        "Regulariser",
+        "Rule",
+        "Table",
+        "Truth",
+    ),
+    "tabscm.kernel.values": ("Draw", "Ramp"),
+}
+
+
+def __getattr__(name: str) -> object:
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(module), name)
+    raise AttributeError(f"module 'tabscm' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(name for names in _HOMES.values() for name in names)

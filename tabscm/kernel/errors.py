@@ -1,0 +1,51 @@
+"""Everything TabSCM raises on purpose. Catch `TabSCMError` to catch them all."""
+
+import attrs
+
+
+class TabSCMError(Exception):
+    """A mistake somebody can mend; its text says what was found, where, and what to do.
+
+    The command line prints the text alone, without a traceback, and exits with code 2.
+    """
+
+
+class ConfigError(TabSCMError):
+    """One or more mistakes in an experiment file, all of them reported together."""
+
+    def __init__(self, source: str, problems: "list[Problem] | tuple[Problem, ...]") -> None:
+        """Collect `problems`, found in the file (or other place) called `source`."""
+        self.source = source
+        self.problems = tuple(problems)
+        count = len(self.problems)
+        blocks = [f"{source}: {count} problem{'s' if count != 1 else ''}"]
+        blocks += [f"  {problem.where}\n" + "\n".join(f"    {line}" for line in problem.lines) for problem in problems]
+        super().__init__("\n\n".join(blocks))
+
+
+@attrs.frozen
+class Problem:
+    """One mistake in an experiment: the key path, and the lines that say what is wrong and what is allowed."""
+
+    where: str
+    lines: tuple[str, ...]
+
+
+class DataError(TabSCMError):
+    """A table (or graph) that cannot be used as it is: names the file, the row and the column."""
+
+
+class PluginError(TabSCMError):
+    """A plugin that does not load, or two plugins that claim the same name."""
+
+
+class ContractError(TabSCMError):
+    """A component returned something other than its interface promises."""
+
+
+class CheckpointError(TabSCMError):
+    """A run folder that is damaged, incomplete, or belongs to another experiment."""
+
+
+class TrainingError(TabSCMError):
+    """Training cannot go on: a value is not finite. Names the term and the step, so that it can be replayed."""

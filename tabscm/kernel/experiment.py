@@ -1,0 +1,135 @@
+"""What an experiment file may say: a tree of frozen values, with components already chosen."""
+
+from typing import Generic, Literal, TypeVar
+
+import attrs
+from attrs.validators import ge, gt, le, min_len
+
+from tabscm.kernel.interfaces import (
+    Component,
+    Embedding,
+    Encoder,
+    GraphSampler,
+    Head,
+    Intervention,
+    Loss,
+    Mechanism,
+    Noise,
+    Regulariser,
+)
+from tabscm.kernel.values import Draw, Ramp
+
+C = TypeVar("C", bound=Component)
+
+
+@attrs.frozen
+class Weighted(Generic[C]):
+    """A component with a weight: its share of the stream's tables, or its factor in the sum of losses.
+
+    In TOML one table: `use`, `weight` and the component's own keys.
+    """
+
+    component: C
+    weight: Ramp = Ramp.constant(1.0)
+
+
+@attrs.frozen(kw_only=True)
+class StreamSettings:
+    """What the tables look like. Every table draws one component of each list, by weight."""
+
+    variables: Draw = Draw(low=5, high=20)
+    """Variables of a table (D); one draw per batch."""
+    rows: Draw = Draw(low=100, high=400, scale="log")
+    """Rows of a table (N); one draw per batch."""
+    tables: int = attrs.field(default=32, validator=ge(1))
+    """Most tables in one batch (B); the two budgets below may allow fewer, but never none."""
+    cells: int = attrs.field(default=64_000, validator=ge(1))
+    """Most cells in one batch, B x N x D: bounds what the rows cost."""
+    pairs: int = attrs.field(default=4_800, validator=ge(1))
+    """Most ordered pairs in one batch, B x D x D: bounds what the graph costs."""
+    standardise: Literal["between", "after", "mix"] = "mix"
+    """Scale each variable as it is sampled (its parents' scale carries no causal order), or the finished table only,
+    or either with equal chance."""
+    noise_scale: Draw = Draw(low=0.2, high=2.0, scale="log")
+    """Standard deviation of a variable's noise: relative to the signal of its parents when standardising between
+    variables, absolute otherwise."""
+    equal_noise: float = attrs.field(default=0.4, validator=[ge(0), le(1)])
+    """Share of tables in which all variables have the same noise scale."""
+    graphs: tuple[Weighted[GraphSampler], ...] = attrs.field(validator=min_len(1))
+    mechanisms: tuple[Weighted[Mechanism], ...] = attrs.field(validator=min_len(1))
+    noises: tuple[Weighted[Noise], ...] = attrs.field(validator=min_len(1))
+    interventions: tuple[Weighted[Intervention], ...] = attrs.field(validator=min_len(1))
+
+    def __attrs_post_init__(self) -> None:
+        if self.variables.least < 1:
+            raise ValueError(f"variables must be at least 1, found {self.variables.least}")
+        if self.rows.least < 2:
+            raise ValueError(f"rows must be at least 2, found {self.rows.least}")
+        if self.noise_scale.least <= 0:
+            raise ValueError(f"noise_scale must be above 0, found {self.noise_scale.least}")
+
+
+@attrs.frozen(kw_only=True)
+class TrainerSettings:
+    """How the network is trained."""
+
+    steps: int = attrs.field(validator=ge(1))
+    """Optimiser steps."""
+    accumulate: int = attrs.field(default=1, validator=ge(1))
+    """Batches whose gradients are averaged into one step."""
+    optimiser: Literal["muon", "adamw"] = "muon"
+    """Muon on weight matrices and AdamW on the rest, or AdamW on everything."""
+    muon_lr: float = attrs.field(default=3e-3, validator=gt(0))
+    """Peak learning rate of Muon."""
+    lr: float = attrs.field(default=1e-3, validator=gt(0))
+    """Peak learning rate of AdamW."""
+    weight_decay: float = attrs.field(default=0.01, validator=ge(0))
+    """Decoupled weight decay of weight matrices."""
+    warmup: int = attrs.field(default=50, validator=ge(0))
+    """Steps over which the learning rates rise from 0 to their peaks."""
+    floor: float = attrs.field(default=0.03, validator=[ge(0), le(1)])
+    """The learning rates at the end of the cosine, as a share of their peaks."""
+    clip: float = attrs.field(default=1.0, validator=gt(0))
+    """Largest norm of the gradient; a larger one is scaled down to it."""
+    precision: Literal["bf16", "fp32"] = "bf16"
+    """Autocast of the forward pass; moments, inverses and losses stay in float32 either way."""
+    compile: bool = False
+    """Compile the model with torch.compile."""
+    log_every: int = attrs.field(default=10, validator=ge(1))
+    """Steps between two lines of metrics.jsonl."""
+    validate_every: int = attrs.field(default=100, validator=ge(1))
+    """Steps between two validations, each followed by a checkpoint."""
+    validation_tables: int = attrs.field(default=64, validator=ge(1))
+    """Tables of the stream, never trained on, that every validation uses."""
+
+
+@attrs.frozen(kw_only=True)
+class Evaluation:
+    """The fresh tables on which a trained network is judged."""
+
+    tables: int = attrs.field(default=50, validator=ge(1))
+    """Tables per cell."""
+    cells: dict[str, StreamSettings] = attrs.field(factory=dict)
+    """Named kinds of tables. In TOML each cell says only where it differs from `[stream]`."""
+
+
+@attrs.frozen(kw_only=True)
+class Experiment:
+    """Everything that decides what a run computes."""
+
+    seed: int = attrs.field(default=0, validator=[ge(0), le(2**63 - 1)])
+    """Seeds the weights and the stream."""
+    width: int = attrs.field(default=64, validator=ge(1))
+    """Width of the evidence (E)."""
+    embedding: Embedding
+    encoder: Encoder
+    head: Head
+    """The head that gives "edges"."""
+    loss: Loss
+    """The loss on the edges."""
+    auxiliary_heads: tuple[Head, ...] = ()
+    auxiliary_losses: tuple[Weighted[Loss], ...] = ()
+    regularisers: tuple[Weighted[Regulariser], ...] = ()
+    stream: StreamSettings
+    trainer: TrainerSettings
+    evaluation: Evaluation = Evaluation()

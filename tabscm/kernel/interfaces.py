@@ -1,0 +1,207 @@
+"""The nine kinds of component and the four data classes that pass between them.
+
+Letters: B tasks (one table and its graph each), G nodes, N rows, D variables, P parents, E width.
+A component is a frozen attrs class: its fields are the keys of its TOML table, `name` is its name in TOML, and the
+first line of its docstring is what `python -m tabscm list` prints.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import ClassVar
+
+import attrs
+import torch
+from torch import Tensor, nn
+
+Function = Callable[[Tensor, Tensor], Tensor]
+"""One function per node: (parents [G, N, P], noise [G, N]) -> values [G, N], row by row."""
+
+Rule = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""What an intervention sets: (values [G, N], task [G], variable [G]) -> values [G, N].
+
+`values` are what the mechanisms gave, `task` and `variable` (int64) say which node each line is. The stream keeps the
+result only in the cells that the intervention chose."""
+
+
+# Data ---------------------------------------------------------------------------------------------------------------
+
+
+@attrs.frozen(eq=False)
+class Table:
+    """A batch of tables as the network sees them."""
+
+    x: Tensor
+    """[B, N, D] float32, each column with mean 0 and standard deviation 1 over its rows; 0 where not observed."""
+    intervened: Tensor
+    """[B, N, D] bool, True where an intervention set the cell."""
+    observed: Tensor
+    """[B, N, D] bool, False where the cell is missing."""
+
+    def to(self, device: torch.device) -> "Table":
+        """The same table on another device."""
+        return Table(self.x.to(device), self.intervened.to(device), self.observed.to(device))
+
+
+@attrs.frozen(eq=False)
+class Truth:
+    """What is true of a batch of tables."""
+
+    adj: Tensor
+    """[B, D, D] bool, True at [b, i, j] when i causes j directly."""
+    effects: Tensor | None = None
+    """[B, D, D] float32, change of j under do(i), in standard deviations of j; None where nothing asked for it."""
+
+
+@attrs.frozen(eq=False)
+class Evidence:
+    """What the network has read from a batch of tables, per variable and per pair of variables."""
+
+    nodes: Tensor
+    """[B, D, E]."""
+    pairs: Tensor | None = None
+    """[B, D, D, E], or None from an embedding that does not give "pairs"."""
+    aux: Mapping[str, Tensor] = attrs.field(factory=dict)
+    """Whatever else was measured on the way, by name: "kl", "load", "gate", ..."""
+
+
+@attrs.frozen(eq=False)
+class Prediction:
+    """What the network says of a batch of tables."""
+
+    logits: Tensor
+    """[B, D, D] float32, log-odds of i -> j; the diagonal means nothing."""
+    aux: Mapping[str, Tensor] = attrs.field(factory=dict)
+    """Everything else, by name: what the embedding and encoder measured, what the auxiliary heads give."""
+
+
+# Kinds --------------------------------------------------------------------------------------------------------------
+
+
+class Component(ABC):
+    """What all nine kinds share. Not a kind itself: derive from one of the nine."""
+
+    kind: ClassVar[str]
+    """Set by the kind: "mechanism", "loss", ..."""
+    name: ClassVar[str]
+    """The name in TOML: lower case, hyphens."""
+    gives: ClassVar[frozenset[str]] = frozenset()
+    """Names this component puts into Evidence or Prediction beyond what its kind always gives."""
+    needs: ClassVar[frozenset[str]] = frozenset()
+    """Names that some other component of the model must give; checked before the first step."""
+
+
+class GraphSampler(Component):
+    """A distribution over directed acyclic graphs."""
+
+    kind = "graph"
+
+    @abstractmethod
+    def sample(self, tasks: int, variables: int, rng: torch.Generator) -> Tensor:
+        """Draw one acyclic graph per task; which variable comes first must say nothing about causal order.
+
+        Returns:
+            adj: [B=tasks, D=variables, D] bool on the device of `rng`, adj[b, i, j] when i causes j.
+        """
+
+
+class Noise(Component):
+    """A distribution of the exogenous noise, with mean 0 and standard deviation 1 (the stream sets the scale)."""
+
+    kind = "noise"
+
+    @abstractmethod
+    def sample(self, shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
+        """Draw independent values: float32 of `shape` on the device of `rng`."""
+
+
+class Mechanism(Component):
+    """A distribution over functions that give a variable from its parents and its noise."""
+
+    kind = "mechanism"
+    homogeneous: ClassVar[bool] = False
+    """True when the function keeps its meaning at any scale of the parents (linear). All others get parents of mean 0
+    and standard deviation 1, whatever the scale of the table."""
+
+    @abstractmethod
+    def draw(self, mask: Tensor, rng: torch.Generator) -> Function:
+        """Draw one random function for each of G nodes, on the device of `rng`.
+
+        Args:
+            mask: [G, P] bool, which of the P slots hold a parent. A node without parents has an empty line; P may be 0.
+
+        Returns:
+            f(parents [G, N, P] float32, noise [G, N] float32) -> values [G, N] float32, finite, row by row (no
+            statistics over rows), reusable on other rows; a slot that holds no parent must not matter.
+        """
+
+
+class Intervention(Component):
+    """A distribution over experiments: which cells are set, and to what."""
+
+    kind = "intervention"
+
+    @abstractmethod
+    def draw(self, tasks: int, rows: int, variables: int, rng: torch.Generator) -> tuple[Tensor, Rule]:
+        """Draw one experiment per task, on the device of `rng`.
+
+        Returns:
+            cells: [B=tasks, N=rows, D=variables] bool, True where the rule applies.
+            rule: what those cells become; see `Rule`.
+        """
+
+
+class Embedding(Component):
+    """How a table becomes evidence about its variables and pairs of variables."""
+
+    kind = "embedding"
+
+    @abstractmethod
+    def build(self, width: int) -> nn.Module:
+        """A module Table -> Evidence of width E = `width`; equivariant to column order, invariant to row order."""
+
+
+class Encoder(Component):
+    """How evidence is reasoned over."""
+
+    kind = "encoder"
+
+    @abstractmethod
+    def build(self, width: int) -> nn.Module:
+        """A module Evidence -> Evidence, both of width E = `width`; equivariant to the order of variables."""
+
+
+class Head(Component):
+    """How an answer is read from the evidence. The main head of a model gives "edges"."""
+
+    kind = "head"
+
+    @abstractmethod
+    def build(self, width: int) -> nn.Module:
+        """A module Evidence -> {name: tensor} with exactly the names in `gives`; "edges" is [B, D, D] log-odds."""
+
+
+class Loss(Component):
+    """How wrong a prediction is."""
+
+    kind = "loss"
+
+    @abstractmethod
+    def __call__(self, prediction: Prediction, truth: Truth, table: Table) -> Tensor:
+        """The loss of each task: [B] float32, finite, with a gradient; the diagonal of [B, D, D] is ignored."""
+
+
+class Regulariser(Component):
+    """What a prediction should not look like, whatever the truth. Stateless."""
+
+    kind = "regulariser"
+
+    @abstractmethod
+    def __call__(self, prediction: Prediction) -> Tensor:
+        """The penalty of each task: [B] float32, >= 0."""
+
+
+KINDS: dict[str, type[Component]] = {
+    kind.kind: kind
+    for kind in (GraphSampler, Noise, Mechanism, Intervention, Embedding, Encoder, Head, Loss, Regulariser)
+}
+"""Every kind by the word used on the command line and in messages."""

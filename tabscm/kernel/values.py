@@ -1,0 +1,99 @@
+"""Small closed values that an experiment file may put in place of a number: a distribution, or a ramp over steps."""
+
+import math
+from typing import Literal
+
+import attrs
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@attrs.frozen
+class Draw:
+    """A number drawn anew each time: uniform, log-uniform, or one of a list.
+
+    In TOML a bare number (always that number), `{ low = 0.25, high = 4.0 }`, `{ low = 50, high = 5000, scale = "log" }`
+    or `{ choices = [100, 200, 400] }`.
+    """
+
+    low: float | None = None
+    high: float | None = None
+    scale: Literal["linear", "log"] = "linear"
+    choices: tuple[float, ...] | None = None
+
+    def __attrs_post_init__(self) -> None:
+        if self.choices is not None:
+            if self.low is not None or self.high is not None or self.scale != "linear":
+                raise ValueError("give either choices or low and high, not both")
+            if not self.choices:
+                raise ValueError("choices is empty")
+            return
+        if self.low is None or self.high is None:
+            raise ValueError("needs low and high (or choices)")
+        if not self.low <= self.high:
+            raise ValueError(f"low is {self.low}, above high, which is {self.high}")
+        if self.scale == "log" and self.low <= 0:
+            raise ValueError(f'scale = "log" needs low above 0, found {self.low}')
+
+    @classmethod
+    def constant(cls, value: float) -> "Draw":
+        """The draw that always gives `value`."""
+        return cls(low=value, high=value)
+
+    @property
+    def least(self) -> float:
+        """The smallest value it can give."""
+        return min(self.choices) if self.choices is not None else _known(self.low)
+
+    @property
+    def most(self) -> float:
+        """The largest value it can give."""
+        return max(self.choices) if self.choices is not None else _known(self.high)
+
+    def sample(self, shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
+        """Draw a tensor of `shape`, float32, on the device of `rng`."""
+        uniform = torch.rand(shape, generator=rng, device=rng.device)
+        if self.choices is not None:
+            values = torch.tensor(self.choices, dtype=torch.float32, device=rng.device)
+            return values[(uniform * len(self.choices)).long().clamp(max=len(self.choices) - 1)]
+        low, high = self.least, self.most
+        if self.scale == "log":
+            return torch.exp(math.log(low) + uniform * (math.log(high) - math.log(low)))
+        return low + uniform * (high - low)
+
+    def integer(self, rng: np.random.Generator) -> int:
+        """Draw one whole number on the host, both ends included; for sizes, which must not wait for a device."""
+        if self.choices is not None:
+            return int(self.choices[int(rng.integers(len(self.choices)))])
+        low, high = round(self.least), round(self.most)
+        if self.scale == "log":
+            return int(np.clip(round(math.exp(rng.uniform(math.log(low - 0.5), math.log(high + 0.5)))), low, high))
+        return int(rng.integers(low, high + 1))
+
+
+@attrs.frozen
+class Ramp:
+    """A number that moves in a straight line from `start` to `end` over the first `steps` training steps, and stays.
+
+    In TOML a bare number, or `{ start = 0.0, end = 1e-4, steps = 5000 }`.
+    """
+
+    start: float
+    end: float
+    steps: int = attrs.field(validator=attrs.validators.ge(0))
+
+    @classmethod
+    def constant(cls, value: float) -> "Ramp":
+        """The ramp that is always at `value`."""
+        return cls(start=value, end=value, steps=0)
+
+    def at(self, step: int) -> float:
+        """The value at training step `step`, counted from 0."""
+        done = 1.0 if self.steps == 0 else min(1.0, step / self.steps)
+        return self.start + (self.end - self.start) * done
+
+
+def _known(value: float | None) -> float:
+    assert value is not None
+    return value
