@@ -1,1 +1,1 @@
-"""The engine: it turns an experiment into tables, a network, a trained network and predictions; it names no component."""
+"""The engine: turns an experiment into tables, a network and predictions; it names no component."""
