@@ -1,0 +1,166 @@
+"""How good a prediction is, over ordered pairs of variables; the diagonal never counts.
+
+`score` judges every table on its own, `summarise` a whole evaluation. Letters: T tables, D variables, M = D (D - 1)
+ordered pairs of one table, or those of many tables laid end to end.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.functional import logsigmoid
+
+from tabscm.kernel.shapes import expect
+
+BINS = 10
+"""Equal-width bins of probability for the calibration error."""
+
+
+def score(logits: Tensor, adj: Tensor, *, threshold: float = 0.5, base_rate: float | None = None) -> dict[str, Tensor]:
+    """Judge each table on its own.
+
+    Args:
+        logits: [T, D, D] float, finite, log-odds of i -> j.
+        adj: [T, D, D] bool, the true graphs.
+        threshold: the edges whose probability is above it are the graph that precision, recall, F1 and SHD judge.
+        base_rate: share of ordered pairs that are edges, for "log_prob_base"; None takes that of these tables.
+
+    Returns:
+        [T] float64 by name, NaN where a table leaves a value undefined (the AUROC of a graph without edges):
+
+        - "auroc", "ap": ranking of the ordered pairs; ties count as in scikit-learn. Chance is 0.5 and "density".
+        - "precision", "recall", "f1": of the edges above the threshold.
+        - "f1_oracle": F1 at the best threshold of each table, which only who knows the truth could choose.
+        - "shd": unordered pairs whose edges differ, so that a reversed edge counts once (the field's convention).
+        - "shd_empty": the SHD of the empty graph.
+        - "edges", "density": how many ordered pairs are edges, and their share.
+        - "direction": share of true edges that are more probable than their reverse; a tie counts half, chance is 0.5.
+          AUROC mixes this with the skeleton: the right skeleton without any direction has an AUROC above 0.9.
+        - "log_prob", "log_prob_base": of the truth, and the same at the base rate; nats, summed over ordered pairs.
+        - "log_prob_gain": their difference per ordered pair; nats, above 0 is better than the base rate.
+    """
+    sizes = expect(logits, "T D D", what="logits", finite=True)
+    expect(adj, "T D D", what="adj", dtype=torch.bool, T=sizes["T"], D=sizes["D"])
+    logits = logits.double()
+    asserted = logits.sigmoid() > threshold
+    scores, labels = _ordered_pairs(logits), _ordered_pairs(adj)  # [T, M]
+    pairs, edges = labels.shape[1], _count(labels)
+    log_prob = logsigmoid(torch.where(labels, scores, -scores)).sum(-1)
+    rate = _share(labels) if base_rate is None else base_rate
+    log_prob_base = torch.xlogy(edges, rate) + torch.xlogy(pairs - edges, 1 - rate)
+    return {
+        **_ranking(scores, labels),
+        **_decisions(_ordered_pairs(asserted), labels),
+        "shd": _shd(asserted, adj),
+        "shd_empty": _shd(torch.zeros_like(adj), adj),
+        "edges": edges,
+        "density": edges / pairs,
+        "direction": _direction(logits, adj),
+        "log_prob": log_prob,
+        "log_prob_base": log_prob_base,
+        "log_prob_gain": (log_prob - log_prob_base) / pairs,
+    }
+
+
+def summarise(batches: Sequence[tuple[Tensor, Tensor]], *, threshold: float = 0.5) -> dict[str, float]:
+    """Judge a whole evaluation: means over tables with their standard errors, and values pooled over all pairs.
+
+    Args:
+        batches: (logits [T, D, D], adj [T, D, D]); T and D may differ from batch to batch.
+        threshold: see `score`.
+
+    Returns:
+        By name, NaN where undefined:
+
+        - "tables": how many there were.
+        - every name of `score`: the mean over the tables that define it, and "..._se", the standard error of that mean.
+        - "auroc_pooled", "ap_pooled", "precision_pooled", "recall_pooled", "f1_pooled", "f1_oracle_pooled": one value
+          for the ordered pairs of all tables together (what is called micro-averaged).
+        - "ece": expected calibration error, pooled; mean distance between probability and frequency in bins.
+    """
+    scores = torch.cat([_ordered_pairs(logits).double().flatten() for logits, _ in batches])  # [M]
+    labels = torch.cat([_ordered_pairs(adj).flatten() for _, adj in batches])  # [M]
+    rate = _share(labels)
+    parts = [score(logits, adj, threshold=threshold, base_rate=rate) for logits, adj in batches]
+    summary = {"tables": float(sum(len(adj) for _, adj in batches))}
+    for name in parts[0]:
+        values = torch.cat([part[name] for part in parts])
+        values = values[~values.isnan()]
+        summary[name] = values.mean().item()
+        summary[f"{name}_se"] = values.std().item() / len(values) ** 0.5 if len(values) > 1 else torch.nan
+    probability = scores.sigmoid()
+    pooled = _ranking(scores[None], labels[None]) | _decisions((probability > threshold)[None], labels[None])
+    summary |= {f"{name}_pooled": value.item() for name, value in pooled.items()}
+    summary["ece"] = _calibration_error(probability, labels)
+    return summary
+
+
+def _ranking(scores: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    """What depends only on the order of the scores: [T, M] float64 and [T, M] bool -> [T] by name."""
+    ordered, order = scores.sort(-1, descending=True)
+    positive = labels.gather(-1, order).double()
+    hits, misses = positive.cumsum(-1), (1 - positive).cumsum(-1)
+    # tied scores share one step of the curve: each has the counts at the end of its group
+    first, last = _ties(ordered)
+    misses_above = (misses - 1 + positive).gather(-1, first)
+    hits, misses = hits.gather(-1, last), misses.gather(-1, last)
+    edges = _count(labels)
+    others = labels.shape[1] - edges
+    # a positive is ranked above every negative that comes later, and above half of those it is tied with
+    auroc = (positive * (others[:, None] - (misses_above + misses) / 2)).sum(-1) / (edges * others)
+    ap = (positive * hits / (hits + misses)).sum(-1) / edges
+    f1 = 2 * hits / (hits + misses + edges[:, None])
+    f1 = torch.cat([edges[:, None] * 0, f1], -1).amax(-1)
+    return {"auroc": auroc, "ap": ap, "f1_oracle": torch.where(edges > 0, f1, torch.nan)}
+
+
+def _ties(ordered: Tensor) -> tuple[Tensor, Tensor]:
+    """For each place of sorted scores [T, M], the first and the last place of the same score: [T, M] int64 each."""
+    ends = ordered.new_full((len(ordered), 1), torch.inf)
+    place = torch.arange(ordered.shape[1], device=ordered.device).expand_as(ordered)
+    first = torch.where(ordered.diff(prepend=ends) != 0, place, 0).cummax(-1).values
+    last = torch.where(ordered.diff(append=ends) != 0, place, ordered.shape[1]).flip(-1).cummin(-1).values.flip(-1)
+    return first, last
+
+
+def _decisions(asserted: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    """What depends only on which edges are asserted: [T, M] bool both -> [T] by name."""
+    hits, found, edges = _count(asserted & labels), _count(asserted), _count(labels)
+    return {"precision": hits / found, "recall": hits / edges, "f1": 2 * hits / (found + edges)}
+
+
+def _shd(asserted: Tensor, adj: Tensor) -> Tensor:
+    """Unordered pairs on which two graphs [T, D, D] differ: [T]."""
+    differs = asserted != adj
+    return _count((differs | differs.transpose(1, 2)).triu(1))
+
+
+def _direction(logits: Tensor, adj: Tensor) -> Tensor:
+    """Share of edges i -> j with logits[i, j] above logits[j, i], a tie counting half: [T]."""
+    forward, backward = logits, logits.transpose(1, 2)
+    one_way = adj & ~adj.transpose(1, 2)
+    right = _count(one_way & (forward > backward)) + _count(one_way & (forward == backward)) / 2
+    return right / _count(one_way)
+
+
+def _calibration_error(probability: Tensor, labels: Tensor) -> float:
+    """Expected calibration error of [M] probabilities, given [M] bool."""
+    bins = (probability * BINS).long().clamp(max=BINS - 1)
+    claimed = torch.bincount(bins, weights=probability, minlength=BINS)
+    occurred = torch.bincount(bins, weights=labels.double(), minlength=BINS)
+    return ((claimed - occurred).abs().sum() / len(labels)).item()
+
+
+def _ordered_pairs(matrix: Tensor) -> Tensor:
+    """Everything off the diagonal: [T, D, D] -> [T, M]."""
+    off = ~torch.eye(matrix.shape[-1], dtype=torch.bool, device=matrix.device)
+    return matrix[:, off]
+
+
+def _count(chosen: Tensor) -> Tensor:
+    """How many are True: [T, ...] bool -> [T] float64."""
+    return chosen.flatten(1).sum(1).double()
+
+
+def _share(labels: Tensor) -> float:
+    return labels.double().mean().item()
