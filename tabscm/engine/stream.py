@@ -1,0 +1,239 @@
+"""An endless stream of tables and their graphs: batch k is a function of (seed, k) alone.
+
+Nodes of all tasks of a batch are sampled together, one topological level at a time: as many steps as the longest
+path, however many nodes there are. Letters: B tasks, D variables, N rows, G nodes of one level, P parents.
+"""
+
+from collections.abc import Iterator
+from typing import Literal, TypeVar
+
+import attrs
+import numpy as np
+import torch
+from torch import Tensor
+
+from tabscm.engine.standardise import location_scale, standardise
+from tabscm.kernel.errors import ContractError
+from tabscm.kernel.experiment import StreamSettings, Weighted
+from tabscm.kernel.interfaces import Component, Intervention, Mechanism, Rule, Table, Truth
+from tabscm.kernel.shapes import expect
+
+Purpose = Literal["train", "validation", "evaluation"]
+PURPOSES: tuple[Purpose, ...] = ("train", "validation", "evaluation")
+"""Streams of one seed and different purpose share no table."""
+
+PROBE_ROWS = 64
+"""Rows on which the size of a signal is measured before noise is added to it."""
+
+C = TypeVar("C", bound=Component)
+
+
+class Stream:
+    """Synthetic structural causal models without end, sampled on `device`.
+
+    Args:
+        settings: what the tables look like.
+        seed: any whole number >= 0.
+        device: where tables are made; the same seed gives other tables on another kind of device.
+        purpose: keeps training, validation and evaluation tables apart.
+    """
+
+    def __init__(
+        self, settings: StreamSettings, *, seed: int, device: torch.device, purpose: Purpose = "train"
+    ) -> None:
+        self.settings = settings
+        self.seed = seed
+        self.device = device
+        self.purpose = purpose
+
+    def batch(self, step: int) -> tuple[Table, Truth]:
+        """The tables of batch `step` and their graphs.
+
+        Raises:
+            ContractError: a component returned something its interface does not allow, or a value is not finite.
+        """
+        # sizes are drawn on the host, so that no step waits for the device to know a shape
+        host = np.random.default_rng([self.seed, PURPOSES.index(self.purpose), step])
+        rng = torch.Generator(self.device).manual_seed(int(host.integers(2**63)))
+        settings = self.settings
+        variables, rows = settings.variables.integer(host), settings.rows.integer(host)
+        tasks = tables_per_batch(settings, variables, rows)
+
+        adj = torch.empty((tasks, variables, variables), dtype=torch.bool, device=self.device)
+        for sampler, chosen in self._share_out(settings.graphs, tasks, host, step):
+            drawn = sampler.sample(len(chosen), variables, rng)
+            expect(drawn, "B D D", what=_label(sampler), dtype=torch.bool, B=len(chosen), D=variables)
+            adj[chosen] = drawn
+        noise = torch.empty((tasks, variables, rows), device=self.device)
+        for family, chosen in self._share_out(settings.noises, tasks, host, step):
+            shape = (len(chosen), variables, rows)
+            drawn = family.sample(shape, rng)
+            expect(drawn, "B D N", what=_label(family), dtype=torch.float32, B=shape[0], D=variables, N=rows)
+            noise[chosen] = drawn
+        cells = torch.zeros((tasks, rows, variables), dtype=torch.bool, device=self.device)
+        experiments = []
+        for intervention, chosen in self._share_out(settings.interventions, tasks, host, step):
+            drawn, rule = intervention.draw(len(chosen), rows, variables, rng)
+            expect(drawn, "B N D", what=_label(intervention), dtype=torch.bool, B=len(chosen), N=rows, D=variables)
+            cells[chosen] = drawn
+            experiments.append((intervention, rule, chosen))
+        mechanisms = list(self._share_out(settings.mechanisms, tasks, host, step))
+        x = self._sample(adj, noise, mechanisms, _experiments(experiments, cells), rng)
+        observed = torch.ones_like(cells)
+        return Table(x=standardise(x), intervened=cells, observed=observed), Truth(adj=adj)
+
+    def _share_out(
+        self, choices: tuple[Weighted[C], ...], tasks: int, host: np.random.Generator, step: int
+    ) -> Iterator[tuple[C, Tensor]]:
+        """Let every task draw one component by weight: each component that was drawn, and its tasks [b] int64."""
+        weights = np.array([choice.weight.at(step) for choice in choices])
+        drawn = host.choice(len(choices), size=tasks, p=weights / weights.sum())
+        for index, choice in enumerate(choices):
+            chosen = np.flatnonzero(drawn == index)
+            if len(chosen):
+                yield choice.component, torch.from_numpy(chosen).to(self.device)
+
+    def _sample(
+        self,
+        adj: Tensor,
+        noise: Tensor,
+        mechanisms: list[tuple[Mechanism, Tensor]],
+        experiments: "list[_Experiment]",
+        rng: torch.Generator,
+    ) -> Tensor:
+        """Ancestral sampling, level by level. Returns x [B, N, D], each column on its own scale."""
+        tasks, variables, rows = noise.shape
+        nodes = tasks * variables
+        between = self._scaled_between(tasks, rng).repeat_interleave(variables)[:, None]  # [B D, 1]
+        noise = noise.view(nodes, rows) * self._noise_scale(tasks, variables, rng).view(nodes, 1)
+        values = torch.zeros_like(noise)  # padded slots point at nodes not sampled yet: they must hold numbers
+        # what brings a raw value to mean 0 and standard deviation 1; nodes scaled between variables are there already
+        location, scale = torch.zeros((2, nodes, 1), device=self.device).unbind()
+        for group in _groups(adj, mechanisms):
+            mechanism, ids, pa = group.mechanism, group.nodes, group.parents
+            inputs = values[pa]  # [G, P, N]
+            if not mechanism.homogeneous:
+                inputs = (inputs - location[pa]) / scale[pa]
+            inputs = inputs.transpose(1, 2)  # [G, N, P]
+            function = mechanism.draw(group.mask, rng)
+            drive, relative = noise[ids], between[ids]
+            if pa.shape[1]:
+                # noise is measured in units of the signal, so that no mechanism drowns or goes without
+                probe = function(inputs[:, :PROBE_ROWS], torch.zeros_like(drive[:, :PROBE_ROWS]))
+                expect(probe, "G N", what=_label(mechanism), dtype=torch.float32, G=len(ids))
+                signal = probe.std(-1, correction=0, keepdim=True).clamp(min=0.05)
+                drive = torch.where(relative & group.mask.any(1, keepdim=True), drive * signal, drive)
+            natural = function(inputs, drive)
+            expect(natural, "G N", what=_label(mechanism), dtype=torch.float32, G=len(ids), N=rows)
+            mean, deviation = location_scale(natural)
+            deviation = torch.where(deviation > 0, deviation, torch.ones_like(deviation))
+            natural = torch.where(relative, (natural - mean) / deviation, natural)
+            location[ids] = torch.where(relative, torch.zeros_like(mean), mean)
+            scale[ids] = torch.where(relative, torch.ones_like(deviation), deviation)
+            for experiment in experiments:
+                natural = experiment.apply(natural, ids // variables, ids % variables)
+            values[ids] = natural
+
+        x = values.view(tasks, variables, rows).transpose(1, 2)  # [B, N, D]
+        finite = torch.isfinite(x).flatten(1).all(1)
+        if not bool(finite.all()):
+            names = sorted({_label(mechanism) for mechanism, chosen in mechanisms if not bool(finite[chosen].all())})
+            raise ContractError(
+                f"{' or '.join(names)}: gave NaN or infinity in {int((~finite).sum())} of {tasks} tables"
+            )
+        return x
+
+    def _scaled_between(self, tasks: int, rng: torch.Generator) -> Tensor:
+        share = {"between": 1.0, "after": 0.0, "mix": 0.5}[self.settings.standardise]
+        return torch.rand(tasks, generator=rng, device=self.device) < share
+
+    def _noise_scale(self, tasks: int, variables: int, rng: torch.Generator) -> Tensor:
+        own = self.settings.noise_scale.sample((tasks, variables), rng)
+        equal = torch.rand((tasks, 1), generator=rng, device=self.device) < self.settings.equal_noise
+        return torch.where(equal, own[:, :1], own)
+
+
+def tables_per_batch(settings: StreamSettings, variables: int, rows: int) -> int:
+    """How many tables of this size fit the budgets of cells and pairs: at least one."""
+    return max(1, min(settings.tables, settings.cells // (variables * rows), settings.pairs // variables**2))
+
+
+@attrs.frozen(eq=False)
+class _Experiment:
+    """What one intervention component does to its tasks."""
+
+    cells: Tensor  # [B D, N] bool, one line per node of the batch
+    rule: Rule
+    place: Tensor  # [B] int64: which of the rule's tasks a task of the batch is
+    what: str
+
+    def apply(self, values: Tensor, task: Tensor, variable: Tensor) -> Tensor:
+        """`values` [G, N] of the nodes (task [G], variable [G]) with the intervened cells set."""
+        variables = len(self.cells) // len(self.place)
+        setting = self.rule(values, self.place[task], variable)
+        expect(setting, "G N", what=self.what, dtype=torch.float32, G=len(task), N=values.shape[1])
+        return torch.where(self.cells[task * variables + variable], setting, values)
+
+
+def _experiments(drawn: list[tuple[Intervention, Rule, Tensor]], cells: Tensor) -> list[_Experiment]:
+    """Spread what each intervention drew for its own tasks over the batch, whose `cells` are [B, N, D]."""
+    experiments = []
+    for intervention, rule, chosen in drawn:
+        own = torch.zeros_like(cells)
+        own[chosen] = cells[chosen]
+        if bool(own.any()):
+            place = torch.zeros(len(cells), dtype=torch.long, device=cells.device)
+            place[chosen] = torch.arange(len(chosen), device=cells.device)
+            lines = own.transpose(1, 2).flatten(0, 1)  # [B D, N]
+            experiments.append(_Experiment(lines, rule, place, _label(intervention)))
+    return experiments
+
+
+@attrs.frozen(eq=False)
+class _Group:
+    """Nodes of one topological level that share a mechanism."""
+
+    mechanism: Mechanism
+    nodes: Tensor  # [G] int64, numbers within the batch
+    parents: Tensor  # [G, P] int64, likewise
+    mask: Tensor  # [G, P] bool, which slots of `parents` hold one
+
+
+def _groups(adj: Tensor, mechanisms: list[tuple[Mechanism, Tensor]]) -> Iterator[_Group]:
+    """All nodes of the batch in groups, every parent before its children."""
+    device = adj.device
+    adj = adj.cpu()  # the only wait for the device: what depends on what is worked out on the host
+    tasks, variables, _ = adj.shape
+    chosen = torch.empty(tasks, dtype=torch.long)
+    for index, (_, their_tasks) in enumerate(mechanisms):
+        chosen[their_tasks.cpu()] = index
+    group = (_levels(adj) * len(mechanisms) + chosen[:, None]).flatten()
+    order = torch.argsort(group, stable=True)
+    incoming = adj.transpose(1, 2).reshape(-1, variables)[order]  # [B D, D]
+    count = incoming.sum(1)
+    parents = torch.argsort(incoming.to(torch.uint8), dim=1, descending=True, stable=True)
+    parents += (order // variables * variables)[:, None]
+    sizes = torch.bincount(group).tolist()
+    widths = [int(part.max()) if len(part) else 0 for part in torch.split(count, sizes)]
+    order, parents, count = order.to(device), parents.to(device), count.to(device)
+    parts = zip(*(torch.split(part, sizes) for part in (order, parents, count)), widths, strict=True)
+    for index, (nodes, pa, inward, width) in enumerate(parts):
+        if len(nodes):
+            mask = torch.arange(width, device=device) < inward[:, None]
+            yield _Group(mechanisms[index % len(mechanisms)][0], nodes, pa[:, :width], mask)
+
+
+def _levels(adj: Tensor) -> Tensor:
+    """The longest path that ends at each node: [B, D] int64, 0 for roots."""
+    weight = adj.float()
+    level = torch.zeros(adj.shape[:2])
+    for _ in range(adj.shape[1]):
+        longer = (weight * (level + 1)[:, :, None]).amax(1)
+        if torch.equal(longer, level):
+            return level.long()
+        level = longer
+    raise ContractError("a graph sampler gave a graph with a cycle")
+
+
+def _label(component: Component) -> str:
+    return f"{component.kind} {component.name}"
