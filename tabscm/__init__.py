@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from tabscm.kernel.errors import PluginError as PluginError
     from tabscm.kernel.errors import TabSCMError as TabSCMError
     from tabscm.kernel.errors import TrainingError as TrainingError
+    from tabscm.kernel.experiment import Weighted as Weighted
     from tabscm.kernel.hooks import hookimpl as hookimpl
     from tabscm.kernel.interfaces import Embedding as Embedding
     from tabscm.kernel.interfaces import Encoder as Encoder
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from tabscm.kernel.interfaces import Truth as Truth
     from tabscm.kernel.values import Draw as Draw
     from tabscm.kernel.values import Ramp as Ramp
+    from tabscm.kernel.values import within as within
 
 _HOMES = {
     "tabscm.kernel.errors": (
@@ -43,6 +45,7 @@ _HOMES = {
         "TabSCMError",
         "TrainingError",
     ),
+    "tabscm.kernel.experiment": ("Weighted",),
     "tabscm.kernel.hooks": ("hookimpl",),
     "tabscm.kernel.interfaces": (
         "Embedding",
@@ -61,7 +64,7 @@ _HOMES = {
         "Table",
         "Truth",
     ),
-    "tabscm.kernel.values": ("Draw", "Ramp"),
+    "tabscm.kernel.values": ("Draw", "Ramp", "within"),
 }
 
 

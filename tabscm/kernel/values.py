@@ -1,7 +1,8 @@
 """Small closed values that an experiment file may put in place of a number: a distribution, or a ramp over steps."""
 
 import math
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 import attrs
 import numpy as np
@@ -70,6 +71,22 @@ class Draw:
         if self.scale == "log":
             return int(np.clip(round(math.exp(rng.uniform(math.log(low - 0.5), math.log(high + 0.5)))), low, high))
         return int(rng.integers(low, high + 1))
+
+
+def within(
+    least: float = -math.inf, most: float = math.inf
+) -> "Callable[[Any, attrs.Attribute[Any], Draw | None], None]":
+    """An attrs validator for a field that holds a Draw (or None): every value it can give lies in [least, most]."""
+
+    def validate(_: object, field: "attrs.Attribute[Any]", draw: Draw | None) -> None:
+        if draw is None:
+            return
+        if draw.least < least:
+            raise ValueError(f"{field.name} must be at least {least:g}, found {draw.least:g}")
+        if draw.most > most:
+            raise ValueError(f"{field.name} must be at most {most:g}, found {draw.most:g}")
+
+    return validate
 
 
 @attrs.frozen
