@@ -1,0 +1,42 @@
+from typing import final
+
+import attrs
+import torch
+from torch import Tensor
+
+from tabscm import Draw, GraphSampler, within
+from tabscm_builtin.graphs._common import relabel
+
+
+@final
+@attrs.frozen
+class ScaleFree(GraphSampler):
+    """A few hubs have very many causes; every variable has about as many effects.
+
+    Variables arrive one by one; each becomes a cause of earlier ones, which are chosen without replacement, with
+    probability proportional to 1 + the number of causes they have already. The number of causes has a heavy tail.
+
+    Source: Barabási and Albert 1999, doi:10.1126/science.286.5439.509; directed as in AVICI, Lorch et al. 2022,
+    arXiv:2205.12934, appendix A. Differs: a fractional number of edges per variable is rounded up or down at random.
+    """
+
+    name = "scale-free"
+
+    degree: Draw = attrs.field(default=Draw(low=1.0, high=3.0), validator=within(0.0))
+    """Edges that each arriving variable brings; drawn once per task."""
+
+    def sample(self, tasks: int, variables: int, rng: torch.Generator) -> Tensor:
+        degree = self.degree.sample((tasks, 1), rng)
+        edges = torch.floor(degree + torch.rand(tasks, variables, generator=rng, device=rng.device))  # [B, D]
+        # the k largest of log(weight) + Gumbel noise are k draws without replacement, in proportion to the weights
+        uniform = torch.rand(tasks, variables, variables, generator=rng, device=rng.device).clamp(1e-7, 1 - 1e-7)
+        gumbel = -torch.log(-torch.log(uniform))
+        adj = torch.zeros(tasks, variables, variables, dtype=torch.bool, device=rng.device)
+        causes = torch.zeros(tasks, variables, device=rng.device)
+        for new in range(1, variables):
+            score = torch.log1p(causes[:, :new]) + gumbel[:, new, :new]
+            rank = score.argsort(1, descending=True).argsort(1)  # [B, new]
+            chosen = rank < edges[:, new, None]
+            adj[:, new, :new] = chosen
+            causes[:, :new] += chosen
+        return relabel(adj, rng)
