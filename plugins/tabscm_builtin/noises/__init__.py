@@ -1,0 +1,1 @@
+"""Distributions of exogenous noise, all with mean 0 and standard deviation 1."""
