@@ -1,0 +1,1 @@
+"""Distributions over experiments: which cells are set, and to what."""
