@@ -1,9 +1,42 @@
 """The shelf of components that ship with TabSCM. They enter by the same hook as a stranger's."""
 
 from tabscm import hookimpl
+from tabscm_builtin.graphs.erdos_renyi import ErdosRenyi
+from tabscm_builtin.graphs.scale_free import ScaleFree
+from tabscm_builtin.interventions.do import Do
+from tabscm_builtin.interventions.none import NoIntervention
+from tabscm_builtin.mechanisms.linear import Linear
+from tabscm_builtin.mechanisms.mixture import Mixture
+from tabscm_builtin.mechanisms.mlp import MLP
+from tabscm_builtin.mechanisms.quadratic import Quadratic
+from tabscm_builtin.mechanisms.sine import Sine
+from tabscm_builtin.mechanisms.tanh import Tanh
+from tabscm_builtin.mechanisms.threshold import Threshold
+from tabscm_builtin.noises.gaussian import Gaussian
+from tabscm_builtin.noises.laplace import Laplace
+from tabscm_builtin.noises.uniform import Uniform
 
 
 @hookimpl
 def tabscm_components() -> list[type]:
     """The menu: every shipped component, grouped by kind."""
-    return []
+    return [
+        # graphs
+        ErdosRenyi,
+        ScaleFree,
+        # noises
+        Gaussian,
+        Uniform,
+        Laplace,
+        # mechanisms
+        Linear,
+        MLP,
+        Sine,
+        Tanh,
+        Quadratic,
+        Threshold,
+        Mixture,
+        # interventions
+        NoIntervention,
+        Do,
+    ]
