@@ -108,7 +108,7 @@ class Stream:
         noise = noise.view(nodes, rows) * self._noise_scale(tasks, variables, rng).view(nodes, 1)
         values = torch.zeros_like(noise)  # padded slots point at nodes not sampled yet: they must hold numbers
         # what brings a raw value to mean 0 and standard deviation 1; nodes scaled between variables are there already
-        location, scale = torch.zeros((2, nodes, 1), device=self.device).unbind()
+        location, scale = torch.zeros_like(noise[:, :1]), torch.ones_like(noise[:, :1])  # [B D, 1]
         for group in _groups(adj, mechanisms):
             mechanism, ids, pa = group.mechanism, group.nodes, group.parents
             inputs = values[pa]  # [G, P, N]
