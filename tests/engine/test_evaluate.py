@@ -1,0 +1,157 @@
+"""Evaluation on a stream whose graph is known, and the table it prints."""
+
+import attrs
+import torch
+from torch import nn
+
+from tabscm import Draw, GraphSampler, Intervention, Mechanism, Noise, Prediction
+from tabscm.engine.evaluate import evaluate, judge, render
+from tabscm.engine.stream import Stream
+from tabscm.kernel.experiment import Evaluation, Experiment, StreamSettings, TrainerSettings, Weighted
+
+CPU = torch.device("cpu")
+
+
+@attrs.frozen
+class Chain(GraphSampler):
+    """0 -> 1 -> 2 -> ..., always."""
+
+    name = "chain"
+
+    def sample(self, tasks, variables, rng):
+        return torch.diag(torch.ones(variables - 1, dtype=torch.bool), 1).expand(tasks, -1, -1).clone()
+
+
+@attrs.frozen
+class Normal(Noise):
+    """Standard normal."""
+
+    name = "normal"
+
+    def sample(self, shape, rng):
+        return torch.randn(shape, generator=rng)
+
+
+@attrs.frozen
+class Sum(Mechanism):
+    """The sum of the parents and the noise."""
+
+    name = "sum"
+
+    def draw(self, mask, rng):
+        return lambda parents, noise: (parents * mask[:, None]).sum(-1) + noise
+
+
+@attrs.frozen
+class Nothing(Intervention):
+    """Sets no cell."""
+
+    name = "nothing"
+
+    def draw(self, tasks, rows, variables, rng):
+        return torch.zeros((tasks, rows, variables), dtype=torch.bool), lambda values, task, variable: values
+
+
+class Knows(nn.Module):
+    """Says the chain with the given log-odds, and remembers the tables it was shown."""
+
+    def __init__(self, log_odds=4.0):
+        super().__init__()
+        self.log_odds = log_odds
+        self.seen = []
+
+    def forward(self, table):
+        assert not self.training
+        assert torch.is_inference_mode_enabled()
+        self.seen.append(table.x.clone())
+        batch, _, variables = table.x.shape
+        chain = torch.diag(torch.ones(variables - 1), 1).expand(batch, -1, -1)
+        return Prediction(logits=self.log_odds * (2 * chain - 1))
+
+
+def settings(variables, **changes):
+    return StreamSettings(
+        variables=variables,
+        rows=Draw.constant(20),
+        tables=2,
+        graphs=(Weighted(Chain()),),
+        mechanisms=(Weighted(Sum()),),
+        noises=(Weighted(Normal()),),
+        interventions=(Weighted(Nothing()),),
+        **changes,
+    )
+
+
+def experiment(**cells):
+    return Experiment(
+        embedding=None,
+        encoder=None,
+        head=None,
+        loss=None,
+        stream=settings(Draw.constant(3)),
+        trainer=TrainerSettings(steps=1),
+        evaluation=Evaluation(tables=5, cells=cells),
+    )
+
+
+def test_every_cell_is_judged_on_exactly_as_many_tables_as_asked():
+    cells = experiment(small=settings(Draw.constant(3)), mixed=settings(Draw(low=4, high=7)))
+    results = evaluate(Knows(), cells, device=CPU)
+    assert list(results) == ["small", "mixed"]
+    for values in results.values():
+        assert values["tables"] == 5  # though the stream gives two at a time
+        assert (values["auroc"], values["f1"], values["shd"], values["direction"]) == (1, 1, 0, 1)
+    assert results["small"]["shd_empty"] == 2
+    assert evaluate(Knows(), cells, device=CPU, tables=3)["mixed"]["tables"] == 3
+
+
+def test_a_wrong_model_is_told_so():
+    values = evaluate(Knows(-4.0), experiment(), device=CPU)["stream"]
+    assert (values["auroc"], values["direction"]) == (0, 0)
+    assert values["log_prob_gain"] < 0
+
+
+def test_the_same_fresh_tables_come_back_and_none_was_trained_on():
+    first, second = Knows(), Knows()
+    for model in (first, second):
+        evaluate(model, experiment(), device=CPU)
+    trained = Stream(settings(Draw.constant(3)), seed=0, device=CPU)
+    for step, (one, other) in enumerate(zip(first.seen, second.seen, strict=True)):
+        assert torch.equal(one, other)
+        assert not torch.equal(one, trained.batch(step)[0].x)
+
+
+def test_tables_the_stream_gave_beyond_the_count_are_not_counted():
+    assert judge(Knows(), Stream(settings(Draw.constant(3)), seed=0, device=CPU), tables=1)["tables"] == 1
+
+
+def test_what_is_printed():
+    values = {
+        "tables": 50.0,
+        "auroc": 0.9724,
+        "auroc_se": 0.0036,
+        "ap": 0.851,
+        "density": 0.0956,
+        "f1": 0.7543,
+        "shd": 8.14,
+        "shd_empty": 18.2,
+        "direction": 0.931,
+        "log_prob_gain": 0.1216,
+    }
+    empty = dict.fromkeys(values, float("nan")) | {"tables": 1.0, "shd": 0.0, "shd_empty": 0.0, "f1": 0.0}
+    text = render({"mixed, d = 20": values, "no edges": empty})
+    assert text.split("\n\n")[0].splitlines() == [
+        "               tables          AUROC             AP     F1         SHD  direction    gain",
+        "mixed, d = 20      50  0.972 ± 0.004  0.851 (0.096)  0.754  8.1 (18.2)      0.931  +0.122",
+        "no edges            1              -          - (-)  0.000   0.0 (0.0)          -       -",
+    ]
+    legend = text.split("\n\n")[1]
+    for heading in ("SHD", "AUROC", "AP", "F1", "direction", "gain"):
+        assert heading in legend
+    assert max(map(len, text.splitlines())) <= 120
+
+
+def test_results_of_a_real_evaluation_can_be_printed():
+    assert "1.000 ± 0.000" in render(evaluate(Knows(), experiment(), device=CPU))
+    one_table = evaluate(Knows(), experiment(), device=CPU, tables=1)
+    assert "stream       1  1.000  " in render(one_table)
