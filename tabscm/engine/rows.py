@@ -1,0 +1,154 @@
+"""Read a delimited text file row by row, and refuse whatever is not one.
+
+Strict where common readers are silent: one field too many shifts no column, two columns of one name are not renamed.
+Spaces around a cell or a name mean nothing. A row is called by the line on which it starts, as an editor counts lines.
+"""
+
+import csv
+import difflib
+import gzip
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TextIO
+
+from tabscm.kernel.errors import DataError
+
+Row = tuple[int, list[str]]
+"""The line on which a row starts, counted from 1, and its cells."""
+
+
+def read_rows(path: Path) -> Iterator[Row]:
+    """The rows of a file, the header first; all have as many cells as the header.
+
+    Args:
+        path: UTF-8 text, with or without a byte order mark; comma-separated, or tab-separated when it ends in `.tsv`;
+            a further `.gz` says it is compressed.
+
+    Raises:
+        DataError: names file, row and what to do.
+    """
+    name = path.name.lower().removesuffix(".gz")
+    delimiter = "\t" if name.endswith(".tsv") else ","
+    try:
+        with _open(path) as lines:
+            yield from _checked(path, lines, delimiter)
+    except FileNotFoundError:
+        raise DataError(f"{path}: there is no such file") from None
+    except IsADirectoryError:
+        raise DataError(f"{path}: this is a folder; name a CSV file in it") from None
+    except UnicodeDecodeError:
+        raise DataError(
+            f"{path}, row {_undecodable(path)}: this is not UTF-8 text; save the table as CSV in UTF-8"
+        ) from None
+    except (gzip.BadGzipFile, EOFError, zlib.error):
+        raise DataError(f"{path}: this is not a whole gzip file; copy it again, or unpack it first") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def read_header(path: Path, rows: Iterator[Row]) -> list[str]:
+    """Take the first of `rows`, the column names.
+
+    Raises:
+        DataError: a name is empty, occurs twice, or could not be printed.
+    """
+    names = [cell.strip() for cell in next(rows)[1]]
+    first: dict[str, int] = {}
+    for position, name in enumerate(names, start=1):
+        if not name:
+            hint = "; if it numbers the rows, remove it (pandas: index=False)" if position == 1 else ""
+            raise DataError(f"{path}, row 1: column {position} has no name; give it one{hint}")
+        if not name.isprintable():
+            raise DataError(
+                f"{path}, row 1: the name of column {position}, {show(name)}, holds a control character; rename it"
+            )
+        if name in first:
+            raise DataError(
+                f"{path}, row 1: columns {first[name]} and {position} are both called {show(name)}; rename one"
+            )
+        first[name] = position
+    return names
+
+
+def show(cell: str) -> str:
+    """A cell or name as it appears in a message: in quotes, on one line, not too long."""
+    return repr(cell if len(cell) <= 40 else cell[:37] + "...")
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """What else could have been meant by `word`: a near match of the `known` words, or what they are."""
+    words = list(known)
+    # cutoff 0.7: as for names in an experiment
+    near = difflib.get_close_matches(word, words, n=1, cutoff=0.7)
+    return f"did you mean {show(near[0])}?" if near else f"there are {listed(words)}"
+
+
+def listed(words: Iterable[str], *, most: int = 5) -> str:
+    """The first words of a list, and how many more there are."""
+    shown = [show(word) for word in words]
+    more = f" and {len(shown) - most} more" if len(shown) > most else ""
+    return ", ".join(shown[:most]) + more
+
+
+def _open(path: Path) -> TextIO:
+    # newline="": the csv module itself tells a line end from one inside quotes
+    if _packed(path):
+        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
+    return path.open(encoding="utf-8-sig", newline="")
+
+
+def _packed(path: Path) -> bool:
+    return path.suffix.lower() == ".gz"
+
+
+def _checked(path: Path, lines: TextIO, delimiter: str) -> Iterator[Row]:
+    reader = csv.reader(_without_nul(path, lines), strict=True, delimiter=delimiter, skipinitialspace=True)
+    start, width, blank = 1, 0, 0
+    try:
+        for row in reader:
+            if not row:
+                blank = blank or start
+            else:
+                if blank:
+                    raise DataError(f"{path}, row {blank}: this row is empty; remove it")
+                width = width or len(row)
+                if len(row) != width:
+                    raise DataError(
+                        f"{path}, row {start}: {_fields(len(row))} where the header has {width}; "
+                        "give every row one field per column, and quote a field that contains a separator"
+                    )
+                yield start, row
+            start = reader.line_num + 1
+    except csv.Error as error:
+        fault = "a quote that opens here is not closed" if _unclosed(error) else "text follows a closing quote"
+        raise DataError(f'{path}, row {start}: {fault}; write a quote inside a quoted field twice: ""') from error
+    if not width:
+        raise DataError(f"{path}: this file is empty; the first row must name the columns")
+
+
+def _without_nul(path: Path, lines: TextIO) -> Iterator[str]:
+    for number, line in enumerate(lines, start=1):
+        if "\0" in line:
+            raise DataError(f"{path}, row {number}: this is not text (a NUL byte); save the table as CSV in UTF-8")
+        yield line
+
+
+def _unclosed(error: csv.Error) -> bool:
+    # a quote that is never closed swallows the file until its end, or until the csv module's limit of one field
+    return "unexpected end" in str(error) or "field limit" in str(error)
+
+
+def _undecodable(path: Path) -> int:
+    """The first line that is not UTF-8, counted from 1. A decoder reads ahead and does not say."""
+    with gzip.open(path) if _packed(path) else path.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                line.decode()
+            except UnicodeDecodeError:
+                return number
+    raise AssertionError("every line is UTF-8")
+
+
+def _fields(count: int) -> str:
+    return f"{count} field" if count == 1 else f"{count} fields"

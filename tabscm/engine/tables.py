@@ -1,0 +1,255 @@
+"""Read a user's table: a column is numbers throughout, or left aside with a note, or refused with a reason."""
+
+import math
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import NoReturn
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from tabscm.engine.rows import Row, listed, read_header, read_rows, show, suggest
+from tabscm.kernel.errors import DataError
+
+CHUNK = 10_000
+"""Rows that are text at one time; the rest are numbers already."""
+
+MANY = 1_000
+"""Distinct texts of a column that are remembered for a message."""
+
+MISSING = {"", "na", "n/a", "nan", "null", "none", "?", "."}
+"""What people write for a missing value, in lower case."""
+
+TRUTH_WORDS = ({"true", "false"}, {"yes", "no"}, {"t", "f"}, {"y", "n"})
+
+OTHER_NOTATION = re.compile(r"[+-]?\d+([.,' _\u00a0\u202f]\d+)*[,' _\u00a0\u202f]\d+(\.\d+)?", re.ASCII)
+"""A number with a decimal comma or with thousands separators."""
+
+
+@attrs.frozen(eq=False)
+class DataTable:
+    """A table that can be used: all cells finite, no column constant, at least two rows and two columns."""
+
+    names: tuple[str, ...]
+    """[D] distinct names of the variables."""
+    x: NDArray[np.float64]
+    """[N, D], each column on its own scale."""
+    source: str
+    """Where it was read."""
+    notes: tuple[str, ...] = ()
+    """What the user should know: rows that were chosen, columns left aside, columns that look like a mistake."""
+
+
+def read_table(path: str | Path, *, where: Mapping[str, str] | None = None) -> DataTable:
+    """Read a table with a header from a CSV file; see `rows.read_rows` for the formats.
+
+    A column in which no cell is a number is text. It is never a variable, but it can choose rows.
+
+    Args:
+        path: the file.
+        where: {column: text} keeps only the rows whose cell reads exactly so. These columns are no variables. Cells of
+            other rows are not judged.
+
+    Raises:
+        DataError: one line with file, row, column and what to do.
+    """
+    path = Path(path)
+    rows = read_rows(path)
+    names = read_header(path, rows)
+    _check_header(path, names)
+    choice = _Choice(path, names, where or {})
+    columns = [_Column(path, name) for name in names]
+    kept = choice.kept(rows)
+    while chunk := list(islice(kept, CHUNK)):
+        lines = [line for line, _ in chunk]
+        for column, cells in zip(columns, zip(*(cells for _, cells in chunk), strict=True), strict=True):
+            if column.name not in choice.where:
+                column.add(lines, cells)
+    choice.check()
+    columns = [column for column in columns if column.name not in choice.where]
+    variables = [column for column in columns if column.numbers]
+    notes = choice.notes() + [column.note() for column in columns if not column.numbers]
+    _check_count(path, [column.name for column in variables])
+    x = np.stack([np.concatenate(column.numbers) for column in variables], axis=1)  # [N, D]
+    table = DataTable(names=tuple(column.name for column in variables), x=x, source=str(path), notes=tuple(notes))
+    _check_constant(table)
+    return attrs.evolve(table, notes=(*notes, *_suspicions(table)))
+
+
+class _Choice:
+    """Which rows are used."""
+
+    def __init__(self, path: Path, names: list[str], where: Mapping[str, str]) -> None:
+        for name in where:
+            if name not in names:
+                raise DataError(f"{path}: no column is called {show(name)}, as --where asks; {suggest(name, names)}")
+        self.path = path
+        self.where = {name: text.strip() for name, text in where.items()}
+        self.wanted = [(names.index(name), text) for name, text in self.where.items()]
+        self.seen: list[dict[str, None]] = [{} for _ in self.wanted]
+        self.total = self.count = 0
+
+    def kept(self, rows: Iterator[Row]) -> Iterator[Row]:
+        """The rows to use."""
+        for line, cells in rows:
+            self.total += 1
+            fits = True
+            for (index, text), seen in zip(self.wanted, self.seen, strict=True):
+                cell = cells[index].strip()
+                if len(seen) < MANY:
+                    seen[cell] = None
+                fits = fits and cell == text
+            if fits:
+                self.count += 1
+                yield line, cells
+
+    def check(self) -> None:
+        """Refuse a table of fewer than two rows, once all of them were read."""
+        if self.total == 0:
+            raise DataError(f"{self.path}: there is a header and no row; a table needs at least two rows")
+        for name, seen in zip(self.where, self.seen, strict=True):
+            text = self.where[name]
+            if self.count == 0 and text not in seen:
+                raise DataError(
+                    f"{self.path}, column {show(name)}: no row has {show(text)}, as --where asks; {suggest(text, seen)}"
+                )
+        if self.count < 2:
+            found = f"{'one row' if self.count else 'no row'}{self._with()}"
+            raise DataError(f"{self.path}: there is {found}; a table needs at least two rows")
+
+    def notes(self) -> list[str]:
+        """Say how many rows were chosen, where any were not."""
+        return [f"kept {self.count} of {self.total} rows{self._with()}"] if self.where else []
+
+    def _with(self) -> str:
+        return " and".join(f" with {show(name)} = {show(text)}" for name, text in self.where.items())
+
+
+class _Column:
+    """One column while it is read: numbers, or text, but not both."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        self.path = path
+        self.name = name
+        self.numbers: list[NDArray[np.float64]] = []
+        self.texts: dict[str, None] = {}
+        self.numeric = False
+        self.odd: tuple[int, str] | None = None  # the first cell that is no number, and its row
+
+    def add(self, lines: list[int], cells: tuple[str, ...]) -> None:
+        """Take the next cells and the rows they are from."""
+        texts = [cell.strip() for cell in cells]
+        values = _numbers(texts)
+        if values is not None:
+            self.numeric = True
+            self.numbers.append(values)
+        else:
+            for text in dict.fromkeys(texts):
+                if _number(text) is not None:
+                    self.numeric = True
+                    continue
+                self.odd = self.odd or (lines[texts.index(text)], text)
+                if len(self.texts) < MANY:
+                    self.texts[text] = None
+                if _meant_as_number(text):
+                    self._refuse(lines[texts.index(text)], text)
+        if self.numeric and self.odd:
+            self._refuse(*self.odd)
+
+    def note(self) -> str:
+        """Say that this column is text, and what it is good for."""
+        texts = [text for text in self.texts if text.lower() not in MISSING]
+        if not texts:
+            raise DataError(f"{self.path}, column {show(self.name)}: holds no value in any row; remove it")
+        if len(self.texts) == MANY:
+            return f"column {show(self.name)} is text and left aside ({MANY} different values or more)"
+        values = f"{len(texts)} value{'s' if len(texts) > 1 else ''}: {listed(texts)}"
+        if {text.lower() for text in texts} in TRUTH_WORDS:
+            return f"column {show(self.name)} is text and left aside ({values}); to make it a variable, write 0 and 1"
+        example = shlex.quote(f"{self.name}={texts[0]}")
+        return f"column {show(self.name)} is text and left aside ({values}); it can choose rows: --where {example}"
+
+    def _refuse(self, line: int, text: str) -> NoReturn:
+        raise DataError(f"{self.path}, row {line}, column {show(self.name)}: {_fault(text)}")
+
+
+def _numbers(cells: Sequence[str]) -> NDArray[np.float64] | None:
+    """The cells as numbers, or None if even one is not a finite number."""
+    try:
+        values = np.fromiter(map(float, cells), dtype=np.float64, count=len(cells))
+    except ValueError:
+        return None
+    # float() also reads 1_000 and digits of other scripts
+    text = "".join(cells)
+    return values if "_" not in text and text.isascii() and bool(np.isfinite(values).all()) else None
+
+
+def _number(text: str) -> float | None:
+    values = _numbers([text])
+    return None if values is None else float(values[0])
+
+
+def _meant_as_number(text: str) -> bool:
+    return bool(OTHER_NOTATION.fullmatch(text)) or _overflows(text)
+
+
+def _overflows(text: str) -> bool:
+    try:
+        return math.isinf(float(text)) and any(map(str.isdigit, text))
+    except ValueError:
+        return False
+
+
+def _fault(text: str) -> str:
+    """What is wrong with a cell that is no number, and what to do."""
+    found = f"found {show(text)}" if text else "the cell is empty"
+    if text.lower() in MISSING:
+        return f"{found}; missing values are not supported yet: fill it in, or remove the row or the column"
+    if OTHER_NOTATION.fullmatch(text):
+        return f"{found}; write numbers with a decimal point and nothing between thousands, such as 1234.5"
+    if _overflows(text):
+        return f"{found}, which is beyond the largest 64-bit number, 1.8e308; rescale the column"
+    return f"{found} in a column of numbers; correct it, or remove the row or the column"
+
+
+def _check_header(path: Path, names: list[str]) -> None:
+    if all(_number(name) is not None for name in names):
+        raise DataError(f"{path}, row 1: holds only numbers; the first row must name the columns")
+    if len(names) == 1 and any(separator in names[0] for separator in ",;|\t "):
+        raise DataError(
+            f"{path}, row 1: the header is a single field, {show(names[0])}; separate columns by commas "
+            "(by tabs in a .tsv file)"
+        )
+
+
+def _check_count(path: Path, variables: list[str]) -> None:
+    if len(variables) < 2:
+        found = f"only column {show(variables[0])} holds numbers" if variables else "no column holds numbers"
+        raise DataError(f"{path}: {found}; a graph needs at least two such columns")
+
+
+def _check_constant(table: DataTable) -> None:
+    constant = [name for name, same in zip(table.names, (table.x == table.x[0]).all(axis=0), strict=True) if same]
+    if constant:
+        which = f"column {show(constant[0])} has" if len(constant) == 1 else f"columns {listed(constant)} have"
+        it = "it" if len(constant) == 1 else "them"
+        raise DataError(f"{table.source}: {which} the same value in all {len(table.x)} rows used; remove {it}")
+
+
+def _suspicions(table: DataTable) -> list[str]:
+    """Columns that are probably not meant as variables."""
+    notes = []
+    first: dict[bytes, str] = {}
+    for name, column in zip(table.names, table.x.T, strict=True):
+        twin = first.setdefault(column.tobytes(), name)
+        if twin != name:
+            notes.append(
+                f"columns {show(twin)} and {show(name)} are identical: which of them causes what is undecidable"
+            )
+        if np.all(np.diff(column) == 1):
+            notes.append(f"column {show(name)} counts the rows; if it is no measurement, remove it")
+    return notes

@@ -1,0 +1,354 @@
+"""The reader: every refusal read whole, and what is accepted."""
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import tabscm
+from tabscm import DataError
+from tabscm.engine.tables import read_table
+
+SACHS = Path(tabscm.__file__).parent / "data" / "sachs.csv"
+
+
+@pytest.fixture(autouse=True)
+def inside(tmp_path, monkeypatch):
+    """Work where the files are, so that messages hold short names."""
+    monkeypatch.chdir(tmp_path)
+
+
+def write(content, name="t.csv"):
+    Path(name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    return name
+
+
+def refusal(content, *, name="t.csv", **options):
+    with pytest.raises(DataError) as refused:
+        read_table(write(content, name), **options)
+    assert "\n" not in str(refused.value)
+    return str(refused.value)
+
+
+# Files --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_file_that_is_missing():
+    with pytest.raises(DataError) as refused:
+        read_table("absent.csv")
+    assert str(refused.value) == "absent.csv: there is no such file"
+
+
+def test_a_folder():
+    Path("folder").mkdir()
+    with pytest.raises(DataError) as refused:
+        read_table("folder")
+    assert str(refused.value) == "folder: this is a folder; name a CSV file in it"
+
+
+@pytest.mark.parametrize("content", [b"not gzip", gzip.compress(b"a,b\n1,2\n3,5\n")[:-9]])
+def test_a_damaged_gzip_file(content):
+    message = "t.csv.gz: this is not a whole gzip file; copy it again, or unpack it first"
+    assert refusal(content, name="t.csv.gz") == message
+
+
+REFUSED = {
+    "empty file": ("", "t.csv: this file is empty; the first row must name the columns"),
+    "only blank lines": ("\n\n", "t.csv: this file is empty; the first row must name the columns"),
+    "header only": ("a,b\n", "t.csv: there is a header and no row; a table needs at least two rows"),
+    "one row": ("a,b\n1,2\n", "t.csv: there is one row; a table needs at least two rows"),
+    "not UTF-8": (
+        b"a,b\n1,2\n\xff,3\n",
+        "t.csv, row 3: this is not UTF-8 text; save the table as CSV in UTF-8",
+    ),
+    "not UTF-8, far down": (
+        b"a,b\n" + b"1,2\n" * 9000 + b"3,\xe9\n",
+        "t.csv, row 9002: this is not UTF-8 text; save the table as CSV in UTF-8",
+    ),
+    "UTF-16": (
+        "a,b\n1,2\n".encode("utf-16"),
+        "t.csv, row 1: this is not UTF-8 text; save the table as CSV in UTF-8",
+    ),
+    "NUL byte": (
+        b"a,b\n1,2\n3\0,4\n",
+        "t.csv, row 3: this is not text (a NUL byte); save the table as CSV in UTF-8",
+    ),
+    "quote never closed": (
+        'a,b\n1,2\n"3,4\n5,6\n',
+        't.csv, row 3: a quote that opens here is not closed; write a quote inside a quoted field twice: ""',
+    ),
+    "quote never closed in a large file": (
+        'a,b\n1,2\n"3,4\n' + "5,6\n" * 50_000,
+        't.csv, row 3: a quote that opens here is not closed; write a quote inside a quoted field twice: ""',
+    ),
+    "text after a quote": (
+        'a,b\n1,2\n"3"x,4\n',
+        't.csv, row 3: text follows a closing quote; write a quote inside a quoted field twice: ""',
+    ),
+    "too few fields": (
+        "a,b,c\n1,2,3\n4,5\n",
+        "t.csv, row 3: 2 fields where the header has 3; give every row one field per column, and quote a field that "
+        "contains a separator",
+    ),
+    "too many fields": (
+        "a,b\n1,2\n3,4,\n",
+        "t.csv, row 3: 3 fields where the header has 2; give every row one field per column, and quote a field that "
+        "contains a separator",
+    ),
+    "rows are called by their line": (
+        'a,b\n"1\n\n",2\n3\n',
+        "t.csv, row 5: 1 field where the header has 2; give every row one field per column, and quote a field that "
+        "contains a separator",
+    ),
+    "blank row": ("a,b\n1,2\n\n3,4\n", "t.csv, row 3: this row is empty; remove it"),
+    # Header
+    "two columns of one name": (
+        "a,b, a\n1,2,3\n4,5,6\n",
+        "t.csv, row 1: columns 1 and 3 are both called 'a'; rename one",
+    ),
+    "no name": ("a,\n1,2\n3,5\n", "t.csv, row 1: column 2 has no name; give it one"),
+    "row index of pandas": (
+        ",a,b\n0,1,2\n1,3,5\n",
+        "t.csv, row 1: column 1 has no name; give it one; if it numbers the rows, remove it (pandas: index=False)",
+    ),
+    "control character in a name": (
+        "a,\x1b[31mb\n1,2\n3,5\n",
+        "t.csv, row 1: the name of column 2, '\\x1b[31mb', holds a control character; rename it",
+    ),
+    "no header": ("1,2\n3,4\n5,7\n", "t.csv, row 1: holds only numbers; the first row must name the columns"),
+    "semicolons": (
+        "a;b\n1,5;2,5\n",
+        "t.csv, row 1: the header is a single field, 'a;b'; separate columns by commas (by tabs in a .tsv file)",
+    ),
+    # Cells
+    "empty cell": (
+        "a,b\n1,2\n3,\n5,6\n",
+        "t.csv, row 3, column 'b': the cell is empty; missing values are not supported yet: fill it in, or remove the "
+        "row or the column",
+    ),
+    "NaN": (
+        "a,b\n1,2\n3,4\nNaN,6\n",
+        "t.csv, row 4, column 'a': found 'NaN'; missing values are not supported yet: fill it in, or remove the row or "
+        "the column",
+    ),
+    "NA": (
+        "a,b\n1,2\n3,4\n NA,6\n",
+        "t.csv, row 4, column 'a': found 'NA'; missing values are not supported yet: fill it in, or remove the row or "
+        "the column",
+    ),
+    "column without any value": (
+        "a,b,c\n1,2,\n3,5,NA\n",
+        "t.csv, column 'c': holds no value in any row; remove it",
+    ),
+    "infinity": (
+        "a,b\n1,2\n-inf,4\n5,6\n",
+        "t.csv, row 3, column 'a': found '-inf' in a column of numbers; correct it, or remove the row or the column",
+    ),
+    "overflow": (
+        "a,b\n1,2\n3,1e400\n5,6\n",
+        "t.csv, row 3, column 'b': found '1e400', which is beyond the largest 64-bit number, 1.8e308; rescale the "
+        "column",
+    ),
+    "nothing but overflow": (
+        "a,b,c\n1,1,1e400\n3,1e400,1e400\n",
+        "t.csv, row 3, column 'b': found '1e400', which is beyond the largest 64-bit number, 1.8e308; rescale the "
+        "column",
+    ),
+    "text in a column of numbers": (
+        "a,b\n1,2\n3,4\n5,six\n7,eight\n",
+        "t.csv, row 4, column 'b': found 'six' in a column of numbers; correct it, or remove the row or the column",
+    ),
+    "text before the numbers": (
+        "a,b\n1,x\n3,y\n5,6\n",
+        "t.csv, row 2, column 'b': found 'x' in a column of numbers; correct it, or remove the row or the column",
+    ),
+    "text far above the numbers": (
+        "a,b\n" + "1,x\n" * 15_000 + "2,3\n",
+        "t.csv, row 2, column 'b': found 'x' in a column of numbers; correct it, or remove the row or the column",
+    ),
+    "text far below the numbers": (
+        "a,b\n" + "1,2\n" * 15_000 + "2,x\n",
+        "t.csv, row 15002, column 'b': found 'x' in a column of numbers; correct it, or remove the row or the column",
+    ),
+    "a long cell is cut": (
+        "a,b\n1,2\n3," + "x" * 99 + "\n",
+        f"t.csv, row 3, column 'b': found '{'x' * 37}...' in a column of numbers; correct it, or remove the row or the "
+        "column",
+    ),
+    "decimal commas": (
+        'a,b\n1,"2,5"\n3,"4,5"\n',
+        "t.csv, row 2, column 'b': found '2,5'; write numbers with a decimal point and nothing between thousands, such "
+        "as 1234.5",
+    ),
+    "thousands separators": (
+        'a,b\n1,"2"\n3,"-1,234.5"\n',
+        "t.csv, row 3, column 'b': found '-1,234.5'; write numbers with a decimal point and nothing between thousands, "
+        "such as 1234.5",
+    ),
+    "underscores, which Python reads": (
+        "a,b\n1,2\n3,1_000\n",
+        "t.csv, row 3, column 'b': found '1_000'; write numbers with a decimal point and nothing between thousands, "
+        "such as 1234.5",
+    ),
+    "digits of another script, which Python reads": (
+        "a,b\n1,2\n3,٣\n",
+        "t.csv, row 3, column 'b': found '٣' in a column of numbers; correct it, or remove the row or the column",
+    ),
+    # Columns
+    "constant column": (
+        "a,b,c\n1,2,3\n4,2.0,6\n",
+        "t.csv: column 'b' has the same value in all 2 rows used; remove it",
+    ),
+    "constant columns": (
+        "a,b,c\n1,2,3\n4,2.0,3\n",
+        "t.csv: columns 'b', 'c' have the same value in all 2 rows used; remove them",
+    ),
+    "no numbers": ("a,b\nx,y\ny,z\n", "t.csv: no column holds numbers; a graph needs at least two such columns"),
+    "one variable": (
+        "a,b\n1,y\n2,z\n",
+        "t.csv: only column 'a' holds numbers; a graph needs at least two such columns",
+    ),
+    "one column": ("a\n1\n2\n", "t.csv: only column 'a' holds numbers; a graph needs at least two such columns"),
+}
+
+
+@pytest.mark.parametrize(("content", "message"), REFUSED.values(), ids=REFUSED)
+def test_refusals(content, message):
+    assert refusal(content) == message
+
+
+CONDITIONS = "a,b,kind,batch\n" + "1,2,control,1\n3,5,control,1\n,x,treated,1\n4,4,treated,2\n7,8,control,3\n"
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ({"knd": "control"}, "t.csv: no column is called 'knd', as --where asks; did you mean 'kind'?"),
+        ({"z": "1"}, "t.csv: no column is called 'z', as --where asks; there are 'a', 'b', 'kind', 'batch'"),
+        ({"kind": "Control"}, "t.csv, column 'kind': no row has 'Control', as --where asks; did you mean 'control'?"),
+        ({"batch": "9"}, "t.csv, column 'batch': no row has '9', as --where asks; there are '1', '2', '3'"),
+        (
+            {"kind": "treated", "batch": "3"},
+            "t.csv: there is no row with 'kind' = 'treated' and with 'batch' = '3'; a table needs at least two rows",
+        ),
+        ({"batch": "3"}, "t.csv: there is one row with 'batch' = '3'; a table needs at least two rows"),
+        (
+            {"kind": "treated"},
+            "t.csv, row 4, column 'a': the cell is empty; missing values are not supported yet: fill it in, or remove "
+            "the row or the column",
+        ),
+    ],
+)
+def test_choices_that_are_refused(where, message):
+    assert refusal(CONDITIONS, where=where) == message
+
+
+def test_a_column_that_is_constant_only_in_the_rows_chosen():
+    content = "a,b,kind\n1,2,x\n2,2,x\n3,3,y\n"
+    message = "t.csv: column 'b' has the same value in all 2 rows used; remove it"
+    assert refusal(content, where={"kind": "x"}) == message
+
+
+# What is accepted ---------------------------------------------------------------------------------------------------
+
+
+def test_numbers_come_back_as_they_are():
+    table = read_table(write('a,"b, c",d\r\n1,-2.5e-3, 3\r\n.5,"7",1e308\r\n'))
+    assert table.names == ("a", "b, c", "d")
+    np.testing.assert_array_equal(table.x, [[1, -0.0025, 3], [0.5, 7, 1e308]])
+    assert table.x.dtype == np.float64
+    assert (table.source, table.notes) == ("t.csv", ())
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("bom.csv", b"\xef\xbb\xbfa,b\n1,2\n3,5\n"),
+        ("t.tsv", b"a\tb\n1\t2\n3\t5\n"),
+        ("t.csv.gz", gzip.compress(b"a,b\n1,2\n3,5\n")),
+        ("t.tsv.gz", gzip.compress(b"a\tb\n1\t2\n3\t5\n")),
+        ("no-newline-at-the-end.csv", b"a,b\n1,2\n3,5"),
+        ("blank-lines-at-the-end.csv", b"a,b\n1,2\n3,5\n\n\n"),
+        ("carriage-returns.csv", b"a,b\r1,2\r3,5\r"),
+        ("spaces.csv", b" a , b \n 1, 2 \n3 ,5\n"),
+        ("no-break-spaces.csv", "a,b\n\u00a01,2\n3,5\u00a0\n".encode()),
+        ("UPPER.TSV.GZ", gzip.compress(b"a\tb\n1\t2\n3\t5\n")),
+    ],
+)
+def test_other_formats(name, content):
+    table = read_table(write(content, name))
+    assert table.names == ("a", "b")
+    np.testing.assert_array_equal(table.x, [[1, 2], [3, 5]])
+
+
+def test_text_columns_are_left_aside_with_a_note():
+    text = "a,kind,b,on,id\n" + "".join(f"{i**2},{'xyz'[i % 3]} w,{i % 7},{i % 2 == 0},s{i}\n" for i in range(1500))
+    table = read_table(write(text))
+    assert table.names == ("a", "b")
+    assert table.x.shape == (1500, 2)
+    assert table.notes == (
+        "column 'kind' is text and left aside (3 values: 'x w', 'y w', 'z w'); it can choose rows: --where 'kind=x w'",
+        "column 'on' is text and left aside (2 values: 'True', 'False'); to make it a variable, write 0 and 1",
+        "column 'id' is text and left aside (1000 different values or more)",
+    )
+
+
+def test_columns_that_look_like_a_mistake_are_noted():
+    table = read_table(write("id,a,b\n5,2,2\n6,1,1\n7,4,4\n"))
+    assert table.names == ("id", "a", "b")
+    assert table.notes == (
+        "column 'id' counts the rows; if it is no measurement, remove it",
+        "columns 'a' and 'b' are identical: which of them causes what is undecidable",
+    )
+
+
+def test_rows_are_chosen_by_text_and_by_number():
+    table = read_table(write(CONDITIONS), where={"kind": "control", "batch": "1"})
+    assert table.names == ("a", "b")
+    np.testing.assert_array_equal(table.x, [[1, 2], [3, 5]])
+    assert table.notes == ("kept 2 of 5 rows with 'kind' = 'control' and with 'batch' = '1'",)
+
+
+def test_sachs():
+    table = read_table(SACHS, where={"condition": "cd3_cd28"})
+    assert table.names == ("raf", "mek", "plc", "pip2", "pip3", "erk", "akt", "pka", "pkc", "p38", "jnk")
+    assert table.x.shape == (853, 11)
+    assert table.x[0].tolist() == [26.4, 13.2, 8.82, 18.3, 58.8, 6.61, 17, 414, 17, 44.9, 40]
+    assert table.notes == ("kept 853 of 7466 rows with 'condition' = 'cd3_cd28'",)
+    (note,) = read_table(SACHS).notes
+    assert note == (
+        "column 'condition' is text and left aside (9 values: 'cd3_cd28', 'cd3_cd28+icam2', 'cd3_cd28+aktinhib', "
+        "'cd3_cd28+g0076', 'cd3_cd28+psitect' and 4 more); it can choose rows: --where condition=cd3_cd28"
+    )
+
+
+def test_a_large_table_agrees_with_numpy():
+    x = np.random.default_rng(0).normal(size=(30_000, 3))
+    np.savetxt("large.csv", x, delimiter=",", header="a,b,c", comments="", fmt="%.17g")
+    np.testing.assert_array_equal(read_table("large.csv").x, x)
+
+
+def read_or_refuse(content):
+    try:
+        return read_table(write(content))
+    except DataError as refused:
+        return str(refused)
+
+
+@settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    content=st.text(alphabet='ab,"\n\r\t\0;_ 0123.-e\ufeff\u00e9', max_size=40),
+    header=st.sampled_from(["", "a,b\n"]),
+)
+def test_any_file_is_read_or_refused_in_one_line(content, header):
+    outcome = read_or_refuse(header + content)
+    if isinstance(outcome, str):
+        assert len(outcome.splitlines()) == 1
+    else:
+        rows, variables = outcome.x.shape
+        assert rows >= 2
+        assert variables == len(outcome.names) >= 2
+        assert np.isfinite(outcome.x).all()
