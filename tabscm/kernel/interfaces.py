@@ -111,7 +111,7 @@ class Noise(Component):
 
     @abstractmethod
     def sample(self, shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
-        """Draw independent values: float32 of `shape` on the device of `rng`."""
+        """Draw independent values: float32 of `shape`, finite, on the device of `rng`."""
 
 
 class Mechanism(Component):
@@ -146,7 +146,7 @@ class Intervention(Component):
 
         Returns:
             cells: [B=tasks, N=rows, D=variables] bool, True where the rule applies.
-            rule: what those cells become; see `Rule`.
+            rule: what those cells become, finite; see `Rule`. It reads each node by itself, and is reusable.
         """
 
 
@@ -157,7 +157,10 @@ class Embedding(Component):
 
     @abstractmethod
     def build(self, width: int) -> nn.Module:
-        """A module Table -> Evidence of width E = `width`; equivariant to column order, invariant to row order."""
+        """A module Table -> Evidence of width E = `width`; equivariant to column order, invariant to row order.
+
+        It reads each task by itself, and in eval mode gives the same evidence every time.
+        """
 
 
 class Encoder(Component):
@@ -167,7 +170,11 @@ class Encoder(Component):
 
     @abstractmethod
     def build(self, width: int) -> nn.Module:
-        """A module Evidence -> Evidence, both of width E = `width`; equivariant to the order of variables."""
+        """A module Evidence -> Evidence, both of width E = `width`; equivariant to the order of variables.
+
+        It hands on the pairs and the aux it was given, reads each task by itself, and in eval mode gives the same
+        evidence every time.
+        """
 
 
 class Head(Component):
@@ -177,7 +184,11 @@ class Head(Component):
 
     @abstractmethod
     def build(self, width: int) -> nn.Module:
-        """A module Evidence -> {name: tensor} with exactly the names in `gives`; "edges" is [B, D, D] log-odds."""
+        """A module Evidence -> {name: tensor} with exactly the names in `gives`; "edges" is [B, D, D] log-odds.
+
+        It reads each task by itself, is equivariant to the order of variables, and in eval mode gives the same answers
+        every time.
+        """
 
 
 class Loss(Component):
@@ -187,7 +198,10 @@ class Loss(Component):
 
     @abstractmethod
     def __call__(self, prediction: Prediction, truth: Truth, table: Table) -> Tensor:
-        """The loss of each task: [B] float32, finite, with a gradient; the diagonal of [B, D, D] is ignored."""
+        """The loss of each task: [B] float32, finite, with a gradient; the diagonal of [B, D, D] is ignored.
+
+        The names of the variables do not matter, nor do the other tasks of the batch.
+        """
 
 
 class Regulariser(Component):
@@ -197,7 +211,10 @@ class Regulariser(Component):
 
     @abstractmethod
     def __call__(self, prediction: Prediction) -> Tensor:
-        """The penalty of each task: [B] float32, >= 0."""
+        """The penalty of each task: [B] float32, >= 0, with a finite gradient; the diagonal of [B, D, D] is ignored.
+
+        The names of the variables do not matter, nor do the other tasks of the batch.
+        """
 
 
 KINDS: dict[str, type[Component]] = {
