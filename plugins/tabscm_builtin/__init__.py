@@ -1,10 +1,20 @@
 """The shelf of components that ship with TabSCM. They enter by the same hook as a stranger's."""
 
 from tabscm import hookimpl
+from tabscm_builtin.embeddings.axial import Axial
+from tabscm_builtin.embeddings.cross_moment import CrossMoment
+from tabscm_builtin.embeddings.simple import Simple
+from tabscm_builtin.encoders.columns import Columns
+from tabscm_builtin.encoders.identity import Identity
+from tabscm_builtin.encoders.triangle import Triangle
 from tabscm_builtin.graphs.erdos_renyi import ErdosRenyi
 from tabscm_builtin.graphs.scale_free import ScaleFree
+from tabscm_builtin.heads.bilinear import Bilinear
+from tabscm_builtin.heads.pair import Pair
 from tabscm_builtin.interventions.do import Do
 from tabscm_builtin.interventions.none import NoIntervention
+from tabscm_builtin.losses.bce import BCE
+from tabscm_builtin.losses.focal import Focal
 from tabscm_builtin.mechanisms.linear import Linear
 from tabscm_builtin.mechanisms.mixture import Mixture
 from tabscm_builtin.mechanisms.mlp import MLP
@@ -15,6 +25,7 @@ from tabscm_builtin.mechanisms.threshold import Threshold
 from tabscm_builtin.noises.gaussian import Gaussian
 from tabscm_builtin.noises.laplace import Laplace
 from tabscm_builtin.noises.uniform import Uniform
+from tabscm_builtin.regularisers.acyclicity import Acyclicity
 
 
 @hookimpl
@@ -39,4 +50,20 @@ def tabscm_components() -> list[type]:
         # interventions
         NoIntervention,
         Do,
+        # embeddings
+        Simple,
+        Axial,
+        CrossMoment,
+        # encoders
+        Identity,
+        Columns,
+        Triangle,
+        # heads
+        Bilinear,
+        Pair,
+        # losses
+        BCE,
+        Focal,
+        # regularisers
+        Acyclicity,
     ]

@@ -1,0 +1,170 @@
+"""Learned cross-moments: pairs of columns meet before anything is squeezed."""
+
+import math
+from typing import final
+
+import attrs
+import torch
+from attrs.validators import ge, gt
+from torch import Tensor, nn
+
+from tabscm import Embedding, Encoder, Evidence, Table
+from tabscm_builtin.embeddings._common import channels
+from tabscm_builtin.encoders.triangle import Triangle
+
+
+@final
+@attrs.frozen
+class CrossMoment(Embedding):
+    """Learned moments of every pair of columns, refined by residuals of learned predictions.
+
+    A small network phi turns each cell into m features f; the moment of a pair is C_ij = mean over rows of
+    f_i (outer) f_j, centred: a learned kernel cross-covariance, which keeps what the joint distribution of two columns
+    says of their direction. A residual step reads the pairs reasoned over so far, predicts each column from the
+    others, xhat_j = sum_i f_i w_ij, takes features of (x_j, xhat_j) and adds their moments: regress, then test for
+    independence, learned. Sums over rows only, so memory does not grow with rows squared, nor order matter.
+
+    Source: this project; the residual step unrolls regress-then-test as in Hoyer et al. 2008 (additive noise models).
+    """
+
+    name = "cross-moment"
+    gives = frozenset({"pairs"})
+    features: int = attrs.field(default=8, validator=ge(1))
+    """m, features of a cell; moments cost m^2 per pair."""
+    steps: int = attrs.field(default=2, validator=ge(0))
+    """Residual steps."""
+    predictions: int = attrs.field(default=8, validator=ge(1))
+    """Learned predictions of each column in a residual step."""
+    hidden: int = attrs.field(default=64, validator=ge(1))
+    """Hidden units of phi."""
+    ridge: float = attrs.field(default=0.05, validator=gt(0))
+    """Added to the diagonal of the correlation matrix before it is inverted."""
+    between: Encoder = Triangle()
+    """Reasons over the pairs before each residual step."""
+
+    def build(self, width: int) -> nn.Module:
+        return _CrossMoment(self, width)
+
+
+class _CrossMoment(nn.Module):
+    def __init__(self, spec: CrossMoment, width: int) -> None:
+        super().__init__()
+        m = spec.features
+        self.ridge = spec.ridge
+        self.phi = nn.Sequential(
+            nn.Linear(4, spec.hidden),
+            nn.Hardswish(),
+            nn.Linear(spec.hidden, spec.hidden),
+            nn.Hardswish(),
+            nn.Linear(spec.hidden, m),
+        )
+        self.moments = _Moments(m, width)
+        self.linear = nn.Linear(3, width, bias=False)
+        self.diagonal = nn.Parameter(torch.randn(width) * 0.1)
+        self.steps = nn.ModuleList(_ResidualStep(spec, width) for _ in range(spec.steps))
+
+    def forward(self, table: Table) -> Evidence:
+        cells = torch.cat([channels(table), gaussian_rank(table.x)[..., None]], -1)  # [B, N, D, 4]
+        features = self.phi(cells)  # [B, N, D, m]
+        variables = table.x.shape[2]
+        own = torch.eye(variables, device=table.x.device)[:, :, None] * self.diagonal  # [D, D, E]
+        pairs = self.moments(features) + self.linear(linear_evidence(table.x, self.ridge)) + own
+        evidence = Evidence(nodes=torch.diagonal(pairs, dim1=1, dim2=2).transpose(1, 2), pairs=pairs)
+        for step in self.steps:
+            evidence = step(evidence, cells, features)
+        return evidence
+
+
+class _ResidualStep(nn.Module):
+    def __init__(self, spec: CrossMoment, width: int) -> None:
+        super().__init__()
+        self.between = spec.between.build(width)
+        self.weigh = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, spec.features * spec.predictions))
+        self.psi = nn.Sequential(
+            nn.Linear(4 + spec.predictions, spec.hidden),
+            nn.Hardswish(),
+            nn.Linear(spec.hidden, spec.features),
+        )
+        self.moments = _Moments(spec.features, width)
+
+    def forward(self, evidence: Evidence, cells: Tensor, features: Tensor) -> Evidence:
+        evidence = self.between(evidence)
+        tasks, rows, variables, m = features.shape
+        others = 1 - torch.eye(variables, device=features.device)
+        weights = self.weigh(evidence.pairs) * (others / math.sqrt(variables))[:, :, None]  # [B, D, D, m r]
+        weights = weights.view(tasks, variables, variables, m, -1).transpose(2, 3).reshape(tasks, variables * m, -1)
+        predicted = features.reshape(tasks, rows, variables * m) @ weights.to(features.dtype)  # [B, N, D r]
+        predicted = predicted.view(tasks, rows, variables, -1)
+        residual = self.psi(torch.cat([cells.to(predicted.dtype), predicted], -1))  # [B, N, D, m]
+        return attrs.evolve(evidence, pairs=evidence.pairs + self.moments(residual))
+
+
+class _Moments(nn.Module):
+    """Cross-moments of cell features, as pair evidence."""
+
+    def __init__(self, features: int, width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(features**2)
+        self.project = nn.Linear(features**2, width)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """features: [B, N, D, m] -> [B, D, D, E]."""
+        evidence: Tensor = self.project(self.norm(cross_moments(features)))
+        return evidence
+
+
+def cross_moments(features: Tensor) -> Tensor:
+    """Centred second moments over rows between the features of every two columns.
+
+    Args:
+        features: [B, N, D, m].
+
+    Returns:
+        [B, D, D, m * m] float32; [b, i, j, k * m + l] = mean over rows of f_ik f_jl, minus the product of their means.
+    """
+    tasks, rows, variables, m = features.shape
+    with torch.autocast(features.device.type, enabled=False):
+        flat = features.float().flatten(2)  # [B, N, D m]
+        flat = flat - flat.mean(1, keepdim=True)
+        moments = flat.mT @ flat / rows  # [B, D m, D m]
+    moments = moments.view(tasks, variables, m, variables, m).transpose(2, 3)  # [B, D, D, m, m]
+    return moments.reshape(tasks, variables, variables, m * m)
+
+
+def linear_evidence(x: Tensor, ridge: float) -> Tensor:
+    """What second moments of the values themselves say of every pair.
+
+    Args:
+        x: [B, N, D] standardised.
+        ridge: added to the diagonal before inverting; > 0.
+
+    Returns:
+        [B, D, D, 3] float32: correlation, normalised ridge precision, and log10 of the number of rows less 2.
+    """
+    rows, variables = x.shape[1:]
+    with torch.autocast(x.device.type, enabled=False):
+        correlation = x.mT @ x / rows
+        precision = torch.linalg.inv(correlation + ridge * torch.eye(variables, device=x.device))
+        scale = torch.diagonal(precision, dim1=1, dim2=2).rsqrt()
+        precision = precision * scale[:, :, None] * scale[:, None, :]
+        length = torch.full_like(correlation, math.log10(rows) - 2)
+    return torch.stack([correlation, precision, length], -1)
+
+
+def gaussian_rank(x: Tensor) -> Tensor:
+    """Each value's rank within its column, as a standard normal quantile; ties share their mean rank.
+
+    Args:
+        x: [B, N, D].
+
+    Returns:
+        [B, N, D] float32, unitless.
+    """
+    rows = x.shape[1]
+    columns = x.transpose(1, 2).contiguous()  # [B, D, N]
+    ordered = columns.sort(-1).values
+    # the mean of the first and the last place an equal value takes, so that the order of rows cannot matter
+    first = torch.searchsorted(ordered, columns)
+    last = torch.searchsorted(ordered, columns, right=True)
+    uniform = (first + last).float() / (2 * rows)
+    return (math.sqrt(2) * torch.erfinv(2 * uniform - 1)).transpose(1, 2)

@@ -1,0 +1,35 @@
+"""The sources' embedding: every column alone."""
+
+from typing import final
+
+import attrs
+from torch import nn
+
+from tabscm import Embedding, Evidence, Table
+from tabscm_builtin.embeddings._common import channels
+
+
+@final
+@attrs.frozen
+class Simple(Embedding):
+    """Mean over rows of (value, mask), column by column; no column meets another.
+
+    Kept to show why it fails: what is left of a standardised column says almost nothing of cause and effect.
+
+    Source: SimpleEmbedding of the first TabSCM.
+    """
+
+    name = "simple"
+
+    def build(self, width: int) -> nn.Module:
+        return _Simple(width)
+
+
+class _Simple(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.cell = nn.Sequential(nn.Linear(3, width), nn.Hardswish(), nn.Linear(width, width))
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, table: Table) -> Evidence:
+        return Evidence(nodes=self.norm(self.cell(channels(table)).mean(1)))

@@ -1,0 +1,1 @@
+"""Encoders: how evidence is reasoned over."""

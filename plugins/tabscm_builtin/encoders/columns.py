@@ -1,0 +1,40 @@
+"""A transformer over variables."""
+
+from typing import final
+
+import attrs
+from attrs.validators import ge
+from torch import nn
+
+from tabscm import Encoder, Evidence
+from tabscm_builtin.encoders._common import FeedForward, SelfAttention
+
+
+@final
+@attrs.frozen
+class Columns(Encoder):
+    """Transformer over the variables of a table; leaves pairs alone.
+
+    Source: the column transformer of the first TabSCM (6 layers, 8 heads). Differs: pre-norm, residual branches start
+    at zero.
+    """
+
+    name = "columns"
+    layers: int = attrs.field(default=4, validator=ge(1))
+    heads: int = attrs.field(default=4, validator=ge(1))
+
+    def build(self, width: int) -> nn.Module:
+        if width % self.heads:
+            raise ValueError(f"columns: width {width} is not a multiple of heads, which is {self.heads}")
+        return _Columns(width, self.layers, self.heads)
+
+
+class _Columns(nn.Module):
+    def __init__(self, width: int, layers: int, heads: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            *(nn.Sequential(SelfAttention(width, heads), FeedForward(width)) for _ in range(layers))
+        )
+
+    def forward(self, evidence: Evidence) -> Evidence:
+        return attrs.evolve(evidence, nodes=self.layers(evidence.nodes))

@@ -1,0 +1,73 @@
+"""Reasoning on the grid of pairs by triangles."""
+
+import math
+from typing import final
+
+import attrs
+import torch
+from attrs.validators import ge
+from torch import Tensor, nn
+
+from tabscm import Encoder, Evidence
+from tabscm_builtin.encoders._common import FeedForward, block_diagonal
+
+
+@final
+@attrs.frozen
+class Triangle(Encoder):
+    """Blocks on the pair grid: every pair (i, j) hears from all paths over a third variable k, then a feed-forward.
+
+    A block adds gate * W norm[ sum_k a_ik b_kj, sum_k c_ki d_kj, sum_k e_ik f_jk ]: chains, common causes and common
+    effects. The nodes it hands on are the diagonal of the grid.
+
+    Source: triangle updates of AlphaFold 2, Jumper et al. 2021, supplement 1.6.5. Differs: three orientations at once,
+    no attention, scale 1 / sqrt(D), output branches start at zero.
+    """
+
+    name = "triangle"
+    needs = frozenset({"pairs"})
+    blocks: int = attrs.field(default=2, validator=ge(1))
+    channels: int = attrs.field(default=32, validator=ge(1))
+    """Width of each factor a, b, ...: what the sums over k cost."""
+    expansion: int = attrs.field(default=2, validator=ge(1))
+
+    def build(self, width: int) -> nn.Module:
+        return _Triangle(self, width)
+
+
+class _Triangle(nn.Module):
+    def __init__(self, spec: Triangle, width: int) -> None:
+        super().__init__()
+        self.blocks = nn.Sequential(
+            *(
+                nn.Sequential(_Block(width, spec.channels), FeedForward(width, spec.expansion))
+                for _ in range(spec.blocks)
+            )
+        )
+
+    def forward(self, evidence: Evidence) -> Evidence:
+        pairs = self.blocks(evidence.pairs)
+        return attrs.evolve(evidence, nodes=block_diagonal(pairs), pairs=pairs)
+
+
+class _Block(nn.Module):
+    def __init__(self, width: int, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+        self.norm = nn.LayerNorm(width)
+        self.factors = nn.Linear(width, 6 * channels)
+        self.gate = nn.Linear(width, width)
+        self.norm_out = nn.LayerNorm(3 * channels)
+        self.out = nn.Linear(3 * channels, width)
+        nn.init.zeros_(self.out.weight)
+
+    def forward(self, pairs: Tensor) -> Tensor:
+        """pairs: [B, D, D, E] -> [B, D, D, E]."""
+        tasks, variables, _, _ = pairs.shape
+        normed = self.norm(pairs)
+        factors = self.factors(normed).permute(3, 0, 1, 2).reshape(6, -1, variables, variables)
+        a, b, c, d, e, f = factors.unbind()  # each [channels B, D, D]
+        sums = torch.stack([a @ b, c.mT @ d, e @ f.mT]) / math.sqrt(variables)  # [3, channels B, D, D]
+        sums = sums.view(3 * self.channels, tasks, variables, variables).permute(1, 2, 3, 0)  # [B, D, D, 3 channels]
+        branch: Tensor = torch.sigmoid(self.gate(normed)) * self.out(self.norm_out(sums))
+        return pairs + branch

@@ -1,0 +1,1 @@
+"""Heads: how answers are read from the evidence."""

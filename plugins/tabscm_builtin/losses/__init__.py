@@ -1,0 +1,1 @@
+"""Losses: how wrong a prediction is."""

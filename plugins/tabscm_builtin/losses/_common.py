@@ -1,0 +1,11 @@
+"""What losses on edges share."""
+
+import torch
+from torch import Tensor
+
+
+def mean_off_diagonal(values: Tensor) -> Tensor:
+    """Mean over ordered pairs i != j: [B, D, D] -> [B]; 0 for a single variable."""
+    variables = values.shape[1]
+    others = ~torch.eye(variables, dtype=torch.bool, device=values.device)
+    return torch.where(others, values, torch.zeros_like(values)).sum((1, 2)) / max(1, variables * (variables - 1))

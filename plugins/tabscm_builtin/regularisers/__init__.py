@@ -1,0 +1,1 @@
+"""Regularisers: what a prediction should not look like, whatever the truth."""
