@@ -1,11 +1,12 @@
 """Judge a trained network on fresh tables, kind of table by kind of table."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import nn
 
+from tabscm.engine.layout import align, number
 from tabscm.engine.metrics import summarise
 from tabscm.engine.stream import Stream
 from tabscm.kernel.experiment import Experiment
@@ -60,27 +61,15 @@ def render(results: Mapping[str, Mapping[str, float]]) -> str:
                 cell,
                 f"{values['tables']:.0f}",
                 _with_error(values["auroc"], values["auroc_se"]),
-                f"{_number(values['ap'])} ({_number(values['density'])})",
-                _number(values["f1"]),
-                f"{_number(values['shd'], '.1f')} ({_number(values['shd_empty'], '.1f')})",
-                _number(values["direction"]),
-                _number(values["log_prob_gain"], "+.3f"),
+                f"{number(values['ap'])} ({number(values['density'])})",
+                number(values["f1"]),
+                f"{number(values['shd'], '.1f')} ({number(values['shd_empty'], '.1f')})",
+                number(values["direction"]),
+                number(values["log_prob_gain"], "+.3f"),
             )
         )
     return f"{align(lines)}\n\n{LEGEND}"
 
 
-def align(lines: Sequence[Sequence[str]]) -> str:
-    """Columns of text: the first flush left, the others flush right."""
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip() for line in lines
-    )
-
-
 def _with_error(mean: float, error: float) -> str:
-    return _number(mean) if math.isnan(error) else f"{_number(mean)} ± {_number(error)}"
-
-
-def _number(value: float, form: str = ".3f") -> str:
-    return "-" if math.isnan(value) else format(value, form)
+    return number(mean) if math.isnan(error) else f"{number(mean)} ± {number(error)}"

@@ -1,0 +1,189 @@
+"""From a user's table to the probability of every edge."""
+
+import attrs
+import networkx as nx  # type: ignore[import-untyped]
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tabscm.engine import metrics
+from tabscm.engine.layout import align, number
+from tabscm.engine.model import Model
+from tabscm.engine.rows import listed
+from tabscm.engine.standardise import LIMIT, standardise
+from tabscm.engine.tables import DataTable
+from tabscm.kernel.errors import DataError
+from tabscm.kernel.interfaces import Table
+from tabscm.kernel.shapes import expect
+
+CLOSEST = 5
+"""Edges that are shown when none is above the threshold."""
+
+
+@attrs.frozen
+class Edge:
+    """source -> target: source causes target directly."""
+
+    source: str
+    target: str
+    probability: float
+
+
+@attrs.frozen(eq=False)
+class Result:
+    """What the network says of a table."""
+
+    names: tuple[str, ...]
+    """[D] the variables."""
+    edge_prob: NDArray[np.float64]
+    """[D, D], at [i, j] the probability that i causes j directly; 0 on the diagonal."""
+    notes: tuple[str, ...] = ()
+    """What the user should know of the table and of how far it is from what the network was trained on."""
+
+    def edges(self, threshold: float = 0.5) -> list[Edge]:
+        """The edges whose probability is above `threshold`, the most probable first."""
+        return [edge for edge in self._ranked() if edge.probability > threshold]
+
+    def to_networkx(self, threshold: float = 0.5) -> nx.DiGraph:
+        """The edges above `threshold` as a graph over all variables, with the edge attribute "probability"."""
+        graph = nx.DiGraph()
+        graph.add_nodes_from(self.names)
+        graph.add_weighted_edges_from(
+            ((edge.source, edge.target, edge.probability) for edge in self.edges(threshold)), weight="probability"
+        )
+        return graph
+
+    def to_json(self, threshold: float = 0.5) -> dict[str, object]:
+        """Everything as plain values: "variables", "edge_prob", "threshold", "edges" above it, "notes"."""
+        return {
+            "variables": list(self.names),
+            "edge_prob": self.edge_prob.tolist(),
+            "threshold": threshold,
+            "edges": [
+                {"from": edge.source, "to": edge.target, "probability": edge.probability}
+                for edge in self.edges(threshold)
+            ],
+            "notes": list(self.notes),
+        }
+
+    def render(self, threshold: float = 0.5) -> str:
+        """The edges above `threshold` for the terminal; the closest ones where there is none."""
+        count = len(self.names)
+        pairs = f"{count * (count - 1)} ordered pairs of {count} variables"
+        edges = self.edges(threshold)
+        if not edges:
+            closest = self._ranked()[:CLOSEST]
+            return f"No edge is above {threshold:g}, of {pairs}. The most probable ones:\n{_lines(closest)}"
+        text = f"{_lines(edges)}\n{len(edges)} above {threshold:g}, of {pairs}."
+        graph = self.to_networkx(threshold)
+        if not nx.is_directed_acyclic_graph(graph):
+            cycle = [source for source, _ in nx.find_cycle(graph)]
+            text += f"\nThey are judged one by one, and here they hold a cycle: {' -> '.join([*cycle, cycle[0]])}."
+        return text
+
+    def score(self, adj: NDArray[np.bool_], threshold: float = 0.5) -> dict[str, float]:
+        """Judge these probabilities against a known graph.
+
+        Args:
+            adj: [D, D] bool, True at [i, j] when i causes j.
+            threshold: of the graph that precision, recall, F1 and SHD judge.
+
+        Returns:
+            "threshold", and the values of `metrics.score`, NaN where undefined.
+        """
+        # 1e-15 is what a float64 probability can be short of 1
+        logits = torch.logit(torch.from_numpy(self.edge_prob), eps=1e-15)
+        scores = metrics.score(logits[None], torch.from_numpy(adj)[None], threshold=threshold)
+        return {"threshold": threshold, **{name: value.item() for name, value in scores.items()}}
+
+    def _ranked(self) -> list[Edge]:
+        off = np.flatnonzero(~np.eye(len(self.names), dtype=bool))
+        order = off[np.argsort(-self.edge_prob.flat[off], kind="stable")]
+        return [
+            Edge(self.names[source], self.names[target], float(self.edge_prob[source, target]))
+            for source, target in zip(*np.unravel_index(order, self.edge_prob.shape), strict=True)
+        ]
+
+
+def predict(
+    model: Model, data: DataTable, *, device: torch.device, intervened: NDArray[np.bool_] | None = None
+) -> Result:
+    """Read a table in one forward pass.
+
+    Args:
+        model: on `device`; left in evaluation mode.
+        data: the table.
+        device: where the network runs.
+        intervened: [N, D] bool, True where an intervention set the cell; None means nowhere.
+
+    Raises:
+        DataError: more variables than the model takes, or a column that does not vary enough to be read.
+    """
+    rows, variables = data.x.shape
+    if variables > model.max_variables:
+        raise DataError(
+            f"{data.source}: {variables} variables, and this model takes at most {model.max_variables}; "
+            "remove columns, or train a model on larger tables"
+        )
+    x = standardise(torch.from_numpy(data.x))  # [N, D]
+    _check_flat(data, x)
+    cells = torch.zeros(x.shape, dtype=torch.bool) if intervened is None else torch.from_numpy(intervened)
+    expect(cells, "N D", what="intervened", dtype=torch.bool, N=rows, D=variables)
+    table = Table(x=x[None], intervened=cells[None], observed=torch.ones_like(cells)[None])
+    model.eval()
+    with torch.inference_mode():
+        logits = model(table.to(device)).logits[0].cpu()
+    expect(logits, "D D", what="logits", finite=True, D=variables)
+    edge_prob = logits.double().sigmoid().fill_diagonal_(0).numpy()
+    return Result(names=data.names, edge_prob=edge_prob, notes=(*data.notes, *_notes(model, data, x)))
+
+
+def render_score(scores: dict[str, float]) -> str:
+    """The values of `Result.score` for the terminal, each beside what a guess would score."""
+    at = f"edges above {scores['threshold']:g}"
+    lines = [
+        ("AUROC", number(scores["auroc"]), "guessing: 0.500"),
+        ("AP", number(scores["ap"]), f"guessing: {number(scores['density'])}"),
+        ("direction", number(scores["direction"]), "true edges that point the right way; guessing: 0.500"),
+        (
+            "F1",
+            number(scores["f1"]),
+            f"{at}: precision {number(scores['precision'])}, recall {number(scores['recall'])}",
+        ),
+        ("SHD", number(scores["shd"], ".0f"), f"{at}; the graph without edges: {number(scores['shd_empty'], '.0f')}"),
+    ]
+    return f"Against the known graph, which has {scores['edges']:.0f} edges:\n{align(lines, left=3)}"
+
+
+def _lines(edges: list[Edge]) -> str:
+    sources = max((len(edge.source) for edge in edges), default=0)
+    targets = max((len(edge.target) for edge in edges), default=0)
+    return "\n".join(f"{edge.source:>{sources}} -> {edge.target:<{targets}}  {edge.probability:.2f}" for edge in edges)
+
+
+def _check_flat(data: DataTable, x: Tensor) -> None:
+    flat = [name for name, column in zip(data.names, x.unbind(1), strict=True) if not bool(column.any())]
+    if flat:
+        raise DataError(
+            f"{data.source}: {listed(flat)} cannot be told from constant, so small are the differences beside the "
+            "values; subtract a constant or remove the column"
+        )
+
+
+def _notes(model: Model, data: DataTable, x: Tensor) -> list[str]:
+    notes = []
+    for size, (low, high), what in (
+        (x.shape[1], model.trained_variables, "variables"),
+        (x.shape[0], model.trained_rows, "rows"),
+    ):
+        if not low <= size <= high:
+            notes.append(f"{size} {what}, where the model was trained on {low} to {high}: expect less of it")
+    cut = (x.abs() >= LIMIT).sum(0)
+    if bool(cut.any()):
+        where = [name for name, count in zip(data.names, cut.tolist(), strict=True) if count]
+        notes.append(
+            f"cut {int(cut.sum())} cells at {LIMIT:g} standard deviations, in {listed(where)}; logarithms may suit "
+            "heavy tails better"
+        )
+    return notes

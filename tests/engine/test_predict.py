@@ -1,0 +1,227 @@
+"""Prediction with a network whose answer is known, and everything a result can be turned into."""
+
+import json
+import math
+
+import attrs
+import networkx as nx
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tabscm import ContractError, DataError, Prediction
+from tabscm.engine.predict import Edge, Result, predict, render_score
+from tabscm.engine.tables import DataTable
+
+CPU = torch.device("cpu")
+
+
+class Fake(nn.Module):
+    """The correlation matrix stands for the log-odds; remembers what it was shown."""
+
+    max_variables = 6
+    trained_variables = (2, 4)
+    trained_rows = (10, 1000)
+
+    def forward(self, table):
+        assert not self.training
+        assert torch.is_inference_mode_enabled()
+        self.table = table
+        x = table.x
+        return Prediction(logits=x.transpose(1, 2) @ x / x.shape[1] + table.intervened.float().sum())
+
+
+def data(rows=100, variables=3, **changes):
+    x = np.random.default_rng(0).normal(size=(rows, variables))
+    x[:, 1:] += x[:, :-1]
+    table = DataTable(names=tuple("abcdefgh"[:variables]), x=x, source="t.csv")
+    return attrs.evolve(table, **changes)
+
+
+def result(*edges, names=("pka", "raf", "erk")):
+    edge_prob = np.zeros((len(names), len(names)))
+    for source, target, probability in edges:
+        edge_prob[names.index(source), names.index(target)] = probability
+    return Result(names=names, edge_prob=edge_prob)
+
+
+# Predicting ---------------------------------------------------------------------------------------------------------
+
+
+def test_probabilities_are_those_of_the_network():
+    table = data()
+    found = predict(Fake(), table, device=CPU)
+    expected = 1 / (1 + np.exp(-np.corrcoef(table.x.T)))
+    np.fill_diagonal(expected, 0)
+    np.testing.assert_allclose(found.edge_prob, expected, atol=1e-5)
+    assert found.edge_prob.dtype == np.float64
+    assert (found.names, found.notes) == (("a", "b", "c"), ())
+
+
+def test_the_network_sees_one_standardised_table():
+    model = Fake()
+    predict(model, data(), device=CPU)
+    table = model.table
+    assert table.x.shape == (1, 100, 3)
+    assert table.x.dtype == torch.float32
+    torch.testing.assert_close(table.x.mean(1), torch.zeros(1, 3), atol=1e-6, rtol=0)
+    torch.testing.assert_close(table.x.std(1, correction=0), torch.ones(1, 3))
+    assert table.observed.all()
+    assert not table.intervened.any()
+
+
+def test_interventions_reach_the_network():
+    model = Fake()
+    cells = np.zeros((100, 3), dtype=bool)
+    cells[5, 2] = True
+    predict(model, data(), device=CPU, intervened=cells)
+    assert model.table.intervened.nonzero().tolist() == [[0, 5, 2]]
+    with pytest.raises(ContractError) as refused:
+        predict(model, data(), device=CPU, intervened=cells[:9])
+    assert str(refused.value) == "intervened: expected shape [N=100, D=3], found [9, 3]"
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-20, 1e20, 1e300])
+def test_units_do_not_matter(scale):
+    table = data()
+    moved = attrs.evolve(table, x=table.x * [scale, 1, -1])
+    before, after = (predict(Fake(), each, device=CPU).edge_prob for each in (table, moved))
+    np.testing.assert_allclose(after[0, 1], before[0, 1], atol=1e-6)
+
+
+def test_an_offset_that_float32_could_not_hold_does_not_matter():
+    table = data()
+    moved = attrs.evolve(table, x=table.x + 1e9)
+    before, after = (predict(Fake(), each, device=CPU).edge_prob for each in (table, moved))
+    np.testing.assert_allclose(after, before, atol=1e-5)
+
+
+def test_too_many_variables():
+    with pytest.raises(DataError) as refused:
+        predict(Fake(), data(variables=7), device=CPU)
+    assert str(refused.value) == (
+        "t.csv: 7 variables, and this model takes at most 6; remove columns, or train a model on larger tables"
+    )
+
+
+def test_a_column_whose_differences_are_lost_in_rounding():
+    table = data()
+    table.x[:, 1] = 1e16 + 2 * (table.x[:, 1] > 0)
+    with pytest.raises(DataError) as refused:
+        predict(Fake(), table, device=CPU)
+    assert str(refused.value) == (
+        "t.csv: 'b' cannot be told from constant, so small are the differences beside the values; "
+        "subtract a constant or remove the column"
+    )
+
+
+def test_notes_say_how_far_a_table_is_from_the_training():
+    table = data(rows=1001, variables=5, notes=("a note of the reader",))
+    table.x[[3, 4], [0, 2]] = 1e6
+    assert predict(Fake(), table, device=CPU).notes == (
+        "a note of the reader",
+        "5 variables, where the model was trained on 2 to 4: expect less of it",
+        "1001 rows, where the model was trained on 10 to 1000: expect less of it",
+        "cut 2 cells at 8 standard deviations, in 'a', 'c'; logarithms may suit heavy tails better",
+    )
+
+
+def test_a_network_that_is_broken():
+    model = Fake()
+    model.forward = lambda table: Prediction(logits=torch.full((1, 3, 3), math.nan))
+    with pytest.raises(ContractError) as refused:
+        predict(model, data(), device=CPU)
+    assert str(refused.value) == "logits: holds NaN or infinity"
+
+
+# Results ------------------------------------------------------------------------------------------------------------
+
+
+def test_edges_are_those_above_the_threshold_most_probable_first():
+    found = result(("raf", "erk", 0.7), ("pka", "raf", 0.9), ("erk", "pka", 0.5), ("pka", "erk", 0.7))
+    assert found.edges() == [Edge("pka", "raf", 0.9), Edge("pka", "erk", 0.7), Edge("raf", "erk", 0.7)]
+    assert found.edges(0.8) == [Edge("pka", "raf", 0.9)]
+    assert len(found.edges(0.0)) == 4
+
+
+def test_plain_values():
+    found = attrs.evolve(result(("pka", "raf", 0.9), ("raf", "erk", 0.25)), notes=("a note",))
+    assert json.loads(json.dumps(found.to_json(), allow_nan=False)) == {
+        "variables": ["pka", "raf", "erk"],
+        "edge_prob": [[0, 0.9, 0], [0, 0, 0.25], [0, 0, 0]],
+        "threshold": 0.5,
+        "edges": [{"from": "pka", "to": "raf", "probability": 0.9}],
+        "notes": ["a note"],
+    }
+
+
+def test_networkx_graph():
+    graph = result(("pka", "raf", 0.9), ("raf", "erk", 0.25)).to_networkx()
+    assert list(graph.nodes) == ["pka", "raf", "erk"]
+    assert list(graph.edges(data=True)) == [("pka", "raf", {"probability": 0.9})]
+    assert type(graph.edges["pka", "raf"]["probability"]) is float
+    "".join(nx.generate_gml(graph))  # which refuses the numbers of numpy
+
+
+def test_printed_edges():
+    found = result(
+        ("p38", "mek1/2", 0.934), ("mek1/2", "p38", 0.2), ("p38", "akt", 0.6), names=("p38", "akt", "mek1/2")
+    )
+    assert found.render() == "\n".join(
+        [
+            "p38 -> mek1/2  0.93",
+            "p38 -> akt     0.60",
+            "2 above 0.5, of 6 ordered pairs of 3 variables.",
+        ]
+    )
+
+
+def test_printed_edges_when_none_is_above_the_threshold():
+    names = tuple("abcd")
+    found = result(*((source, target, 0.1) for source, target in zip("abc", "bcd", strict=True)), names=names)
+    assert found.render() == "\n".join(
+        [
+            "No edge is above 0.5, of 12 ordered pairs of 4 variables. The most probable ones:",
+            "a -> b  0.10",
+            "b -> c  0.10",
+            "c -> d  0.10",
+            "a -> c  0.00",
+            "a -> d  0.00",
+        ]
+    )
+
+
+def test_a_cycle_is_owned_up_to():
+    found = result(("pka", "raf", 0.9), ("raf", "erk", 0.8), ("erk", "pka", 0.7))
+    assert found.render().splitlines()[-1] == (
+        "They are judged one by one, and here they hold a cycle: pka -> raf -> erk -> pka."
+    )
+
+
+# Scores -------------------------------------------------------------------------------------------------------------
+
+
+def test_scores_against_a_known_graph():
+    found = result(("pka", "raf", 1.0), ("erk", "raf", 0.7), ("raf", "erk", 0.2))
+    adj = np.array([[0, 1, 0], [0, 0, 1], [0, 0, 0]], dtype=bool)
+    scores = found.score(adj)
+    assert scores["auroc"] == pytest.approx(7 / 8)
+    assert (scores["shd"], scores["shd_empty"], scores["edges"]) == (1, 2, 2)
+    assert (scores["precision"], scores["recall"], scores["direction"]) == (0.5, 0.5, 0.5)
+    assert found.score(adj, threshold=0.8)["precision"] == 1
+    assert render_score(scores) == "\n".join(
+        [
+            "Against the known graph, which has 2 edges:",
+            "AUROC      0.875  guessing: 0.500",
+            "AP         0.833  guessing: 0.333",
+            "direction  0.500  true edges that point the right way; guessing: 0.500",
+            "F1         0.500  edges above 0.5: precision 0.500, recall 0.500",
+            "SHD        1      edges above 0.5; the graph without edges: 2",
+        ]
+    )
+
+
+def test_scores_against_an_empty_graph():
+    text = render_score(result(("pka", "raf", 0.9)).score(np.zeros((3, 3), dtype=bool)))
+    assert text.splitlines()[1] == "AUROC      -      guessing: 0.500"
