@@ -62,17 +62,16 @@ def read_table(path: str | Path, *, where: Mapping[str, str] | None = None) -> D
     names = read_header(path, rows)
     _check_header(path, names)
     choice = _Choice(path, names, where or {})
-    columns = [_Column(path, name) for name in names]
+    columns = {index: _Column(path, name) for index, name in enumerate(names) if name not in choice.where}
     kept = choice.kept(rows)
     while chunk := list(islice(kept, CHUNK)):
         lines = [line for line, _ in chunk]
-        for column, cells in zip(columns, zip(*(cells for _, cells in chunk), strict=True), strict=True):
-            if column.name not in choice.where:
-                column.add(lines, cells)
+        cells = list(zip(*(cells for _, cells in chunk), strict=True))  # column by column
+        for index, column in columns.items():
+            column.add(lines, cells[index])
     choice.check()
-    columns = [column for column in columns if column.name not in choice.where]
-    variables = [column for column in columns if column.numbers]
-    notes = choice.notes() + [column.note() for column in columns if not column.numbers]
+    variables = [column for column in columns.values() if column.numbers]
+    notes = choice.notes() + [column.note() for column in columns.values() if not column.numbers]
     _check_count(path, [column.name for column in variables])
     x = np.stack([np.concatenate(column.numbers) for column in variables], axis=1)  # [N, D]
     table = DataTable(names=tuple(column.name for column in variables), x=x, source=str(path), notes=tuple(notes))

@@ -180,16 +180,17 @@ def test_the_base_rate_is_that_of_the_whole_evaluation():
 
 
 def test_calibration_error_by_hand():
-    # bin 0.2-0.3 claims .25 and gets 1 in 4, bin 0.7-0.8 claims .75 and gets 0 in 2
-    probability = torch.tensor([0.25] * 4 + [0.75] * 2, dtype=torch.float64)
+    # bin 0.2-0.3 claims .25 on average and gets 1 in 4, bin 0.7-0.8 claims .75 and gets 0 in 2
+    probability = torch.tensor([0.21, 0.29] * 2 + [0.75] * 2, dtype=torch.float64)
     logits, adj = torch.zeros(1, 3, 3, dtype=torch.float64), edges(3, (0, 1))
     logits[0, ~torch.eye(3, dtype=torch.bool)] = torch.logit(probability)
     assert summarise([(logits, adj)])["ece"] == pytest.approx(2 / 6 * 0.75)
 
 
-def test_certain_predictions_stay_in_the_last_bin():
-    logits = torch.full((1, 2, 2), 1e4)
-    assert summarise([(logits, torch.ones(1, 2, 2, dtype=torch.bool))])["ece"] == 0
+def test_certain_predictions_share_the_last_bin():
+    # claims 1 and .95, gets the second only: apart the errors would be 1 and .05
+    logits = torch.tensor([[[0.0, 1e4], [math.log(0.95 / 0.05), 0.0]]], dtype=torch.float64)
+    assert summarise([(logits, edges(2, (1, 0)))])["ece"] == pytest.approx(0.95 / 2)
 
 
 def test_what_is_not_finite_is_refused():

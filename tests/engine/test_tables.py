@@ -274,6 +274,7 @@ def test_numbers_come_back_as_they_are():
         ("blank-lines-at-the-end.csv", b"a,b\n1,2\n3,5\n\n\n"),
         ("carriage-returns.csv", b"a,b\r1,2\r3,5\r"),
         ("spaces.csv", b" a , b \n 1, 2 \n3 ,5\n"),
+        ("spaces-before-quotes.csv", b'a, "b"\n"1", "2"\n3, 5\n'),
         ("no-break-spaces.csv", "a,b\n\u00a01,2\n3,5\u00a0\n".encode()),
         ("UPPER.TSV.GZ", gzip.compress(b"a\tb\n1\t2\n3\t5\n")),
     ],
@@ -310,6 +311,12 @@ def test_rows_are_chosen_by_text_and_by_number():
     assert table.names == ("a", "b")
     np.testing.assert_array_equal(table.x, [[1, 2], [3, 5]])
     assert table.notes == ("kept 2 of 5 rows with 'kind' = 'control' and with 'batch' = '1'",)
+
+
+def test_a_column_that_chooses_rows_may_hold_anything():
+    table = read_table(write('a,b,dose\n1,2,"1,5"\n3,5,"1,5"\n4,7,\n4,7,2\n'), where={"dose": "1,5"})
+    assert table.names == ("a", "b")
+    assert len(table.x) == 2
 
 
 def test_sachs():
