@@ -1,4 +1,4 @@
-from typing import final
+"""Every pair alike."""
 
 import attrs
 import torch
@@ -8,7 +8,6 @@ from tabscm import Draw, GraphSampler, within
 from tabscm_builtin.graphs._common import relabel
 
 
-@final
 @attrs.frozen
 class ErdosRenyi(GraphSampler):
     """Every pair of variables carries an edge with the same probability.

@@ -1,4 +1,4 @@
-from typing import final
+"""Few hubs, many leaves."""
 
 import attrs
 import torch
@@ -8,7 +8,6 @@ from tabscm import Draw, GraphSampler, within
 from tabscm_builtin.graphs._common import relabel
 
 
-@final
 @attrs.frozen
 class ScaleFree(GraphSampler):
     """A few hubs have very many causes; every variable has about as many effects.

@@ -1,4 +1,4 @@
-from typing import final
+"""Hard interventions."""
 
 import attrs
 import torch
@@ -7,7 +7,6 @@ from torch import Tensor
 from tabscm import Draw, Intervention, Rule, within
 
 
-@final
 @attrs.frozen
 class Do(Intervention):
     """Hard interventions do(X_i = value), each on one variable, mixed with observational rows.

@@ -1,4 +1,4 @@
-from typing import final
+"""No interventions."""
 
 import attrs
 import torch
@@ -7,7 +7,6 @@ from torch import Tensor
 from tabscm import Intervention, Rule
 
 
-@final
 @attrs.frozen
 class NoIntervention(Intervention):
     """Nothing is set: every row is observational.

@@ -1,4 +1,4 @@
-from typing import final
+"""Weighted sums."""
 
 import attrs
 import torch
@@ -8,7 +8,6 @@ from tabscm import Draw, Function, Mechanism, within
 from tabscm_builtin.mechanisms._common import WEIGHTS, weighted_sum, weights
 
 
-@final
 @attrs.frozen
 class Linear(Mechanism):
     """A weighted sum: sum w x + noise.

@@ -1,5 +1,6 @@
+"""Several mechanisms within one table."""
+
 from itertools import accumulate
-from typing import final
 
 import attrs
 import torch
@@ -9,7 +10,6 @@ from torch import Tensor
 from tabscm import Function, Mechanism, Ramp, Weighted
 
 
-@final
 @attrs.frozen
 class Mixture(Mechanism):
     """Each variable of a table draws its own mechanism, by weight.

@@ -1,4 +1,4 @@
-from typing import final
+"""Random networks of one hidden layer."""
 
 import attrs
 import torch
@@ -9,7 +9,6 @@ from tabscm import Draw, Function, Mechanism, within
 from tabscm_builtin.mechanisms._common import signed, weighted_sum
 
 
-@final
 @attrs.frozen
 class MLP(Mechanism):
     """A random network of one hidden layer: a v . tanh(W x + b) + noise, with |v| = 1.

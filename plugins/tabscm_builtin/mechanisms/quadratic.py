@@ -1,4 +1,4 @@
-from typing import final
+"""Parabolas."""
 
 import attrs
 import torch
@@ -8,7 +8,6 @@ from tabscm import Draw, Function, Mechanism, within
 from tabscm_builtin.mechanisms._common import WEIGHTS, signed, unit_weights, weighted_sum
 
 
-@final
 @attrs.frozen
 class Quadratic(Mechanism):
     """The square of a sum: a s^2 + noise, where s = sum w x with |w| = 1.

@@ -1,4 +1,4 @@
-from typing import final
+"""Waves."""
 
 import attrs
 import torch
@@ -8,7 +8,6 @@ from tabscm import Draw, Function, Mechanism, within
 from tabscm_builtin.mechanisms._common import WEIGHTS, signed, unit_weights, weighted_sum
 
 
-@final
 @attrs.frozen
 class Sine(Mechanism):
     """A wave along a sum: a sin(f s + p) + noise, where s = sum w x with |w| = 1.

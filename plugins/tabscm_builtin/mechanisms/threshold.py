@@ -1,4 +1,4 @@
-from typing import final
+"""Steps."""
 
 import attrs
 import torch
@@ -8,7 +8,6 @@ from tabscm import Draw, Function, Mechanism, within
 from tabscm_builtin.mechanisms._common import WEIGHTS, unit_weights, weighted_sum
 
 
-@final
 @attrs.frozen
 class Threshold(Mechanism):
     """A step: a where s = sum w x (|w| = 1) is above t, 0 elsewhere, plus noise.

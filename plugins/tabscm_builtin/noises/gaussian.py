@@ -1,4 +1,4 @@
-from typing import final
+"""Normal noise."""
 
 import attrs
 import torch
@@ -7,7 +7,6 @@ from torch import Tensor
 from tabscm import Noise
 
 
-@final
 @attrs.frozen
 class Gaussian(Noise):
     """Normal noise: with linear mechanisms of equal noise, the case in which least can be told from observation.

@@ -1,5 +1,6 @@
+"""Double exponential noise."""
+
 import math
-from typing import final
 
 import attrs
 import torch
@@ -8,7 +9,6 @@ from torch import Tensor
 from tabscm import Noise
 
 
-@final
 @attrs.frozen
 class Laplace(Noise):
     """Double exponential noise: heavier tails than a normal.

@@ -1,5 +1,6 @@
+"""Uniform noise."""
+
 import math
-from typing import final
 
 import attrs
 import torch
@@ -8,7 +9,6 @@ from torch import Tensor
 from tabscm import Noise
 
 
-@final
 @attrs.frozen
 class Uniform(Noise):
     """Uniform noise: lighter tails than a normal.
