@@ -178,7 +178,7 @@ def _notes(model: Model, data: DataTable, x: Tensor) -> list[str]:
         (x.shape[0], model.trained_rows, "rows"),
     ):
         if not low <= size <= high:
-            notes.append(f"{size} {what}, where the model was trained on {low} to {high}: expect less of it")
+            notes.append(f"the table has {size} {what}; the model was trained on {low} to {high}")
     cut = (x.abs() >= LIMIT).sum(0)
     if bool(cut.any()):
         where = [name for name, count in zip(data.names, cut.tolist(), strict=True) if count]

@@ -121,8 +121,8 @@ def test_notes_say_how_far_a_table_is_from_the_training():
     table.x[[3, 4], [0, 2]] = 1e6
     assert predict(Fake(), table, device=CPU).notes == (
         "a note of the reader",
-        "5 variables, where the model was trained on 2 to 4: expect less of it",
-        "1001 rows, where the model was trained on 10 to 1000: expect less of it",
+        "the table has 5 variables; the model was trained on 2 to 4",
+        "the table has 1001 rows; the model was trained on 10 to 1000",
         "cut 2 cells at 8 standard deviations, in 'a', 'c'; logarithms may suit heavy tails better",
     )
 
