@@ -49,7 +49,10 @@ def degenerate(head: Head, rng: torch.Generator) -> None:
     module = build(head, rng)
     for tasks, variables in ((1, 1), (1, 2), (2, 1), (2, 2)):
         for given in _evidences(head, rng, tasks=tasks, variables=variables):
-            _require_answers(_ask(module, given), rng, tasks=tasks, variables=variables)
+            answers = _ask(module, given)
+            _require_answers(answers, rng, tasks=tasks, variables=variables)
+            for name, answer in answers.items():
+                require_finite(answer, f"{name} of {variables} variables")
 
 
 def columns(head: Head, rng: torch.Generator) -> None:

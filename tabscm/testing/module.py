@@ -56,11 +56,11 @@ def require_evidence(evidence: object, rng: torch.Generator, *, tasks: int, vari
         require_device(found, rng, name)
 
 
-def require_same_outputs(found: Outputs, expected: Outputs, when: str) -> None:
+def require_same_outputs(found: Outputs, expected: Outputs, when: str, *, tolerance: float = 1e-4) -> None:
     """Go on if both have the same names and, by name, the same values."""
     require(set(found) == set(expected), f"gave {sorted(found)} {when}, {sorted(expected)} before")
     for name, value in expected.items():
-        require_same(found[name], value, f"{name} {when}")
+        require_same(found[name], value, f"{name} {when}", tolerance=tolerance)
 
 
 def require_state(spec: Embedding | Encoder | Head, rng: torch.Generator, ask: Callable[[nn.Module], Outputs]) -> None:
@@ -78,7 +78,7 @@ def require_deterministic(module: nn.Module, ask: Callable[[nn.Module], Outputs]
     """Go on if the module in eval mode answers the same twice."""
     with torch.no_grad():
         expected = {name: value.clone() for name, value in ask(module).items()}
-        require_same_outputs(ask(module), expected, "when asked again")
+        require_same_outputs(ask(module), expected, "when asked again", tolerance=1e-6)
 
 
 def require_gradients(module: nn.Module, ask: Callable[[nn.Module], Outputs], rng: torch.Generator) -> None:

@@ -1,0 +1,65 @@
+"""Every registered component keeps the promises of its kind. A new component is tested by being on the menu."""
+
+import attrs
+import pytest
+import torch
+from tabscm_builtin import tabscm_components
+from tabscm_builtin.graphs.erdos_renyi import ErdosRenyi
+from tabscm_builtin.graphs.scale_free import ScaleFree
+from tabscm_builtin.interventions.do import Do
+from tabscm_builtin.mechanisms.linear import Linear
+from tabscm_builtin.mechanisms.mixture import Mixture
+from tabscm_builtin.mechanisms.mlp import MLP
+from tabscm_builtin.mechanisms.sine import Sine
+from tabscm_builtin.mechanisms.threshold import Threshold
+
+from tabscm import Draw, Weighted
+from tabscm.testing import conformance
+
+COMPONENTS = tabscm_components()
+
+EXAMPLES = {
+    ErdosRenyi: [ErdosRenyi(density=Draw.constant(0.3)), ErdosRenyi(density=Draw.constant(1.0))],
+    ScaleFree: [ScaleFree(degree=Draw(low=0.0, high=6.0))],
+    Mixture: [Mixture(of=(Weighted(Linear()), Weighted(Sine()), Weighted(MLP()), Weighted(Threshold())))],
+    MLP: [MLP(hidden=1)],
+    Sine: [Sine(frequency=Draw.constant(5.0), phase=Draw(low=-3.2, high=3.2))],
+    Do: [Do(rows=Draw.constant(1.0), targets=Draw.constant(0.0))],
+}
+"""Settings to try besides the defaults; the only ones of a component that has no defaults."""
+
+
+def settings_of(component):
+    required = [field.name for field in attrs.fields(component) if field.default is attrs.NOTHING]
+    assert not required or component in EXAMPLES, f"{component.name} needs {required}: add an example to EXAMPLES"
+    return ([] if required else [component()]) + EXAMPLES.get(component, [])
+
+
+@pytest.mark.parametrize("component", COMPONENTS, ids=lambda component: f"{component.kind}-{component.name}")
+def test_conformance(component):
+    conformance(*settings_of(component))
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("component", COMPONENTS, ids=lambda component: f"{component.kind}-{component.name}")
+def test_conformance_on_a_gpu(component):
+    conformance(*settings_of(component), device="cuda")
+
+
+@pytest.mark.parametrize("component", COMPONENTS, ids=lambda component: f"{component.kind}-{component.name}")
+def test_shipped_component_says_where_it_comes_from(component):
+    assert "Source: " in component.__doc__
+
+
+@pytest.mark.parametrize("component", COMPONENTS, ids=lambda component: f"{component.kind}-{component.name}")
+def test_shipped_component_lives_where_its_kind_and_name_say(component):
+    folder = {"noise": "noises", "loss": "losses"}.get(component.kind, component.kind + "s")
+    assert component.__module__ == f"tabscm_builtin.{folder}.{component.name.replace('-', '_')}"
+
+
+def test_shipped_components_are_not_derived_from_each_other():
+    derived = [
+        one.__name__ for one in COMPONENTS for other in COMPONENTS if one is not other and issubclass(one, other)
+    ]
+    assert not derived
