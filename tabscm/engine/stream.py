@@ -1,4 +1,4 @@
-"""An endless stream of tables and their graphs: batch k is a function of (seed, k) alone.
+"""An endless stream of tables and their graphs: step k is a function of (seed, k) alone.
 
 Nodes of all tasks of a batch are sampled together, one topological level at a time: as many steps as the longest
 path, however many nodes there are. Letters: B tasks, D variables, N rows, G nodes of one level, P parents.
@@ -46,14 +46,14 @@ class Stream:
         self.device = device
         self.purpose = purpose
 
-    def batch(self, step: int) -> tuple[Table, Truth]:
-        """The tables of batch `step` and their graphs.
+    def batch(self, step: int, part: int = 0) -> tuple[Table, Truth]:
+        """Part `part` of the tables of step `step`, and their graphs.
 
         Raises:
             ContractError: a component returned something its interface does not allow, or a value is not finite.
         """
         # sizes are drawn on the host, so that no step waits for the device to know a shape
-        host = np.random.default_rng([self.seed, PURPOSES.index(self.purpose), step])
+        host = np.random.default_rng([self.seed, PURPOSES.index(self.purpose), step, part])
         rng = torch.Generator(self.device).manual_seed(int(host.integers(2**63)))
         settings = self.settings
         variables, rows = settings.variables.integer(host), settings.rows.integer(host)
@@ -86,7 +86,9 @@ class Stream:
         self, choices: tuple[Weighted[C], ...], tasks: int, host: np.random.Generator, step: int
     ) -> Iterator[tuple[C, Tensor]]:
         """Let every task draw one component by weight: each component that was drawn, and its tasks [b] int64."""
-        weights = np.array([choice.weight.at(step) for choice in choices])
+        # weights that move with training have arrived where they lead when it is judged
+        training = self.purpose == "train"
+        weights = np.array([choice.weight.at(step) if training else choice.weight.end for choice in choices])
         drawn = host.choice(len(choices), size=tasks, p=weights / weights.sum())
         for index, choice in enumerate(choices):
             chosen = np.flatnonzero(drawn == index)

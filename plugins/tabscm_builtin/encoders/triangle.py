@@ -5,6 +5,7 @@ from typing import final
 
 import attrs
 import torch
+import torch.nn.functional as F
 from attrs.validators import ge
 from torch import Tensor, nn
 
@@ -51,9 +52,10 @@ class _Triangle(nn.Module):
 
 
 class _Block(nn.Module):
+    """One round of triangle updates. Channels C come first where sums over k are taken."""
+
     def __init__(self, width: int, channels: int) -> None:
         super().__init__()
-        self.channels = channels
         self.norm = nn.LayerNorm(width)
         self.factors = nn.Linear(width, 6 * channels)
         self.gate = nn.Linear(width, width)
@@ -63,11 +65,11 @@ class _Block(nn.Module):
 
     def forward(self, pairs: Tensor) -> Tensor:
         """pairs: [B, D, D, E] -> [B, D, D, E]."""
-        tasks, variables, _, _ = pairs.shape
-        normed = self.norm(pairs)
-        factors = self.factors(normed).permute(3, 0, 1, 2).reshape(6, -1, variables, variables)
-        a, b, c, d, e, f = factors.unbind()  # each [channels B, D, D]
-        sums = torch.stack([a @ b, c.mT @ d, e @ f.mT]) / math.sqrt(variables)  # [3, channels B, D, D]
-        sums = sums.view(3 * self.channels, tasks, variables, variables).permute(1, 2, 3, 0)  # [B, D, D, 3 channels]
-        branch: Tensor = torch.sigmoid(self.gate(normed)) * self.out(self.norm_out(sums))
-        return pairs + branch
+        variables, width = pairs.shape[2:]
+        normed = self.norm(pairs).view(-1, width)  # [B D D, E]
+        # multiplied from the left, the projection puts channels first by itself: no copy to change the layout
+        factors = torch.addmm(self.factors.bias[:, None], self.factors.weight, normed.mT)  # [6 C, B D D]
+        a, b, c, d, e, f = factors.view(6, -1, variables, variables).unbind()  # each [C B, D, D]
+        sums = torch.cat([a @ b, c.mT @ d, e @ f.mT]).view(-1, len(normed)) / math.sqrt(variables)  # [3 C, B D D]
+        branch: Tensor = F.hardsigmoid(self.gate(normed)) * self.out(self.norm_out(sums.mT.contiguous()))
+        return pairs + branch.view_as(pairs)

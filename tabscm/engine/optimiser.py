@@ -1,0 +1,87 @@
+"""How weights move: Muon on matrices, AdamW on the rest, and the learning rate over the steps."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from tabscm.kernel.experiment import TrainerSettings
+
+SMALLEST_MATRIX = 8
+"""A matrix with fewer rows or columns than this goes to AdamW: there is nothing to orthogonalise."""
+
+
+class Optimiser:
+    """One or two torch optimisers that step together and whose state has names.
+
+    Source: Muon, Jordan et al. 2024; its update is scaled to the size AdamW's would have ("match_rms_adamw", Liu et
+    al. 2025, arXiv:2502.16982), so that one learning rate suits matrices of all shapes.
+    """
+
+    def __init__(self, model: nn.Module, settings: TrainerSettings) -> None:
+        matrices = {}
+        if settings.optimiser == "muon":
+            matrices = {name: weight for name, weight in model.named_parameters() if _is_matrix(weight)}
+        rest = {name: weight for name, weight in model.named_parameters() if name not in matrices}
+        self.settings = settings
+        self._parts: list[tuple[torch.optim.Optimizer, dict[str, nn.Parameter], float]] = []
+        if matrices:
+            muon = torch.optim.Muon(
+                matrices.values(),
+                lr=settings.muon_lr,
+                weight_decay=settings.weight_decay,
+                adjust_lr_fn="match_rms_adamw",
+            )
+            self._parts.append((muon, matrices, settings.muon_lr))
+        if rest:
+            # norms, biases and scalars are not decayed: their size is not an excess
+            decayed = [weight for weight in rest.values() if weight.ndim >= 2]
+            free = [weight for weight in rest.values() if weight.ndim < 2]
+            shares = [(decayed, settings.weight_decay), (free, 0.0)]
+            adamw = torch.optim.AdamW(
+                [{"params": weights, "weight_decay": decay} for weights, decay in shares if weights],
+                lr=settings.lr,
+                betas=(0.9, 0.98),
+            )
+            self._parts.append((adamw, rest, settings.lr))
+
+    def step(self, step: int) -> float:
+        """Move the weights by their gradients, then forget the gradients. Returns the learning rate of AdamW."""
+        share = schedule(self.settings, step)
+        for optimiser, _, peak in self._parts:
+            for group in optimiser.param_groups:
+                group["lr"] = peak * share
+            optimiser.step()
+            optimiser.zero_grad()
+        return self.settings.lr * share
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything the next step depends on, by "parameter/quantity"."""
+        return {
+            f"{name}/{quantity}": value
+            for optimiser, parameters, _ in self._parts
+            for name, parameter in parameters.items()
+            for quantity, value in optimiser.state.get(parameter, {}).items()
+            if isinstance(value, Tensor)
+        }
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Take back what `state` gave, on each parameter's device."""
+        for key, value in state.items():
+            name, quantity = key.rsplit("/", 1)
+            for optimiser, parameters, _ in self._parts:
+                if name in parameters:
+                    # AdamW keeps its step count on the host
+                    device = "cpu" if quantity == "step" else parameters[name].device
+                    optimiser.state[parameters[name]][quantity] = value.to(device)
+
+
+def schedule(settings: TrainerSettings, step: int) -> float:
+    """The learning rate at `step`, as a share of its peak: a straight rise, then half a cosine down to the floor."""
+    rise = min(1.0, (step + 1) / max(1, settings.warmup))
+    fall = 0.5 * (1 + math.cos(math.pi * min(1.0, step / settings.steps)))
+    return rise * (settings.floor + (1 - settings.floor) * fall)
+
+
+def _is_matrix(weight: nn.Parameter) -> bool:
+    return weight.ndim == 2 and min(weight.shape) >= SMALLEST_MATRIX

@@ -1,0 +1,218 @@
+"""The training loop, flat: sample, predict, score, step; validate, save; say what happens."""
+
+import json
+import math
+import sys
+import time
+from pathlib import Path
+from typing import TextIO
+
+import attrs
+import numpy as np
+import torch
+from torch import Tensor
+
+from tabscm.engine.checkpoint import State, load_weights, restore, save
+from tabscm.engine.evaluate import judge
+from tabscm.engine.metrics import summarise
+from tabscm.engine.model import Model, autocast, parameter_count
+from tabscm.engine.optimiser import Optimiser
+from tabscm.engine.stream import Stream
+from tabscm.kernel.errors import TrainingError
+from tabscm.kernel.experiment import Experiment
+from tabscm.kernel.interfaces import Prediction, Table, Truth
+from tabscm.kernel.shapes import expect
+
+LOG = "metrics.jsonl"
+
+
+def train(
+    experiment: Experiment, run: Path, *, device: torch.device, resume: bool = False, out: TextIO = sys.stdout
+) -> Model:
+    """Train a network on the experiment's stream, writing checkpoints and metrics into the folder `run`.
+
+    Step k depends on the weights before it and on (seed, k) alone, so that a resumed run is the run that would have
+    been, bit for bit on a CPU.
+
+    Args:
+        experiment: what to train, on what.
+        run: an existing folder; what this writes into it is listed in the README.
+        device: where everything happens.
+        resume: go on from the newest checkpoint in `run`.
+        out: where progress is printed.
+
+    Returns:
+        The network of the best validation.
+
+    Raises:
+        TrainingError: a loss or gradient is not finite; names the term, the step and how to see its tables again.
+        CheckpointError: nothing to resume from, or it is damaged.
+    """
+    from torch.utils.tensorboard import SummaryWriter  # takes a second to import, for nobody but a trainer
+
+    settings = experiment.trainer
+    torch.manual_seed(experiment.seed)
+    model = Model(experiment).to(device)
+    forward = torch.compile(model, dynamic=True) if settings.compile else model
+    optimiser = Optimiser(model, settings)
+    stream = Stream(experiment.stream, seed=experiment.seed, device=device)
+    validation = Stream(experiment.stream, seed=experiment.seed, device=device, purpose="validation")
+    state = State(step=0, best_step=0, best_gain=-math.inf, seconds=0.0)
+    if resume:
+        weights, momenta, state = restore(run, "last")
+        load_weights(model, weights, run)
+        optimiser.load_state(momenta)
+    _forget_after(run / LOG, state.step)
+    log = (run / LOG).open("a", encoding="utf-8")
+    board = SummaryWriter(run, purge_step=state.step)
+    began = time.perf_counter() - state.seconds
+    progress = _Progress(out, settings.steps, state.step)
+    progress.say(
+        f"{parameter_count(model.parameters()):,} parameters, {settings.steps:,} steps, {device.type}, "
+        f"{torch.get_num_threads()} threads" + (f", from step {state.step}" if resume else "")
+    )
+
+    for step in range(state.step, settings.steps):
+        # dropout, if any, follows from the step as well
+        torch.manual_seed(int(np.random.SeedSequence([experiment.seed, step]).generate_state(1, np.uint64)[0] >> 1))
+        model.train()
+        tables = 0
+        for part in range(settings.accumulate):
+            table, truth = stream.batch(step, part)
+            with autocast(device, settings.precision):
+                prediction = forward(table)
+            terms = loss_terms(experiment, step, prediction, truth, table)
+            total = sum(terms.values(), torch.zeros((), device=device))
+            torch.autograd.backward(total / settings.accumulate)
+            tables += len(table.x)
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
+        if not bool(torch.isfinite(total + norm)):
+            raise TrainingError(_diagnosis(experiment, step, terms, norm))
+        rate = optimiser.step(step)
+        progress.count(tables)
+        done = step + 1
+
+        if done % settings.log_every == 0 or done == settings.steps:
+            # tables of the stream are never seen twice: before the step this batch was as fresh as any
+            fresh = summarise([(prediction.logits.detach(), truth.adj)])
+            record = {
+                "loss": float(total.detach()),
+                **({f"loss/{name}": float(term.detach()) for name, term in terms.items()} if len(terms) > 1 else {}),
+                "log_prob_gain": fresh["log_prob_gain"],
+                "auroc": fresh["auroc_pooled"],
+                "grad_norm": float(norm),
+                "lr": rate,
+                "tables_per_second": progress.tables_per_second(),
+                "variables": table.x.shape[2],
+                "rows": table.x.shape[1],
+            }
+            _write(log, board, done, "train", record)
+            progress.show(done, record)
+
+        if done % settings.validate_every == 0 or done == settings.steps:
+            found = judge(model, validation, tables=settings.validation_tables)
+            _write(log, board, done, "validation", found)
+            state = attrs.evolve(state, step=done, seconds=time.perf_counter() - began)
+            if found["log_prob_gain"] > state.best_gain:
+                state = attrs.evolve(state, best_step=done, best_gain=found["log_prob_gain"])
+            save(run, model.state_dict(), optimiser.state(), state)
+            progress.validated(done, float(total.detach()), found)
+
+    log.close()
+    board.close()
+    weights, _, _ = restore(run, "best")
+    load_weights(model, weights, run)
+    return model
+
+
+def loss_terms(
+    experiment: Experiment, step: int, prediction: Prediction, truth: Truth, table: Table
+) -> dict[str, Tensor]:
+    """Every weighted term of the loss at `step`, the mean over tasks: {name: scalar float32}; their sum is minimised.
+
+    Raises:
+        ContractError: a loss or regulariser returned something other than one number per task.
+    """
+    tasks = len(table.x)
+    parts = [(experiment.loss, experiment.loss(prediction, truth, table), 1.0)]
+    parts += [
+        (entry.component, entry.component(prediction, truth, table), entry.weight.at(step))
+        for entry in experiment.auxiliary_losses
+    ]
+    terms: dict[str, Tensor] = {}
+    penalties = [
+        (entry.component, entry.component(prediction), entry.weight.at(step)) for entry in experiment.regularisers
+    ]
+    for component, value, weight in [*parts, *penalties]:
+        expect(value, "B", what=f"{component.kind} {component.name}", B=tasks)
+        terms[component.name] = terms.get(component.name, 0) + weight * value.mean()
+    return terms
+
+
+def _diagnosis(experiment: Experiment, step: int, terms: dict[str, Tensor], norm: Tensor) -> str:
+    bad = [name for name, term in terms.items() if not bool(torch.isfinite(term))]
+    what = f"the term {' and '.join(bad)} is" if bad else f"every term is finite but the gradient's norm is {norm}, "
+    return (
+        f"step {step}: {what} not finite. The tables of that step: "
+        f"Stream(experiment.stream, seed={experiment.seed}, device=...).batch({step}). "
+        f"The last checkpoint is from before; lower trainer.lr or trainer.clip and use --resume."
+    )
+
+
+def _write(log: TextIO, board: object, step: int, kind: str, values: dict[str, float]) -> None:
+    """One line of metrics.jsonl and the same scalars for TensorBoard; NaN, a value undefined here, becomes null."""
+    known = {name: value if math.isfinite(value) else None for name, value in values.items()}
+    log.write(json.dumps({"step": step, "kind": kind, **known}) + "\n")
+    log.flush()
+    for name, value in known.items():
+        if value is not None:
+            board.add_scalar(f"{kind}/{name}", value, step)  # type: ignore[attr-defined]
+
+
+def _forget_after(log: Path, step: int) -> None:
+    """Drop the lines of a log that belong to steps a resumed run will do again."""
+    if log.exists():
+        lines = [line for line in log.read_text("utf-8").splitlines() if json.loads(line)["step"] <= step]
+        log.write_text("".join(line + "\n" for line in lines), "utf-8")
+
+
+class _Progress:
+    """What a person sees: a line that moves on a terminal, a line per validation that stays."""
+
+    def __init__(self, out: TextIO, steps: int, step: int) -> None:
+        self.out = out
+        self.steps = steps
+        self.first = step
+        self.tables = 0
+        self.began = time.perf_counter()
+        self.moving = out.isatty()
+
+    def say(self, line: str) -> None:
+        self._clear()
+        print(line, file=self.out, flush=True)
+
+    def count(self, tables: int) -> None:
+        self.tables += tables
+
+    def tables_per_second(self) -> float:
+        return self.tables / max(1e-9, time.perf_counter() - self.began)
+
+    def show(self, step: int, record: dict[str, float]) -> None:
+        if self.moving:
+            line = self._line(step, record["loss"], record["log_prob_gain"], record["auroc"])
+            print(f"\r{line}", end="\x1b[K", file=self.out, flush=True)
+
+    def validated(self, step: int, loss: float, found: dict[str, float]) -> None:
+        self.say(self._line(step, loss, found["log_prob_gain"], found["auroc"]))
+
+    def _line(self, step: int, loss: float, gain: float, auroc: float) -> str:
+        per_step = (time.perf_counter() - self.began) / max(1, step - self.first)
+        left = round(per_step * (self.steps - step))
+        return (
+            f"step {step:>{len(str(self.steps))}}/{self.steps}  loss {loss:.4f}  gain {gain:+.3f}  AUROC {auroc:.3f}  "
+            f"{self.tables_per_second():.0f} tables/s  {left // 60}:{left % 60:02d} left"
+        )
+
+    def _clear(self) -> None:
+        if self.moving:
+            print("\r\x1b[K", end="", file=self.out)
