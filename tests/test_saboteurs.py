@@ -307,6 +307,14 @@ def stopped(work, prediction, *_):
     return work.detach() + 0 * prediction.logits.sum((1, 2))
 
 
+def write_back(nodes, given, module):
+    return nodes.clone().index_copy_(1, torch.arange(nodes.shape[1]), module.cause(nodes))
+
+
+def write_back_edges(edges, given, module):
+    return write_back(given.nodes, given, module) @ given.nodes.mT + edges
+
+
 def without_idle(nodes, given, module):
     return nodes - module.idle
 
@@ -375,6 +383,7 @@ SABOTEURS = {
         "reads-values": Embeddings(see=lambda cells: cells * torch.tensor([0.0, 1.0, 1.0])),
         "inputs-untouched": Embeddings(clip_x),
         "deterministic": Embeddings(evolve(lambda nodes, *_: whisper(nodes))),
+        "autocast": Embeddings(evolve(write_back)),
         "gradients": Embeddings(lambda evidence, *_: Evidence(evidence.nodes, evidence.pairs.detach())),
         "state": Embeddings(evolve(lambda nodes, table, module: nodes + module.loose)),
     },
@@ -386,6 +395,7 @@ SABOTEURS = {
         "tasks-apart": Encoders(evolve(lambda nodes, *_: nodes - 0.5 * nodes.mean(0))),
         "inputs-untouched": Encoders(clip_nodes),
         "deterministic": Encoders(evolve(lambda nodes, *_: whisper(nodes))),
+        "autocast": Encoders(evolve(write_back)),
         "gradients": Encoders(evolve(without_idle)),
         "state": Encoders(evolve(lambda nodes, given, module: nodes + module.loose)),
     },
@@ -398,6 +408,7 @@ SABOTEURS = {
         "tasks-apart": Heads(answer(lambda edges, *_: edges - 0.5 * edges.mean(0))),
         "inputs-untouched": Heads(clip_nodes),
         "deterministic": Heads(answer(lambda edges, *_: whisper(edges))),
+        "autocast": Heads(answer(write_back_edges)),
         "gradients": Heads(answer(lambda edges, given, module: given.nodes @ given.nodes.mT * edges.detach())),
         "state": Heads(answer(lambda edges, given, module: edges * module.loose[0])),
     },

@@ -159,7 +159,8 @@ class Embedding(Component):
     def build(self, width: int) -> nn.Module:
         """A module Table -> Evidence of width E = `width`; equivariant to column order, invariant to row order.
 
-        It reads each task by itself, and in eval mode gives the same evidence every time.
+        It reads each task by itself, works under bfloat16 autocast, and in eval mode gives the same evidence every
+        time.
         """
 
 
@@ -172,8 +173,8 @@ class Encoder(Component):
     def build(self, width: int) -> nn.Module:
         """A module Evidence -> Evidence, both of width E = `width`; equivariant to the order of variables.
 
-        It hands on the pairs and the aux it was given, reads each task by itself, and in eval mode gives the same
-        evidence every time.
+        It hands on the pairs and the aux it was given, reads each task by itself, works under bfloat16 autocast, and in
+        eval mode gives the same evidence every time.
         """
 
 
@@ -186,8 +187,8 @@ class Head(Component):
     def build(self, width: int) -> nn.Module:
         """A module Evidence -> {name: tensor} with exactly the names in `gives`; "edges" is [B, D, D] log-odds.
 
-        It reads each task by itself, is equivariant to the order of variables, and in eval mode gives the same answers
-        every time.
+        It reads each task by itself, is equivariant to the order of variables, works under bfloat16 autocast, and in
+        eval mode gives the same answers every time.
         """
 
 

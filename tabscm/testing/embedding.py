@@ -8,6 +8,7 @@ from tabscm.testing.module import (
     build,
     everything,
     outputs,
+    require_autocast,
     require_deterministic,
     require_evidence,
     require_gradients,
@@ -88,6 +89,12 @@ def deterministic(embedding: Embedding, rng: torch.Generator) -> None:
     require_deterministic(build(embedding, rng), lambda module: outputs(module(given)))
 
 
+def autocast(embedding: Embedding, rng: torch.Generator) -> None:
+    """The module works under bfloat16 autocast, as in training."""
+    given = table(rng)
+    require_autocast(build(embedding, rng), lambda module: outputs(module(given)), rng)
+
+
 def gradients(embedding: Embedding, rng: torch.Generator) -> None:
     """A gradient reaches every parameter."""
     given = table(rng)
@@ -110,6 +117,7 @@ CHECKS = (
     reads_values,
     inputs_untouched,
     deterministic,
+    autocast,
     gradients,
     state,
 )

@@ -11,6 +11,7 @@ from tabscm.testing.module import (
     build,
     everything,
     outputs,
+    require_autocast,
     require_deterministic,
     require_evidence,
     require_gradients,
@@ -77,6 +78,12 @@ def deterministic(encoder: Encoder, rng: torch.Generator) -> None:
         require_deterministic(build(encoder, rng), partial(_ask, given=given))
 
 
+def autocast(encoder: Encoder, rng: torch.Generator) -> None:
+    """The module works under bfloat16 autocast, as in training."""
+    for given in _evidences(encoder, rng):
+        require_autocast(build(encoder, rng), partial(_ask, given=given), rng)
+
+
 def gradients(encoder: Encoder, rng: torch.Generator) -> None:
     """A gradient reaches every parameter."""
     given = _evidences(encoder, rng)[0]
@@ -101,4 +108,4 @@ def _evidences(encoder: Encoder, rng: torch.Generator, *, tasks: int = 3, variab
     return made
 
 
-CHECKS = (shape, keeps, degenerate, columns, tasks_apart, inputs_untouched, deterministic, gradients, state)
+CHECKS = (shape, keeps, degenerate, columns, tasks_apart, inputs_untouched, deterministic, autocast, gradients, state)

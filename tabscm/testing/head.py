@@ -11,6 +11,7 @@ from tabscm.testing.module import (
     Outputs,
     build,
     outputs,
+    require_autocast,
     require_deterministic,
     require_gradients,
     require_same_outputs,
@@ -88,6 +89,12 @@ def deterministic(head: Head, rng: torch.Generator) -> None:
         require_deterministic(build(head, rng), partial(_ask, given=given))
 
 
+def autocast(head: Head, rng: torch.Generator) -> None:
+    """The module works under bfloat16 autocast, as in training."""
+    for given in _evidences(head, rng):
+        require_autocast(build(head, rng), partial(_ask, given=given), rng)
+
+
 def gradients(head: Head, rng: torch.Generator) -> None:
     """A gradient reaches every parameter."""
     given = _evidences(head, rng)[0]
@@ -133,4 +140,16 @@ def _reorder(name: str, answer: Tensor, order: Tensor) -> Tensor:
     return answer
 
 
-CHECKS = (gives, shape, finite, degenerate, columns, tasks_apart, inputs_untouched, deterministic, gradients, state)
+CHECKS = (
+    gives,
+    shape,
+    finite,
+    degenerate,
+    columns,
+    tasks_apart,
+    inputs_untouched,
+    deterministic,
+    autocast,
+    gradients,
+    state,
+)

@@ -81,6 +81,18 @@ def require_deterministic(module: nn.Module, ask: Callable[[nn.Module], Outputs]
         require_same_outputs(ask(module), expected, "when asked again", tolerance=1e-6)
 
 
+def require_autocast(module: nn.Module, ask: Callable[[nn.Module], Outputs], rng: torch.Generator) -> None:
+    """Go on if under bfloat16 autocast the module gives the same names and shapes, and finite values."""
+    with torch.no_grad():
+        expected = ask(module)
+        with torch.autocast(rng.device.type, dtype=torch.bfloat16):
+            found = ask(module)
+    require(set(found) == set(expected), f"gave {sorted(found)} instead of {sorted(expected)}")
+    for name, value in found.items():
+        require(value.shape == expected[name].shape, f"{name} has shape {list(value.shape)}")
+        require_finite(value, name)
+
+
 def require_gradients(module: nn.Module, ask: Callable[[nn.Module], Outputs], rng: torch.Generator) -> None:
     """Go on if a random function of the outputs has a finite gradient that is not zero for every parameter."""
     module.train()
