@@ -36,7 +36,7 @@ def normal(nodes=50, rows=500, parents=1):
 
 
 def test_linear_adds_up_its_parents_by_raw_weights():
-    function = draw(Linear(weight=Draw(low=0.25, high=4.0)), nodes=500, parents=3)
+    function = draw(Linear(strength=Draw(low=0.25, high=4.0)), nodes=500, parents=3)
     weights = function(torch.eye(3).expand(500, 3, 3))
     x = normal(500, 20, 3)
     torch.testing.assert_close(function(x), (x * weights[:, None]).sum(2), rtol=1e-4, atol=1e-4)
@@ -138,7 +138,7 @@ def slopes(mixture, nodes):
 
 
 def weighted(slope, weight):
-    return Weighted(Linear(weight=Draw.constant(slope)), Ramp.constant(weight))
+    return Weighted(Linear(strength=Draw.constant(slope)), Ramp.constant(weight))
 
 
 def test_mixture_uses_its_parts_by_weight():

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from tabscm import Draw
 
-WEIGHTS = Draw(low=0.5, high=2.0)
+STRENGTH = Draw(low=0.5, high=2.0)
 """Size of a weight, where the experiment does not say otherwise."""
 
 

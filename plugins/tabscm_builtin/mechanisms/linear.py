@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from tabscm import Draw, Function, Mechanism, within
-from tabscm_builtin.mechanisms._common import WEIGHTS, weighted_sum, weights
+from tabscm_builtin.mechanisms._common import STRENGTH, weighted_sum, weights
 
 
 @attrs.frozen
@@ -20,11 +20,11 @@ class Linear(Mechanism):
     name = "linear"
     homogeneous = True
 
-    weight: Draw = attrs.field(default=WEIGHTS, validator=within(0.0))
+    strength: Draw = attrs.field(default=STRENGTH, validator=within(0.0))
     """|w| of each parent; its sign is random."""
 
     def draw(self, mask: Tensor, rng: torch.Generator) -> Function:
-        w = weights(self.weight, mask, rng)
+        w = weights(self.strength, mask, rng)
 
         def function(parents: Tensor, noise: Tensor) -> Tensor:
             return weighted_sum(parents, w).add_(noise)

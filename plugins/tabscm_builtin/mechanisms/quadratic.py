@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from tabscm import Draw, Function, Mechanism, within
-from tabscm_builtin.mechanisms._common import WEIGHTS, signed, unit_weights, weighted_sum
+from tabscm_builtin.mechanisms._common import STRENGTH, signed, unit_weights, weighted_sum
 
 
 @attrs.frozen
@@ -17,13 +17,13 @@ class Quadratic(Mechanism):
 
     name = "quadratic"
 
-    weight: Draw = attrs.field(default=WEIGHTS, validator=within(0.0))
+    strength: Draw = attrs.field(default=STRENGTH, validator=within(0.0))
     """Size of each parent's weight relative to the others'; its sign is random."""
     curvature: Draw = attrs.field(default=Draw(low=0.5, high=1.5), validator=within(0.0))
     """|a|."""
 
     def draw(self, mask: Tensor, rng: torch.Generator) -> Function:
-        w = unit_weights(self.weight, mask, rng)
+        w = unit_weights(self.strength, mask, rng)
         a = signed(self.curvature, (len(mask), 1), rng)
 
         def function(parents: Tensor, noise: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from tabscm import Draw, Function, Mechanism, within
-from tabscm_builtin.mechanisms._common import WEIGHTS, signed, unit_weights, weighted_sum
+from tabscm_builtin.mechanisms._common import STRENGTH, signed, unit_weights, weighted_sum
 
 
 @attrs.frozen
@@ -17,7 +17,7 @@ class Sine(Mechanism):
 
     name = "sine"
 
-    weight: Draw = attrs.field(default=WEIGHTS, validator=within(0.0))
+    strength: Draw = attrs.field(default=STRENGTH, validator=within(0.0))
     """Size of each parent's weight relative to the others'; its sign is random."""
     frequency: Draw = attrs.field(default=Draw(low=1.0, high=3.0), validator=within(0.0))
     """f, in radians per standard deviation of s: at 1 nearly monotone, at 3 two to three periods."""
@@ -28,7 +28,7 @@ class Sine(Mechanism):
 
     def draw(self, mask: Tensor, rng: torch.Generator) -> Function:
         nodes = len(mask)
-        w = unit_weights(self.weight, mask, rng) * self.frequency.sample((nodes, 1, 1), rng)
+        w = unit_weights(self.strength, mask, rng) * self.frequency.sample((nodes, 1, 1), rng)
         p = self.phase.sample((nodes, 1), rng)
         a = signed(self.amplitude, (nodes, 1), rng)
 

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from tabscm import Draw, Function, Mechanism, within
-from tabscm_builtin.mechanisms._common import WEIGHTS, signed, unit_weights, weighted_sum
+from tabscm_builtin.mechanisms._common import STRENGTH, signed, unit_weights, weighted_sum
 
 
 @attrs.frozen
@@ -17,7 +17,7 @@ class Tanh(Mechanism):
 
     name = "tanh"
 
-    weight: Draw = attrs.field(default=WEIGHTS, validator=within(0.0))
+    strength: Draw = attrs.field(default=STRENGTH, validator=within(0.0))
     """Size of each parent's weight relative to the others'; its sign is random."""
     gain: Draw = attrs.field(default=Draw(low=1.0, high=3.0), validator=within(0.0))
     """g: below 1 nearly linear, above 3 nearly a step."""
@@ -26,7 +26,7 @@ class Tanh(Mechanism):
 
     def draw(self, mask: Tensor, rng: torch.Generator) -> Function:
         nodes = len(mask)
-        w = unit_weights(self.weight, mask, rng) * self.gain.sample((nodes, 1, 1), rng)
+        w = unit_weights(self.strength, mask, rng) * self.gain.sample((nodes, 1, 1), rng)
         a = signed(self.amplitude, (nodes, 1), rng)
 
         def function(parents: Tensor, noise: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from tabscm import Draw, Function, Mechanism, within
-from tabscm_builtin.mechanisms._common import WEIGHTS, unit_weights, weighted_sum
+from tabscm_builtin.mechanisms._common import STRENGTH, unit_weights, weighted_sum
 
 
 @attrs.frozen
@@ -17,7 +17,7 @@ class Threshold(Mechanism):
 
     name = "threshold"
 
-    weight: Draw = attrs.field(default=WEIGHTS, validator=within(0.0))
+    strength: Draw = attrs.field(default=STRENGTH, validator=within(0.0))
     """Size of each parent's weight relative to the others'; its sign is random."""
     threshold: Draw = Draw(low=-0.8, high=0.8)
     """t, in standard deviations of s: 0 splits the rows in halves."""
@@ -26,7 +26,7 @@ class Threshold(Mechanism):
 
     def draw(self, mask: Tensor, rng: torch.Generator) -> Function:
         nodes = len(mask)
-        w = unit_weights(self.weight, mask, rng)
+        w = unit_weights(self.strength, mask, rng)
         t = self.threshold.sample((nodes, 1), rng)
         a = self.step.sample((nodes, 1), rng)
 
