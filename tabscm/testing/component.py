@@ -36,10 +36,10 @@ def frozen(component: Component, rng: torch.Generator) -> None:
 
 
 def gives_and_needs(component: Component, rng: torch.Generator) -> None:
-    """`gives` and `needs` are frozen sets of names."""
+    """`gives` and `needs` are sets of names."""
     for label in ("gives", "needs"):
         found = getattr(component, label)
-        kept = isinstance(found, frozenset) and all(isinstance(entry, str) for entry in found)
+        kept = isinstance(found, set | frozenset) and all(isinstance(entry, str) for entry in found)
         require(kept, f"{label} is {found!r}")
 
 
