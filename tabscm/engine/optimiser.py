@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from tabscm.engine.muon import Muon
 from tabscm.kernel.experiment import TrainerSettings
 
 SMALLEST_MATRIX = 8
@@ -12,11 +13,7 @@ SMALLEST_MATRIX = 8
 
 
 class Optimiser:
-    """One or two torch optimisers that step together and whose state has names.
-
-    Source: Muon, Jordan et al. 2024; its update is scaled to the size AdamW's would have ("match_rms_adamw", Liu et
-    al. 2025, arXiv:2502.16982), so that one learning rate suits matrices of all shapes.
-    """
+    """One or two torch optimisers that step together and whose state has names."""
 
     def __init__(self, model: nn.Module, settings: TrainerSettings) -> None:
         matrices = {}
@@ -26,12 +23,7 @@ class Optimiser:
         self.settings = settings
         self._parts: list[tuple[torch.optim.Optimizer, dict[str, nn.Parameter], float]] = []
         if matrices:
-            muon = torch.optim.Muon(
-                matrices.values(),
-                lr=settings.muon_lr,
-                weight_decay=settings.weight_decay,
-                adjust_lr_fn="match_rms_adamw",
-            )
+            muon = Muon(matrices.values(), lr=settings.muon_lr, weight_decay=settings.weight_decay)
             self._parts.append((muon, matrices, settings.muon_lr))
         if rest:
             # norms, biases and scalars are not decayed: their size is not an excess
