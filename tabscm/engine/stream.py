@@ -5,6 +5,7 @@ path, however many nodes there are. Letters: B tasks, D variables, N rows, G nod
 """
 
 from collections.abc import Iterator
+from itertools import groupby
 from typing import Literal, TypeVar
 
 import attrs
@@ -77,8 +78,8 @@ class Stream:
             expect(drawn, "B N D", what=_label(intervention), dtype=torch.bool, B=len(chosen), N=rows, D=variables)
             cells[chosen] = drawn
             experiments.append((intervention, rule, chosen))
-        mechanisms = list(self._share_out(settings.mechanisms, tasks, host, step))
-        x = self._sample(adj, noise, mechanisms, _experiments(experiments, cells), rng)
+        mechanisms, which = self._assign(tasks, variables, host, step)
+        x = self._sample(adj, noise, mechanisms, which, _experiments(experiments, cells), rng)
         observed = torch.ones_like(cells)
         return Table(x=standardise(x), intervened=cells, observed=observed), Truth(adj=adj)
 
@@ -95,11 +96,28 @@ class Stream:
             if len(chosen):
                 yield choice.component, torch.from_numpy(chosen).to(self.device)
 
+    def _assign(
+        self, tasks: int, variables: int, host: np.random.Generator, step: int
+    ) -> tuple[list[Mechanism], Tensor]:
+        """Give every node a mechanism: those in use, and which of them each node has, [B, D] int64 on the host."""
+        mechanisms: list[Mechanism] = []
+        which = np.empty((tasks, variables), dtype=np.int64)
+        for mechanism, chosen in self._share_out(self.settings.mechanisms, tasks, host, step):
+            numbers = []
+            for part, _ in mechanism.parts:
+                if part not in mechanisms:
+                    mechanisms.append(part)
+                numbers.append(mechanisms.index(part))
+            weights = np.array([weight for _, weight in mechanism.parts])
+            which[chosen.cpu().numpy()] = host.choice(numbers, size=(len(chosen), variables), p=weights / weights.sum())
+        return mechanisms, torch.from_numpy(which)
+
     def _sample(
         self,
         adj: Tensor,
         noise: Tensor,
-        mechanisms: list[tuple[Mechanism, Tensor]],
+        mechanisms: list[Mechanism],
+        which: Tensor,
         experiments: "list[_Experiment]",
         rng: torch.Generator,
     ) -> Tensor:
@@ -108,38 +126,27 @@ class Stream:
         nodes = tasks * variables
         between = self._scaled_between(tasks, rng).repeat_interleave(variables)[:, None]  # [B D, 1]
         noise = noise.view(nodes, rows) * self._noise_scale(tasks, variables, rng).view(nodes, 1)
-        values = torch.zeros_like(noise)  # padded slots point at nodes not sampled yet: they must hold numbers
-        # what brings a raw value to mean 0 and standard deviation 1; nodes scaled between variables are there already
-        location, scale = torch.zeros_like(noise[:, :1]), torch.ones_like(noise[:, :1])  # [B D, 1]
-        for group in _groups(adj, mechanisms):
-            mechanism, ids, pa = group.mechanism, group.nodes, group.parents
-            inputs = values[pa]  # [G, P, N]
-            if not mechanism.homogeneous:
-                inputs = (inputs - location[pa]) / scale[pa]
-            inputs = inputs.transpose(1, 2)  # [G, N, P]
-            function = mechanism.draw(group.mask, rng)
-            drive, relative = noise[ids], between[ids]
-            if pa.shape[1]:
-                # noise is measured in units of the signal, so that no mechanism drowns or goes without
-                probe = function(inputs[:, :PROBE_ROWS], torch.zeros_like(drive[:, :PROBE_ROWS]))
-                expect(probe, "G N", what=_label(mechanism), dtype=torch.float32, G=len(ids))
-                signal = probe.std(-1, correction=0, keepdim=True).clamp(min=0.05)
-                drive = torch.where(relative & group.mask.any(1, keepdim=True), drive * signal, drive)
-            natural = function(inputs, drive)
-            expect(natural, "G N", what=_label(mechanism), dtype=torch.float32, G=len(ids), N=rows)
+        # each variable on its own scale, and at mean 0 and deviation 1; padded slots may point at one not sampled yet
+        values, unit = torch.zeros_like(noise), torch.zeros_like(noise)
+        for level in _levels(adj, mechanisms, which):
+            natural = torch.empty_like(noise[level.nodes])  # [G, N]
+            for group in level.groups:
+                here = level.nodes[group.place]
+                inputs = (values if group.mechanism.homogeneous else unit)[group.parents].transpose(1, 2)  # [G, N, P]
+                natural[group.place] = _respond(group, inputs, noise[here], between[here], rng)
             mean, deviation = location_scale(natural)
             deviation = torch.where(deviation > 0, deviation, torch.ones_like(deviation))
-            natural = torch.where(relative, (natural - mean) / deviation, natural)
-            location[ids] = torch.where(relative, torch.zeros_like(mean), mean)
-            scale[ids] = torch.where(relative, torch.ones_like(deviation), deviation)
+            scaled = between[level.nodes]
+            natural = torch.where(scaled, (natural - mean) / deviation, natural)
             for experiment in experiments:
-                natural = experiment.apply(natural, ids // variables, ids % variables)
-            values[ids] = natural
+                natural = experiment.apply(natural, level.nodes // variables, level.nodes % variables)
+            values[level.nodes] = natural
+            unit[level.nodes] = torch.where(scaled, natural, (natural - mean) / deviation)
 
         x = values.view(tasks, variables, rows).transpose(1, 2)  # [B, N, D]
         finite = torch.isfinite(x).flatten(1).all(1)
         if not bool(finite.all()):
-            names = sorted({_label(mechanism) for mechanism, chosen in mechanisms if not bool(finite[chosen].all())})
+            names = sorted({_label(mechanisms[index]) for index in torch.unique(which[~finite.cpu()]).tolist()})
             raise ContractError(
                 f"{' or '.join(names)}: gave NaN or infinity in {int((~finite).sum())} of {tasks} tables"
             )
@@ -196,44 +203,84 @@ class _Group:
     """Nodes of one topological level that share a mechanism."""
 
     mechanism: Mechanism
-    nodes: Tensor  # [G] int64, numbers within the batch
-    parents: Tensor  # [G, P] int64, likewise
+    place: slice  # within the level
+    parents: Tensor  # [G, P] int64, nodes of the batch
     mask: Tensor  # [G, P] bool, which slots of `parents` hold one
 
 
-def _groups(adj: Tensor, mechanisms: list[tuple[Mechanism, Tensor]]) -> Iterator[_Group]:
-    """All nodes of the batch in groups, every parent before its children."""
+@attrs.frozen(eq=False)
+class _Level:
+    """Nodes whose parents all lie on levels before."""
+
+    nodes: Tensor  # [G] int64, numbers within the batch
+    groups: list[_Group]
+
+
+def _respond(group: _Group, inputs: Tensor, noise: Tensor, relative: Tensor, rng: torch.Generator) -> Tensor:
+    """Draw the functions of a group and evaluate them on `inputs` [G, N, P] and `noise` [G, N]: values [G, N].
+
+    Where `relative` [G, 1], noise is in units of the signal of the parents: no mechanism drowns in it or goes without.
+    """
+    function = group.mechanism.draw(group.mask, rng)
+    what = _label(group.mechanism)
+    if not group.mask.shape[1]:
+        return _values(function(inputs, noise), noise, what)
+    additive = group.mechanism.additive
+    rows = noise.shape[1] if additive else min(PROBE_ROWS, noise.shape[1])
+    signal = function(inputs[:, :rows], torch.zeros_like(noise[:, :rows]))
+    _values(signal, noise[:, :rows], what)
+    size = signal.std(-1, correction=0, keepdim=True).clamp(min=0.05)
+    noise = torch.where(relative & group.mask[:, :1], noise * size, noise)
+    return signal + noise if additive else _values(function(inputs, noise), noise, what)
+
+
+def _values(found: Tensor, like: Tensor, what: str) -> Tensor:
+    expect(found, "G N", what=what, dtype=torch.float32, G=like.shape[0], N=like.shape[1])
+    return found
+
+
+def _levels(adj: Tensor, mechanisms: list[Mechanism], which: Tensor) -> Iterator[_Level]:
+    """All nodes of the batch, level by level, each level grouped by the mechanism `which` [B, D] names."""
     device = adj.device
     adj = adj.cpu()  # the only wait for the device: what depends on what is worked out on the host
-    tasks, variables, _ = adj.shape
-    chosen = torch.empty(tasks, dtype=torch.long)
-    for index, (_, their_tasks) in enumerate(mechanisms):
-        chosen[their_tasks.cpu()] = index
-    group = (_levels(adj) * len(mechanisms) + chosen[:, None]).flatten()
-    order = torch.argsort(group, stable=True)
+    variables = adj.shape[1]
+    group = (_depth(adj) * len(mechanisms) + which).flatten()
+    group, order = torch.sort(group, stable=True)
     incoming = adj.transpose(1, 2).reshape(-1, variables)[order]  # [B D, D]
     count = incoming.sum(1)
+    # parents first, in slots; whatever node fills the other slots is of the same task and masked
     parents = torch.argsort(incoming.to(torch.uint8), dim=1, descending=True, stable=True)
     parents += (order // variables * variables)[:, None]
-    sizes = torch.bincount(group).tolist()
-    widths = [int(part.max()) if len(part) else 0 for part in torch.split(count, sizes)]
-    order, parents, count = order.to(device), parents.to(device), count.to(device)
-    parts = zip(*(torch.split(part, sizes) for part in (order, parents, count)), widths, strict=True)
-    for index, (nodes, pa, inward, width) in enumerate(parts):
-        if len(nodes):
-            mask = torch.arange(width, device=device) < inward[:, None]
-            yield _Group(mechanisms[index % len(mechanisms)][0], nodes, pa[:, :width], mask)
+    mask = torch.arange(variables) < count[:, None]
+    found, sizes = torch.unique_consecutive(group, return_counts=True)
+    starts = (sizes.cumsum(0) - sizes).tolist()
+    widths = torch.stack([part.max() for part in torch.split(count, sizes.tolist())]).tolist()
+    order, parents, mask = order.to(device), parents.to(device), mask.to(device)
+    runs = zip(found.tolist(), starts, sizes.tolist(), widths, strict=True)
+    for _, members in groupby(runs, key=lambda run: run[0] // len(mechanisms)):
+        level = list(members)
+        first, last = level[0][1], level[-1][1] + level[-1][2]
+        groups = [
+            _Group(
+                mechanisms[number % len(mechanisms)],
+                slice(start - first, start - first + size),
+                parents[start : start + size, :width],
+                mask[start : start + size, :width],
+            )
+            for number, start, size, width in level
+        ]
+        yield _Level(order[first:last], groups)
 
 
-def _levels(adj: Tensor) -> Tensor:
+def _depth(adj: Tensor) -> Tensor:
     """The longest path that ends at each node: [B, D] int64, 0 for roots."""
     weight = adj.float()
-    level = torch.zeros(adj.shape[:2])
+    depth = torch.zeros(adj.shape[:2])
     for _ in range(adj.shape[1]):
-        longer = (weight * (level + 1)[:, :, None]).amax(1)
-        if torch.equal(longer, level):
-            return level.long()
-        level = longer
+        longer = (weight * (depth + 1)[:, :, None]).amax(1)
+        if torch.equal(longer, depth):
+            return depth.long()
+        depth = longer
     raise ContractError("a graph sampler gave a graph with a cycle")
 
 

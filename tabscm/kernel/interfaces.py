@@ -122,6 +122,18 @@ class Mechanism(Component):
     """True when the function keeps its meaning at any scale of the parents (linear). All others get parents of mean 0
     and standard deviation 1, whatever the scale of the table."""
 
+    additive: ClassVar[bool] = False
+    """True when the noise is added to what the parents give, f(parents, noise) = f(parents, 0) + noise: a promise that
+    lets the stream evaluate the function once instead of twice."""
+
+    @property
+    def parts(self) -> "tuple[tuple[Mechanism, float], ...]":
+        """The mechanisms that a node of this one draws from, with weights: itself, unless it is a mixture of others.
+
+        The stream samples nodes of one mechanism together, whether it came alone or as part of a mixture.
+        """
+        return ((self, 1.0),)
+
     @abstractmethod
     def draw(self, mask: Tensor, rng: torch.Generator) -> Function:
         """Draw one random function for each of G nodes, on the device of `rng`.

@@ -18,6 +18,7 @@ class Linear(Mechanism):
     """
 
     name = "linear"
+    additive = True
     homogeneous = True
 
     strength: Draw = attrs.field(default=STRENGTH, validator=within(0.0))

@@ -34,6 +34,15 @@ class Mixture(Mechanism):
         if not sum(part.weight.start for part in self.of) > 0:
             raise ValueError("needs at least one weight above 0")
 
+    @property
+    def parts(self) -> tuple[tuple[Mechanism, float], ...]:
+        """Its mechanisms, those of mixtures within it one by one."""
+        return tuple(
+            (inner, part.weight.start * share / sum(weight for _, weight in part.component.parts))
+            for part in self.of
+            for inner, share in part.component.parts
+        )
+
     def draw(self, mask: Tensor, rng: torch.Generator) -> Function:
         ends = list(accumulate(part.weight.start for part in self.of))
         borders = torch.tensor(ends[:-1], device=rng.device) / ends[-1]

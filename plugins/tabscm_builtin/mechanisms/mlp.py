@@ -17,6 +17,7 @@ class MLP(Mechanism):
     """
 
     name = "mlp"
+    additive = True
 
     hidden: int = attrs.field(default=8, validator=ge(1))
     """Hidden units."""

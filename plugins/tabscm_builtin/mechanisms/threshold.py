@@ -16,6 +16,7 @@ class Threshold(Mechanism):
     """
 
     name = "threshold"
+    additive = True
 
     strength: Draw = attrs.field(default=STRENGTH, validator=within(0.0))
     """Size of each parent's weight relative to the others'; its sign is random."""
