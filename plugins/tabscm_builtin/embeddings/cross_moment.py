@@ -161,10 +161,12 @@ def gaussian_rank(x: Tensor) -> Tensor:
         [B, N, D] float32, unitless.
     """
     rows = x.shape[1]
-    columns = x.transpose(1, 2).contiguous()  # [B, D, N]
-    ordered = columns.sort(-1).values
-    # the mean of the first and the last place an equal value takes, so that the order of rows cannot matter
-    first = torch.searchsorted(ordered, columns)
-    last = torch.searchsorted(ordered, columns, right=True)
-    uniform = (first + last).float() / (2 * rows)
-    return (math.sqrt(2) * torch.erfinv(2 * uniform - 1)).transpose(1, 2)
+    place = torch.arange(rows, device=x.device)
+    ordered, order = x.transpose(1, 2).sort(-1)  # [B, D, N]
+    # the first and the last place that an equal value takes, so that the order of rows cannot matter
+    new = torch.ones_like(ordered, dtype=torch.bool)
+    new[..., 1:] = ordered[..., 1:] != ordered[..., :-1]
+    first = torch.where(new, place, 0).cummax(-1).values
+    last = torch.where(new.roll(-1, -1), place, rows).flip(-1).cummin(-1).values.flip(-1)
+    normal = math.sqrt(2) * torch.erfinv((first + last + 1).float() / rows - 1)
+    return torch.empty_like(normal).scatter_(-1, order, normal).transpose(1, 2)
