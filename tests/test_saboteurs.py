@@ -109,6 +109,22 @@ class Homogeneous(Mechanisms):
 
 
 @attrs.frozen
+class Additive(Mechanisms):
+    """Claims that noise is added."""
+
+    additive = True
+
+
+@attrs.frozen
+class Torn(Mechanisms):
+    """Claims to consist of others, to be drawn less than never."""
+
+    @property
+    def parts(self):
+        return ((Mechanisms(), 1.0), (Mechanisms(), -0.5))
+
+
+@attrs.frozen
 class Interventions(Intervention):
     """One variable of each row, set to a value of its own in each table."""
 
@@ -361,6 +377,8 @@ SABOTEURS = {
         "noise-matters": Mechanisms(deaf),
         "roots": Mechanisms(rootless),
         "homogeneous": Homogeneous(),
+        "additive": Additive(after(lambda values, parents, noise, mask: values + 0.1 * noise.square())),
+        "parts": Torn(),
     },
     "intervention": {
         "shape": (Interventions(lambda cells, rng: cells.float()), {"degenerate"}),

@@ -157,6 +157,26 @@ def homogeneous(mechanism: Mechanism, rng: torch.Generator) -> None:
     require_same(differences(8.0) / 8.0, differences(1.0), "differences of values at 8 times the scale")
 
 
+def additive(mechanism: Mechanism, rng: torch.Generator) -> None:
+    """`additive` is True only where noise is added to what the parents give."""
+    if not mechanism.additive:
+        return
+    mask, parents, noise = _inputs(rng)
+    function = mechanism.draw(mask, rng)
+    signal = function(parents, torch.zeros_like(noise))
+    require_same(function(parents, noise), signal + noise, "values, and what the parents give plus noise")
+
+
+def parts(mechanism: Mechanism, rng: torch.Generator) -> None:
+    """`parts` are mechanisms without parts of their own, with weights that are not negative, nor all 0."""
+    found = mechanism.parts
+    for part, weight in found:
+        require(isinstance(part, Mechanism), f"{part!r} is no mechanism")
+        require(part.parts == ((part, 1.0),), f"{part.name} has parts of its own")
+        require(weight >= 0, f"the weight of {part.name} is {weight:g}")
+    require(sum(weight for _, weight in found) > 0, f"the weights of {len(found)} parts add up to 0")
+
+
 def _inputs(rng: torch.Generator, *, nodes: int = 24, rows: int = 50, slots: int = 4) -> tuple[Tensor, Tensor, Tensor]:
     """mask [G, P] with 0 to P parents a node, parents [G, N, P] strided as the stream hands them over, noise [G, N]."""
     count = torch.arange(nodes, device=rng.device) % (slots + 1)
@@ -186,4 +206,6 @@ CHECKS = (
     noise_matters,
     roots,
     homogeneous,
+    additive,
+    parts,
 )

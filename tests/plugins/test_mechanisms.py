@@ -161,6 +161,14 @@ def test_mixture_gives_every_node_the_values_of_its_own_part():
     assert linear.all(1).float().mean() == pytest.approx(0.5, abs=0.15)
 
 
+def test_parts_of_a_mixture_within_a_mixture_keep_their_share():
+    inner = Mixture(of=(weighted(1.0, 1.0), weighted(2.0, 3.0)))
+    outer = Mixture(of=(weighted(3.0, 2.0), Weighted(inner, Ramp.constant(2.0))))
+    strengths, shares = zip(*((part.strength.least, share) for part, share in outer.parts), strict=True)
+    assert strengths == (3.0, 1.0, 2.0)
+    assert shares == (2.0, 0.5, 1.5)
+
+
 @pytest.mark.parametrize(
     ("parts", "message"),
     [

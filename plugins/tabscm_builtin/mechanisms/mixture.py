@@ -15,7 +15,7 @@ class Mixture(Mechanism):
     """Each variable of a table draws its own mechanism, by weight.
 
     Where `[[stream.mechanisms]]` lists several mechanisms, a table has one for all its variables; a mixture lets them
-    differ within a table. All of them get parents of mean 0 and standard deviation 1, linear ones too.
+    differ within a table.
 
     Source: this project.
     """
