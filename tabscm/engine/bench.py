@@ -1,0 +1,100 @@
+"""How fast the stream, a training step and a prediction are, side by side on the machine at hand."""
+
+import statistics
+import time
+from collections.abc import Callable
+
+import attrs
+import numpy as np
+import torch
+
+from tabscm.engine.layout import align
+from tabscm.engine.model import Model, autocast
+from tabscm.engine.optimiser import Optimiser
+from tabscm.engine.predict import predict
+from tabscm.engine.stream import Stream
+from tabscm.engine.tables import DataTable
+from tabscm.engine.trainer import loss_terms
+from tabscm.kernel.experiment import Experiment
+from tabscm.kernel.values import Draw
+
+REPEATS = 30
+PREDICTED = ((20, 1000), (100, 1000))
+"""Variables and rows of the tables that are predicted."""
+
+
+def speed(experiment: Experiment, *, device: torch.device, variables: int = 20, rows: int = 200) -> dict[str, float]:
+    """Time the parts of training and prediction; medians, after a warm-up, weights as at the first step.
+
+    Args:
+        experiment: its stream, network and trainer, but tables of one size.
+        device: where everything happens.
+        variables: D of the tables trained on.
+        rows: N of the tables trained on.
+
+    Returns:
+        By name: "tables" in a batch; "stream" and "step" in seconds per batch (a step is everything else: forward,
+        loss, backward, optimiser); "tables_per_second" of the stream; "stream_share" of a whole training step, 0 to 1;
+        "predict_D" in seconds for a table of D variables and 1 000 rows, for each D that the network takes.
+    """
+    settings = attrs.evolve(experiment.stream, variables=Draw.constant(variables), rows=Draw.constant(rows))
+    stream = Stream(settings, seed=experiment.seed, device=device)
+    batch = iter(range(10**9))
+    table, truth = stream.batch(0)
+    sampling = _median(lambda: stream.batch(next(batch)), device)
+
+    torch.manual_seed(experiment.seed)
+    model = Model(experiment).to(device)
+    optimiser = Optimiser(model, experiment.trainer)
+
+    def step() -> None:
+        with autocast(device, experiment.trainer.precision):
+            prediction = model(table)
+        terms = loss_terms(experiment, 0, prediction, truth, table)
+        torch.autograd.backward(sum(terms.values(), torch.zeros((), device=device)))
+        torch.nn.utils.clip_grad_norm_(model.parameters(), experiment.trainer.clip)
+        optimiser.step(0)
+
+    training = _median(step, device)
+    found = {
+        "tables": float(len(table.x)),
+        "stream": sampling,
+        "step": training,
+        "tables_per_second": len(table.x) / sampling,
+        "stream_share": sampling / (sampling + training),
+    }
+    for size, length in PREDICTED:
+        if size <= model.max_variables:
+            values = np.random.default_rng(0).normal(size=(length, size))
+            data = DataTable(names=tuple(f"x{index}" for index in range(size)), x=values, source="bench")
+            found[f"predict_{size}"] = _median(lambda data=data: predict(model, data, device=device), device)  # type: ignore[misc]
+    return found
+
+
+def render(found: dict[str, float], *, variables: int = 20, rows: int = 200) -> str:
+    """The figures of `speed` for the terminal."""
+    lines = [
+        (f"stream, D = {variables}, N = {rows}", f"{found['tables_per_second']:,.0f} tables/s"),
+        (f"stream, a batch of {found['tables']:.0f}", f"{1e3 * found['stream']:.1f} ms"),
+        ("training step on it, without the stream", f"{1e3 * found['step']:.1f} ms"),
+        ("share of the stream in a whole step", f"{100 * found['stream_share']:.1f} %"),
+    ]
+    lines += [
+        (f"prediction, D = {size}, N = {length}", f"{1e3 * found[f'predict_{size}']:.1f} ms")
+        for size, length in PREDICTED
+        if f"predict_{size}" in found
+    ]
+    return align(lines)
+
+
+def _median(work: Callable[[], object], device: torch.device) -> float:
+    """The median of seconds that `work` takes, after a warm-up."""
+    seconds = []
+    for repeat in range(REPEATS + 5):
+        began = time.perf_counter()
+        work()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        if repeat >= 5:
+            seconds.append(time.perf_counter() - began)
+    return statistics.median(seconds)
