@@ -1,5 +1,8 @@
 """Everything TabSCM raises on purpose. Catch `TabSCMError` to catch them all."""
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 import attrs
 
 
@@ -49,3 +52,9 @@ class CheckpointError(TabSCMError):
 
 class TrainingError(TabSCMError):
     """Training cannot go on: a value is not finite. Names the term and the step, so that it can be replayed."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The end of a sentence about a name that nothing has: a near name as a question, or nothing."""
+    near = get_close_matches(name, list(known), n=1, cutoff=0.7)  # at 0.6 "sine" suggests "linear"
+    return f' Did you mean "{near[0]}"?' if near else ""

@@ -1,6 +1,6 @@
 """What an experiment file may say: a tree of frozen values, with components already chosen."""
 
-from typing import Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import attrs
 from attrs.validators import ge, gt, le, min_len
@@ -17,7 +17,7 @@ from tabscm.kernel.interfaces import (
     Noise,
     Regulariser,
 )
-from tabscm.kernel.values import Draw, Ramp
+from tabscm.kernel.values import Draw, Ramp, within
 
 C = TypeVar("C", bound=Component)
 
@@ -33,13 +33,28 @@ class Weighted(Generic[C]):
     weight: Ramp = Ramp.constant(1.0)
 
 
+def _above_zero(_: object, field: "attrs.Attribute[Draw]", draw: Draw) -> None:
+    if draw.least <= 0:
+        raise ValueError(f"{field.name} must be above 0, found {draw.least:g}")
+
+
+def _shares(_: object, field: "attrs.Attribute[Any]", choices: tuple[Weighted[Any], ...]) -> None:
+    for choice in choices:
+        least = min(choice.weight.start, choice.weight.end)
+        if least < 0:
+            raise ValueError(f"the weight of {choice.component.name} must be at least 0, found {least:g}")
+    # weights move in straight lines: if some are above 0 at both ends, some are at every step between
+    if min(sum(choice.weight.start for choice in choices), sum(choice.weight.end for choice in choices)) <= 0:
+        raise ValueError(f"{field.name} needs a weight above 0 at every step")
+
+
 @attrs.frozen(kw_only=True)
 class StreamSettings:
     """What the tables look like. Every table draws one component of each list, by weight."""
 
-    variables: Draw = Draw(low=5, high=20)
+    variables: Draw = attrs.field(default=Draw(low=5, high=20), validator=within(1))
     """Variables of a table (D); one draw per batch."""
-    rows: Draw = Draw(low=100, high=400, scale="log")
+    rows: Draw = attrs.field(default=Draw(low=100, high=400, scale="log"), validator=within(2))
     """Rows of a table (N); one draw per batch."""
     tables: int = attrs.field(default=32, validator=ge(1))
     """Most tables in one batch (B); the two budgets below may allow fewer, but never none."""
@@ -50,23 +65,15 @@ class StreamSettings:
     standardise: Literal["between", "after", "mix"] = "mix"
     """Scale each variable as it is sampled (its parents' scale carries no causal order), or the finished table only,
     or either with equal chance."""
-    noise_scale: Draw = Draw(low=0.2, high=2.0, scale="log")
+    noise_scale: Draw = attrs.field(default=Draw(low=0.2, high=2.0, scale="log"), validator=_above_zero)
     """Standard deviation of a variable's noise: relative to the signal of its parents when standardising between
     variables, absolute otherwise."""
     equal_noise: float = attrs.field(default=0.4, validator=[ge(0), le(1)])
     """Share of tables in which all variables have the same noise scale."""
-    graphs: tuple[Weighted[GraphSampler], ...] = attrs.field(validator=min_len(1))
-    mechanisms: tuple[Weighted[Mechanism], ...] = attrs.field(validator=min_len(1))
-    noises: tuple[Weighted[Noise], ...] = attrs.field(validator=min_len(1))
-    interventions: tuple[Weighted[Intervention], ...] = attrs.field(validator=min_len(1))
-
-    def __attrs_post_init__(self) -> None:
-        if self.variables.least < 1:
-            raise ValueError(f"variables must be at least 1, found {self.variables.least}")
-        if self.rows.least < 2:
-            raise ValueError(f"rows must be at least 2, found {self.rows.least}")
-        if self.noise_scale.least <= 0:
-            raise ValueError(f"noise_scale must be above 0, found {self.noise_scale.least}")
+    graphs: tuple[Weighted[GraphSampler], ...] = attrs.field(validator=[min_len(1), _shares])
+    mechanisms: tuple[Weighted[Mechanism], ...] = attrs.field(validator=[min_len(1), _shares])
+    noises: tuple[Weighted[Noise], ...] = attrs.field(validator=[min_len(1), _shares])
+    interventions: tuple[Weighted[Intervention], ...] = attrs.field(validator=[min_len(1), _shares])
 
 
 @attrs.frozen(kw_only=True)

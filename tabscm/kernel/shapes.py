@@ -17,12 +17,12 @@ def expect(
 ) -> dict[str, int]:
     """Check that `value` is a tensor whose axes match `shape`, and return the sizes of its axes.
 
-        expect(adj, "B D D", what="erdos-renyi: adj", dtype=torch.bool, B=32)
+        expect(adj, "B D D", what="graph erdos-renyi: adj", dtype=torch.bool, B=32)
 
     Args:
         value: what a component returned.
         shape: one letter per axis; the same letter means the same size, a number means itself.
-        what: component and value, for the message.
+        what: component (kind and name, by which `Registry.blame` finds who brought it) and value, for the message.
         dtype: the dtype it must have; None allows any.
         finite: also refuse NaN and infinity (reads the values: not for use in a training step on a GPU).
         sizes: the sizes that are known already, by letter.
