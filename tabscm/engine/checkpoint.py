@@ -123,7 +123,8 @@ def load_weights(model: torch.nn.Module, weights: Mapping[str, Tensor], run: Pat
     own = model.state_dict()
     wrong = sorted(name for name in own.keys() | weights.keys() if _shape(own, name) != _shape(weights, name))
     if wrong:
-        raise CheckpointError(f"{run}: the weights do not fit the experiment: {', '.join(wrong[:3])}, ...")
+        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        raise CheckpointError(f"{run}: the weights do not fit the experiment: {', '.join(wrong[:3])}{more}")
     model.load_state_dict(dict(weights))
 
 
@@ -148,7 +149,7 @@ def _verify(folder: Path) -> None:
     try:
         files = json.loads((folder / "manifest.json").read_text())["files"]
         damaged = [name for name, print_ in files.items() if _fingerprint(folder / name) != print_]
-    except (OSError, ValueError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{folder}: incomplete or unreadable ({error}). Do not use it; delete it.") from error
     if damaged:
         raise CheckpointError(

@@ -63,8 +63,6 @@ def train(
         load_weights(model, weights, run)
         optimiser.load_state(momenta)
     _forget_after(run / LOG, state.step)
-    log = (run / LOG).open("a", encoding="utf-8")
-    board = SummaryWriter(run, purge_step=state.step)
     began = time.perf_counter() - state.seconds
     progress = _Progress(out, settings.steps, state.step)
     progress.say(
@@ -72,54 +70,55 @@ def train(
         f"{torch.get_num_threads()} threads" + (f", from step {state.step}" if resume else "")
     )
 
-    for step in range(state.step, settings.steps):
-        # dropout, if any, follows from the step as well
-        torch.manual_seed(int(np.random.SeedSequence([experiment.seed, step]).generate_state(1, np.uint64)[0] >> 1))
-        model.train()
-        tables = 0
-        for part in range(settings.accumulate):
-            table, truth = stream.batch(step, part)
-            with autocast(device, settings.precision):
-                prediction = forward(table)
-            terms = loss_terms(experiment, step, prediction, truth, table)
-            total = sum(terms.values(), torch.zeros((), device=device))
-            torch.autograd.backward(total / settings.accumulate)
-            tables += len(table.x)
-        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
-        if not bool(torch.isfinite(total + norm)):
-            raise TrainingError(_diagnosis(experiment, step, terms, norm))
-        rate = optimiser.step(step)
-        progress.count(tables)
-        done = step + 1
+    with (run / LOG).open("a", encoding="utf-8") as log, SummaryWriter(run, purge_step=state.step) as board:
+        for step in range(state.step, settings.steps):
+            # dropout, if any, follows from the step as well
+            torch.manual_seed(int(np.random.SeedSequence([experiment.seed, step]).generate_state(1, np.uint64)[0] >> 1))
+            model.train()
+            tables = 0
+            for part in range(settings.accumulate):
+                table, truth = stream.batch(step, part)
+                with autocast(device, settings.precision):
+                    prediction = forward(table)
+                terms = loss_terms(experiment, step, prediction, truth, table)
+                total = sum(terms.values(), torch.zeros((), device=device))
+                torch.autograd.backward(total / settings.accumulate)
+                tables += len(table.x)
+            norm = torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
+            if not bool(torch.isfinite(total + norm)):
+                raise TrainingError(_diagnosis(experiment, step, terms, norm))
+            rate = optimiser.step(step)
+            progress.count(tables)
+            done = step + 1
 
-        if done % settings.log_every == 0 or done == settings.steps:
-            # tables of the stream are never seen twice: before the step this batch was as fresh as any
-            fresh = summarise([(prediction.logits.detach(), truth.adj)])
-            record = {
-                "loss": float(total.detach()),
-                **({f"loss/{name}": float(term.detach()) for name, term in terms.items()} if len(terms) > 1 else {}),
-                "log_prob_gain": fresh["log_prob_gain"],
-                "auroc": fresh["auroc_pooled"],
-                "grad_norm": float(norm),
-                "lr": rate,
-                "tables_per_second": progress.tables_per_second(),
-                "variables": table.x.shape[2],
-                "rows": table.x.shape[1],
-            }
-            _write(log, board, done, "train", record)
-            progress.show(done, record)
+            if done % settings.log_every == 0 or done == settings.steps:
+                # tables of the stream are never seen twice: before the step this batch was as fresh as any
+                fresh = summarise([(prediction.logits.detach(), truth.adj)])
+                record = {
+                    "loss": float(total.detach()),
+                    **(
+                        {f"loss/{name}": float(term.detach()) for name, term in terms.items()} if len(terms) > 1 else {}
+                    ),
+                    "log_prob_gain": fresh["log_prob_gain"],
+                    "auroc": fresh["auroc_pooled"],
+                    "grad_norm": float(norm),
+                    "lr": rate,
+                    "tables_per_second": progress.tables_per_second(),
+                    "variables": table.x.shape[2],
+                    "rows": table.x.shape[1],
+                }
+                _write(log, board, done, "train", record)
+                progress.show(done, record)
 
-        if done % settings.validate_every == 0 or done == settings.steps:
-            found = judge(model, validation, tables=settings.validation_tables)
-            _write(log, board, done, "validation", found)
-            state = attrs.evolve(state, step=done, seconds=time.perf_counter() - began)
-            if found["log_prob_gain"] > state.best_gain:
-                state = attrs.evolve(state, best_step=done, best_gain=found["log_prob_gain"])
-            save(run, model.state_dict(), optimiser.state(), state)
-            progress.validated(done, float(total.detach()), found)
+            if done % settings.validate_every == 0 or done == settings.steps:
+                found = judge(model, validation, tables=settings.validation_tables)
+                _write(log, board, done, "validation", found)
+                state = attrs.evolve(state, step=done, seconds=time.perf_counter() - began)
+                if found["log_prob_gain"] > state.best_gain:
+                    state = attrs.evolve(state, best_step=done, best_gain=found["log_prob_gain"])
+                save(run, model.state_dict(), optimiser.state(), state)
+                progress.validated(done, float(total.detach()), found)
 
-    log.close()
-    board.close()
     weights, _, _ = restore(run, "best")
     load_weights(model, weights, run)
     return model
