@@ -1,7 +1,5 @@
 """Attention over the cells of the table, by columns and by rows in turn."""
 
-from typing import final
-
 import attrs
 from attrs.validators import ge
 from torch import nn
@@ -11,7 +9,6 @@ from tabscm_builtin.embeddings._common import channels
 from tabscm_builtin.encoders._common import FeedForward, SelfAttention
 
 
-@final
 @attrs.frozen
 class Axial(Embedding):
     """Attention across the variables of a row, then across the rows of a variable, in turn; the largest over rows.

@@ -1,7 +1,6 @@
 """Learned cross-moments: pairs of columns meet before anything is squeezed."""
 
 import math
-from typing import final
 
 import attrs
 import torch
@@ -13,7 +12,6 @@ from tabscm_builtin.embeddings._common import channels
 from tabscm_builtin.encoders.triangle import Triangle
 
 
-@final
 @attrs.frozen
 class CrossMoment(Embedding):
     """Learned moments of every pair of columns, refined by residuals of learned predictions.

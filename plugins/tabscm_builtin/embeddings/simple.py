@@ -1,7 +1,5 @@
 """The sources' embedding: every column alone."""
 
-from typing import final
-
 import attrs
 from torch import nn
 
@@ -9,7 +7,6 @@ from tabscm import Embedding, Evidence, Table
 from tabscm_builtin.embeddings._common import channels
 
 
-@final
 @attrs.frozen
 class Simple(Embedding):
     """Mean over rows of (value, mask), column by column; no column meets another.

@@ -1,7 +1,5 @@
 """A transformer over variables."""
 
-from typing import final
-
 import attrs
 from attrs.validators import ge
 from torch import nn
@@ -10,7 +8,6 @@ from tabscm import Encoder, Evidence
 from tabscm_builtin.encoders._common import FeedForward, SelfAttention
 
 
-@final
 @attrs.frozen
 class Columns(Encoder):
     """Transformer over the variables of a table; leaves pairs alone.

@@ -1,14 +1,11 @@
 """The encoder that does nothing."""
 
-from typing import final
-
 import attrs
 from torch import nn
 
 from tabscm import Encoder
 
 
-@final
 @attrs.frozen
 class Identity(Encoder):
     """Hands the evidence on as it is.

@@ -1,7 +1,6 @@
 """Reasoning on the grid of pairs by triangles."""
 
 import math
-from typing import final
 
 import attrs
 import torch
@@ -13,7 +12,6 @@ from tabscm import Encoder, Evidence
 from tabscm_builtin.encoders._common import FeedForward, block_diagonal
 
 
-@final
 @attrs.frozen
 class Triangle(Encoder):
     """Blocks on the pair grid: every pair (i, j) hears from all paths over a third variable k, then a feed-forward.

@@ -1,7 +1,6 @@
 """Edges from the angle between two views of a variable."""
 
 import math
-from typing import final
 
 import attrs
 import torch
@@ -12,7 +11,6 @@ from torch import Tensor, nn
 from tabscm import Evidence, Head
 
 
-@final
 @attrs.frozen
 class Bilinear(Head):
     """Cosine between i as a cause and j as an effect, times a learned temperature, plus a learned density.

@@ -1,7 +1,6 @@
 """One three-way choice for every two variables."""
 
 import math
-from typing import final
 
 import attrs
 import torch.nn.functional as F
@@ -11,7 +10,6 @@ from torch import Tensor, nn
 from tabscm import Evidence, Head
 
 
-@final
 @attrs.frozen
 class Pair(Head):
     """For every two variables a softmax over no edge, i -> j and j -> i, so that both directions are never asserted.

@@ -1,7 +1,5 @@
 """Binary cross-entropy of the edges."""
 
-from typing import final
-
 import attrs
 import torch.nn.functional as F
 from torch import Tensor
@@ -10,7 +8,6 @@ from tabscm import Loss, Prediction, Table, Truth
 from tabscm_builtin.losses._common import mean_off_diagonal
 
 
-@final
 @attrs.frozen
 class BCE(Loss):
     """Binary cross-entropy: the mean over ordered pairs of -log q_ij, in nats, q_ij the probability of the truth.

@@ -1,7 +1,5 @@
 """Binary cross-entropy that fades as the prediction grows sure."""
 
-from typing import final
-
 import attrs
 import torch
 import torch.nn.functional as F
@@ -12,7 +10,6 @@ from tabscm import Loss, Prediction, Table, Truth
 from tabscm_builtin.losses._common import mean_off_diagonal
 
 
-@final
 @attrs.frozen
 class Focal(Loss):
     """Binary cross-entropy that fades as the prediction grows sure.

@@ -1,7 +1,6 @@
 """How far the predicted edges are from an acyclic graph."""
 
 import math
-from typing import final
 
 import attrs
 import torch
@@ -10,7 +9,6 @@ from torch import Tensor
 from tabscm import Prediction, Regulariser
 
 
-@final
 @attrs.frozen
 class Acyclicity(Regulariser):
     """Log of the weight of closed walks in the matrix of edge probabilities: 0 exactly when there is no cycle.
