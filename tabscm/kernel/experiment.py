@@ -1,5 +1,6 @@
 """What an experiment file may say: a tree of frozen values, with components already chosen."""
 
+from collections.abc import Callable
 from typing import Any, Generic, Literal, TypeVar
 
 import attrs
@@ -33,6 +34,16 @@ class Weighted(Generic[C]):
     weight: Ramp = Ramp.constant(1.0)
 
 
+def _count(least: int) -> "Callable[[Any, attrs.Attribute[Any], Draw], None]":
+    def validate(_: object, field: "attrs.Attribute[Any]", draw: Draw) -> None:
+        within(least)(_, field, draw)
+        broken = [value for value in draw.choices or (draw.least, draw.most) if value % 1]
+        if broken:
+            raise ValueError(f"{field.name} must be a whole number, found {broken[0]:g}")
+
+    return validate
+
+
 def _above_zero(_: object, field: "attrs.Attribute[Draw]", draw: Draw) -> None:
     if draw.least <= 0:
         raise ValueError(f"{field.name} must be above 0, found {draw.least:g}")
@@ -52,9 +63,9 @@ def _shares(_: object, field: "attrs.Attribute[Any]", choices: tuple[Weighted[An
 class StreamSettings:
     """What the tables look like. Every table draws one component of each list, by weight."""
 
-    variables: Draw = attrs.field(default=Draw(low=5, high=20), validator=within(1))
+    variables: Draw = attrs.field(default=Draw(low=5, high=20), validator=_count(1))
     """Variables of a table (D); one draw per batch."""
-    rows: Draw = attrs.field(default=Draw(low=100, high=400, scale="log"), validator=within(2))
+    rows: Draw = attrs.field(default=Draw(low=100, high=400, scale="log"), validator=_count(2))
     """Rows of a table (N); one draw per batch."""
     tables: int = attrs.field(default=32, validator=ge(1))
     """Most tables in one batch (B); the two budgets below may allow fewer, but never none."""

@@ -9,7 +9,7 @@ import attrs
 import pluggy
 
 from tabscm.kernel import hooks
-from tabscm.kernel.errors import ContractError, PluginError, did_you_mean
+from tabscm.kernel.errors import PluginError, did_you_mean
 from tabscm.kernel.interfaces import KINDS, Component
 
 
@@ -99,9 +99,8 @@ class Registry:
         entry = self._by_name.get((component_class.kind, component_class.name))
         return entry.origin if entry is not None and entry.component_class is component_class else None
 
-    def blame(self, error: ContractError) -> str:
-        """The text of an error that begins with the kind and name of a component, and who brought that component."""
-        text = str(error)
+    def blame(self, text: str) -> str:
+        """The text of an error; who brought the component is added where its kind and name are what it begins with."""
         kind, _, name = text.partition(":")[0].partition(" ")
         entry = self._by_name.get((kind, name))
         return text if entry is None else f'{text}\n{kind} "{name}" is from {entry.origin}, {entry.origin.file}'

@@ -1,0 +1,143 @@
+"""The command line: arguments, exit codes and errors. What the commands do is in commands.py, imported when needed."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tabscm.kernel.errors import TabSCMError
+
+INTERRUPTED = 130
+BROKEN_PIPE = 141
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 0, or 2 when something has to be mended first."""
+    parser = _parser()
+    args = parser.parse_args(argv)
+    try:
+        code = _act(parser, args)
+        sys.stdout.flush()
+    except TabSCMError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nstopped", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # whoever read the output has gone; nothing more can be written, not even when Python flushes at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    return code
+
+
+def _act(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
+    if args.version:
+        from importlib.metadata import version
+
+        print(f"tabscm {version('tabscm')}")
+        return 0
+    if args.command is None:
+        parser.print_help()
+        return 2
+    # torch and all that needs it, a second to import: not for --help
+    from tabscm.commands import call
+
+    return call(args)
+
+
+# Arguments ----------------------------------------------------------------------------------------------------------
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tabscm", description="Give it a table, get the causal graph.")
+    parser.add_argument("--version", action="store_true", help="print the version")
+    parser.set_defaults(command=None)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+
+    run = commands.add_parser("run", help="train a network, evaluate it on fresh tables")
+    run.add_argument("experiment", type=Path, metavar="EXPERIMENT", help="a TOML file, such as experiments/quick.toml")
+    run.add_argument("--out", type=Path, metavar="DIR", help="folder of the run (default: runs/NAME of the file)")
+    again = run.add_mutually_exclusive_group()
+    again.add_argument("--resume", action="store_true", help="go on from the newest checkpoint in the folder")
+    again.add_argument("--overwrite", action="store_true", help="replace the run in the folder")
+    run.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        dest="overrides",
+        metavar="KEY=VALUE",
+        help="set one scalar of the experiment, such as trainer.steps=200; may be repeated",
+    )
+    _add_device(run)
+    run.set_defaults(command="run")
+
+    check = commands.add_parser("check", help="do everything short of training")
+    check.add_argument("experiments", type=Path, nargs="+", metavar="EXPERIMENT", help="TOML files")
+    check.set_defaults(command="check")
+
+    evaluate = commands.add_parser("eval", help="evaluate a trained run again")
+    evaluate.add_argument("run", type=Path, metavar="RUN", help="folder of a run")
+    evaluate.add_argument("--tables", type=_positive, metavar="N", help="tables per cell (default: the experiment's)")
+    evaluate.add_argument("--overwrite", action="store_true", help="replace the eval.json of the run")
+    _add_device(evaluate)
+    evaluate.set_defaults(command="eval")
+
+    predict = commands.add_parser("predict", help="read the causal graph off a table")
+    predict.add_argument("table", type=Path, metavar="TABLE", help="a CSV file whose first row names the columns")
+    predict.add_argument("--run", type=Path, required=True, metavar="RUN", help="folder of a trained run")
+    predict.add_argument(
+        "--where",
+        action="append",
+        default=[],
+        type=_column_and_value,
+        metavar="COLUMN=VALUE",
+        help="use only the rows with this value; may be repeated",
+    )
+    predict.add_argument("--threshold", type=_probability, default=0.5, metavar="P", help="of an edge (default: 0.5)")
+    predict.add_argument("--graph", type=Path, metavar="FILE", help="score against a known graph: CSV with from,to")
+    predict.add_argument(
+        "--json", nargs="?", const="-", metavar="FILE", help="write everything as JSON, into FILE or to the terminal"
+    )
+    predict.add_argument("--overwrite", action="store_true", help="replace FILE")
+    _add_device(predict)
+    predict.set_defaults(command="predict")
+
+    show = commands.add_parser("list", help="list the components that experiments can use")
+    show.add_argument("kind", nargs="?", metavar="KIND", help="one kind only, such as mechanism")
+    show.set_defaults(command="list")
+    return parser
+
+
+def _add_device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--device", choices=["auto", "cpu", "cuda"], default="auto", help="auto takes a GPU if there is one"
+    )
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number above 0, found {text!r}")
+    return int(text)
+
+
+def _probability(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, found {text!r}")
+    return value
+
+
+def _column_and_value(text: str) -> tuple[str, str]:
+    column, equals, value = text.partition("=")
+    if not equals or not column:
+        raise argparse.ArgumentTypeError(f"expected COLUMN=VALUE, found {text!r}")
+    return column, value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,182 @@
+"""What each command does: call the engine, print, return the exit code."""
+
+import argparse
+import json
+import math
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+import tabscm.data
+from tabscm.engine.checkpoint import load_run
+from tabscm.engine.evaluate import evaluate, render
+from tabscm.engine.graphs import read_graph
+from tabscm.engine.model import Model, parameter_count
+from tabscm.engine.predict import predict, render_score
+from tabscm.engine.rehearsal import rehearse
+from tabscm.engine.runs import RESULTS, prepare, write_results
+from tabscm.engine.tables import read_table
+from tabscm.engine.trainer import train
+from tabscm.kernel.config import load
+from tabscm.kernel.errors import ConfigError, ContractError, TabSCMError, did_you_mean
+from tabscm.kernel.experiment import Experiment
+from tabscm.kernel.interfaces import KINDS
+from tabscm.kernel.registry import Registry, discover
+
+
+def call(args: argparse.Namespace) -> int:
+    """Do what the command line says.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        TabSCMError: something has to be mended first; a component that broke its contract is named with who brought it.
+    """
+    registry = discover()
+    commands = {"run": _run, "check": _check, "eval": _eval, "predict": _predict, "list": _list}
+    try:
+        return commands[args.command](args, registry)
+    except ContractError as error:
+        raise ContractError(registry.blame(str(error))) from error
+
+
+def _run(args: argparse.Namespace, registry: Registry) -> int:
+    device = _device(args.device)
+    experiment = _load(args.experiment, registry, args.overrides)
+    run = args.out or Path("runs") / args.experiment.stem
+    prepare(run, experiment, registry, resume=args.resume, overwrite=args.overwrite)
+    model = train(experiment, run, device=device, resume=args.resume)
+    results = evaluate(model, experiment, device=device)
+    write_results(run, results)
+    print(f"\n{render(results)}\n\nNext: python -m tabscm predict {_quoted(_example_table())} --run {_quoted(run)}")
+    return 0
+
+
+def _check(args: argparse.Namespace, registry: Registry) -> int:
+    bad = []
+    for path in args.experiments:
+        try:
+            model = rehearse(_load(path, registry, ()), device=torch.device("cpu"))
+        except ConfigError as error:
+            bad.append(str(error))
+        except TabSCMError as error:
+            bad.append(f"{path}: {registry.blame(str(error))}")
+        else:
+            print(f"{path}: good, {parameter_count(model.parameters()):,} parameters")
+    if bad:
+        print("\n\n".join(bad), file=sys.stderr)
+    return 2 if bad else 0
+
+
+def _eval(args: argparse.Namespace, registry: Registry) -> int:
+    device = _device(args.device)
+    model, experiment = load_run(args.run, registry, device)
+    results = evaluate(model, experiment, device=device, tables=args.tables)
+    print(render(results))
+    file = args.run / RESULTS
+    if args.overwrite or not file.exists():
+        write_results(args.run, results)
+    else:
+        print(f"\n{file} is as it was; --overwrite replaces it.")
+    return 0
+
+
+def _predict(args: argparse.Namespace, registry: Registry) -> int:
+    file = Path(args.json) if args.json not in (None, "-") else None
+    if file is not None and file.exists() and not args.overwrite:
+        raise TabSCMError(f"{file}: exists already. Use --overwrite to replace it.")
+    device = _device(args.device)
+    data = read_table(args.table, where=_once(args.where))
+    adj = read_graph(args.graph, data.names) if args.graph else None
+    model, _ = load_run(args.run, registry, device)
+    result = predict(model, data, device=device)
+    score = result.score(adj, args.threshold) if adj is not None else None
+    if args.json is not None:
+        whole = result.to_json(args.threshold)
+        if score is not None:
+            whole["score"] = {name: value if math.isfinite(value) else None for name, value in score.items()}
+        text = json.dumps(whole, indent=2, allow_nan=False) + "\n"
+        if file is None:
+            print(text, end="")
+            return 0
+        _write(file, text)
+    for note in result.notes:
+        print(f"note: {note}", file=sys.stderr)
+    print(result.render(args.threshold))
+    if score is not None:
+        print(f"\n{render_score(score)}")
+    return 0
+
+
+def _list(args: argparse.Namespace, registry: Registry) -> int:
+    if args.kind is not None and args.kind not in KINDS:
+        near = did_you_mean(args.kind, KINDS)
+        raise TabSCMError(f'no kind is called "{args.kind}".{near}\nkinds: {", ".join(KINDS)}')
+    entries = registry.entries(args.kind)
+    width = max((len(entry.component_class.name) for entry in entries), default=0)
+    for kind in KINDS if args.kind is None else [args.kind]:
+        print(kind)
+        for entry in registry.entries(kind):
+            first = (entry.component_class.__doc__ or "").strip().splitlines()[0]
+            print(f"  {entry.component_class.name:{width}}  {first}")
+            print(f"  {'':{width}}  {entry.origin}, {_near(Path(entry.origin.file))}")
+    if registry.quarantined:
+        print("could not be loaded")
+        for plugin in registry.quarantined:
+            print(f"  {plugin}")
+    return 0
+
+
+# What the commands share --------------------------------------------------------------------------------------------
+
+
+def _load(path: Path, registry: Registry, overrides: Sequence[str]) -> Experiment:
+    """The experiment in a file, when a network can be built of it."""
+    experiment = load(path, registry, overrides)
+    try:
+        Model(experiment)
+    except ConfigError as error:
+        raise ConfigError(str(path), error.problems) from None
+    return experiment
+
+
+def _device(name: str) -> torch.device:
+    if name == "cuda" and not torch.cuda.is_available():
+        raise TabSCMError("there is no CUDA device here. Use --device cpu, or leave --device out.")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def _once(where: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """The conditions on rows by column."""
+    conditions: dict[str, str] = {}
+    for column, value in where:
+        if conditions.setdefault(column, value) != value:
+            raise TabSCMError(
+                f"--where gives column {column} two values, {conditions[column]} and {value}; no row has both"
+            )
+    return conditions
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        file.write_text(text, "utf-8")
+    except OSError as error:
+        raise TabSCMError(f"{file}: cannot be written: {error.strerror}") from None
+
+
+def _quoted(path: Path) -> str:
+    """A path as the shell takes it."""
+    return shlex.quote(str(path))
+
+
+def _example_table() -> Path:
+    return _near(Path(tabscm.data.__path__[0]) / "sachs.csv")
+
+
+def _near(path: Path) -> Path:
+    """A path as seen from here, where it lies below."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

@@ -1,0 +1,109 @@
+"""The folder of a run: started, gone on with, or replaced, and never by accident.
+
+RUN/experiment.toml          the resolved experiment: what the run is
+    origins.json             the distribution and version of each component
+    checkpoints/             see checkpoint.py
+    metrics.jsonl            losses and validations
+    events.out.tfevents.*    the same for TensorBoard
+    eval.json                {cell: {metric: value}} on fresh tables
+"""
+
+import json
+import math
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from tabscm.engine.checkpoint import CHECKPOINTS, EXPERIMENT
+from tabscm.engine.trainer import LOG
+from tabscm.kernel.config import dump, load, origins, to_data
+from tabscm.kernel.errors import CheckpointError
+from tabscm.kernel.experiment import Experiment
+from tabscm.kernel.registry import Registry
+
+ORIGINS = "origins.json"
+RESULTS = "eval.json"
+EVENTS = "events.out.tfevents.*"
+
+SHOWN = 5
+"""Differences between two experiments that a message names."""
+
+
+def prepare(run: Path, experiment: Experiment, registry: Registry, *, resume: bool, overwrite: bool) -> None:
+    """Make the folder `run` ready to train in.
+
+    Args:
+        run: a folder, which need not exist.
+        experiment: what will be trained.
+        registry: who brought its components.
+        resume: the folder holds this experiment already, and training goes on.
+        overwrite: what an earlier run left in the folder may go.
+
+    Raises:
+        CheckpointError: the folder holds something that neither `resume` nor `overwrite` covers.
+    """
+    if run.exists() and not run.is_dir():
+        raise CheckpointError(f"{run}: is a file, not a folder. Use --out for another place.")
+    used = run.is_dir() and any(run.iterdir())
+    if resume:
+        _check_same(run, experiment, registry)
+        return
+    if used and not overwrite:
+        raise CheckpointError(
+            f"{run}: is not empty. Use --resume to go on with it, --overwrite to start it again, or --out for another "
+            "folder."
+        )
+    if used:
+        _clear(run)
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        (run / EXPERIMENT).write_text(dump(experiment), "utf-8")
+        (run / ORIGINS).write_text(json.dumps(origins(experiment, registry), indent=2) + "\n", "utf-8")
+    except OSError as error:
+        raise CheckpointError(f"{run}: cannot be written: {error.strerror}. Use --out for another place.") from None
+
+
+def write_results(run: Path, results: Mapping[str, Mapping[str, float]]) -> None:
+    """Write eval.json; NaN, a value undefined here, becomes null."""
+    known = {
+        cell: {metric: value if math.isfinite(value) else None for metric, value in values.items()}
+        for cell, values in results.items()
+    }
+    (run / RESULTS).write_text(json.dumps(known, indent=2) + "\n", "utf-8")
+
+
+def _check_same(run: Path, experiment: Experiment, registry: Registry) -> None:
+    if not (run / EXPERIMENT).is_file():
+        raise CheckpointError(f"{run}: nothing to resume, there is no {EXPERIMENT}. Leave out --resume to start.")
+    there = load(run / EXPERIMENT, registry)
+    if there != experiment:
+        found = list(_differences(to_data(there), to_data(experiment)))
+        more = [f"  and {len(found) - SHOWN} more"] if len(found) > SHOWN else []
+        raise CheckpointError(
+            "\n".join(
+                [f"{run}: this is the run of another experiment, so it cannot be resumed:", *found[:SHOWN], *more]
+            )
+        )
+
+
+def _differences(there: object, here: object, path: str = "") -> Iterator[str]:
+    if isinstance(there, dict) and isinstance(here, dict):
+        for key in {**there, **here}:
+            yield from _differences(there.get(key), here.get(key), f"{path}.{key}" if path else key)
+    elif isinstance(there, list) and isinstance(here, list) and len(there) == len(here):
+        for index, (one, other) in enumerate(zip(there, here, strict=True)):
+            yield from _differences(one, other, f"{path}[{index}]")
+    elif there != here:
+        yield f"  {path}: {json.dumps(there)} there, {json.dumps(here)} here"
+
+
+def _clear(run: Path) -> None:
+    """Delete what a run makes, and nothing else that may lie in the folder."""
+    if not (run / EXPERIMENT).is_file():
+        raise CheckpointError(
+            f"{run}: is not empty, and not the folder of a run, which would hold {EXPERIMENT}; --overwrite replaces "
+            "only runs. Use --out for another folder."
+        )
+    shutil.rmtree(run / CHECKPOINTS, ignore_errors=True)
+    for file in [*run.glob(EVENTS), *(run / name for name in (LOG, RESULTS, ORIGINS, EXPERIMENT))]:
+        file.unlink(missing_ok=True)
