@@ -104,6 +104,12 @@ def _parser() -> argparse.ArgumentParser:
     _add_device(predict)
     predict.set_defaults(command="predict")
 
+    bench = commands.add_parser("bench", help="measure what this machine does with an experiment")
+    bench.add_argument("what", choices=["speed"], help="speed of the stream, a training step and a prediction")
+    bench.add_argument("experiment", type=Path, metavar="EXPERIMENT", help="a TOML file")
+    _add_device(bench)
+    bench.set_defaults(command="bench")
+
     show = commands.add_parser("list", help="list the components that experiments can use")
     show.add_argument("kind", nargs="?", metavar="KIND", help="one kind only, such as mechanism")
     show.set_defaults(command="list")

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 import tabscm.data
+from tabscm.engine import bench
 from tabscm.engine.checkpoint import load_run
 from tabscm.engine.evaluate import evaluate, render
 from tabscm.engine.graphs import read_graph
@@ -37,7 +38,7 @@ def call(args: argparse.Namespace) -> int:
         TabSCMError: something has to be mended first; a component that broke its contract is named with who brought it.
     """
     registry = discover()
-    commands = {"run": _run, "check": _check, "eval": _eval, "predict": _predict, "list": _list}
+    commands = {"run": _run, "check": _check, "eval": _eval, "predict": _predict, "bench": _bench, "list": _list}
     try:
         return commands[args.command](args, registry)
     except ContractError as error:
@@ -109,6 +110,11 @@ def _predict(args: argparse.Namespace, registry: Registry) -> int:
     print(result.render(args.threshold))
     if score is not None:
         print(f"\n{render_score(score)}")
+    return 0
+
+
+def _bench(args: argparse.Namespace, registry: Registry) -> int:
+    print(bench.render(bench.speed(_load(args.experiment, registry, ()), device=_device(args.device))))
     return 0
 
 

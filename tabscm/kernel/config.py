@@ -235,11 +235,21 @@ def _writes(data: object, path: KeyPath) -> bool:
 
 
 def _written_in(mistake: Mistake, layers: list[tuple[str, Data]], set_here: Mapping[KeyPath, str]) -> tuple[str, ...]:
-    """A line that says where the value was written, unless that is the file itself."""
+    """A line that says where the value was written, unless that is the file itself or nowhere."""
     if mistake.path in set_here:
         return (f"set by --set {set_here[mistake.path]}",)
-    source = next((source for source, layer in layers if _writes(layer, mistake.path)), layers[0][0])
-    return () if source == layers[0][0] else (f"written in {source}",)
+    top = layers[0][0]
+    source = next((source for source, layer in layers if _holds(layer, mistake.path)), top)
+    return () if source == top else (f"written in {source}",)
+
+
+def _holds(data: Any, path: KeyPath) -> bool:  # noqa: ANN401 - tables, lists and scalars, whatever TOML holds
+    try:
+        for key in path:
+            data = data[key]
+    except (LookupError, TypeError):
+        return False
+    return True
 
 
 def _show(path: KeyPath) -> str:

@@ -1,0 +1,180 @@
+"""A shelf of made-up components, at least one of each kind, so that tests of the kernel do not need the real one."""
+
+import attrs
+import pytest
+from attrs.validators import ge, min_len
+
+from tabscm import (
+    Draw,
+    Embedding,
+    Encoder,
+    GraphSampler,
+    Head,
+    Intervention,
+    Loss,
+    Mechanism,
+    Noise,
+    Regulariser,
+    Weighted,
+    within,
+)
+from tabscm.kernel.registry import Entry, Origin, Registry
+
+# the plugin in there is tested as a stranger would test it, see test_door.py
+collect_ignore = ["third_party"]
+
+
+@attrs.frozen
+class Ring(GraphSampler):
+    """A ring with one gap."""
+
+    name = "ring"
+    density: Draw | None = attrs.field(default=None, validator=within(0.0, 1.0))
+
+    def sample(self, tasks, variables, rng):
+        raise NotImplementedError
+
+
+@attrs.frozen
+class Gaussian(Noise):
+    """The normal distribution."""
+
+    name = "gaussian"
+
+    def sample(self, shape, rng):
+        raise NotImplementedError
+
+
+@attrs.frozen
+class Linear(Mechanism):
+    """A sum."""
+
+    name = "linear"
+
+    def draw(self, mask, rng):
+        raise NotImplementedError
+
+
+@attrs.frozen
+class Sine(Mechanism):
+    """A wave."""
+
+    name = "sine"
+    frequency: Draw = attrs.field(default=Draw(low=1.0, high=3.0), validator=within(0.0))
+    shifted: bool = False
+
+    def draw(self, mask, rng):
+        raise NotImplementedError
+
+
+@attrs.frozen
+class Mixture(Mechanism):
+    """Several mechanisms."""
+
+    name = "mixture"
+    of: tuple[Weighted[Mechanism], ...] = attrs.field(validator=min_len(1))
+
+    def draw(self, mask, rng):
+        raise NotImplementedError
+
+
+@attrs.frozen
+class Nothing(Intervention):
+    """No intervention."""
+
+    name = "nothing"
+
+    def draw(self, tasks, rows, variables, rng):
+        raise NotImplementedError
+
+
+@attrs.frozen
+class Identity(Encoder):
+    """The evidence as it was."""
+
+    name = "identity"
+
+    def build(self, width):
+        raise NotImplementedError
+
+
+@attrs.frozen
+class Blocks(Encoder):
+    """Blocks."""
+
+    name = "blocks"
+    sizes: tuple[int, ...] = (1, 2)
+
+    def build(self, width):
+        raise NotImplementedError
+
+
+@attrs.frozen
+class Moments(Embedding):
+    """Products."""
+
+    name = "moments"
+    features: int = attrs.field(default=8, validator=ge(1))
+    label: str = "plain"
+    between: Encoder = Identity()
+
+    def build(self, width):
+        raise NotImplementedError
+
+
+@attrs.frozen
+class Pair(Head):
+    """Logits from pairs."""
+
+    name = "pair"
+    gives = frozenset({"edges"})
+
+    def build(self, width):
+        raise NotImplementedError
+
+
+@attrs.frozen
+class Cross(Loss):
+    """Cross-entropy."""
+
+    name = "bce"
+
+    def __call__(self, prediction, truth, table):
+        raise NotImplementedError
+
+
+@attrs.frozen
+class Focal(Loss):
+    """Cross-entropy that fades."""
+
+    name = "focal"
+    gamma: float = attrs.field(default=2.0, validator=ge(0))
+    low: float = 0.0
+    high: float = 1.0
+
+    def __attrs_post_init__(self):
+        if self.low > self.high:
+            raise ValueError(f"low is {self.low}, above high, which is {self.high}")
+
+    def __call__(self, prediction, truth, table):
+        raise NotImplementedError
+
+
+@attrs.frozen
+class Cap(Regulariser):
+    """A cap."""
+
+    name = "kl-cap"
+    cap: float = 1.0
+
+    def __call__(self, prediction):
+        raise NotImplementedError
+
+
+SHELF = (Ring, Gaussian, Linear, Sine, Mixture, Nothing, Identity, Blocks, Moments, Pair, Cross, Focal, Cap)
+
+
+@pytest.fixture(scope="session")
+def shelf():
+    """A registry of made-up components."""
+    return Registry(Entry(component, Origin("shelf", "1.0", "conftest.py")) for component in SHELF)

@@ -1,0 +1,116 @@
+import math
+
+import attrs
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tabscm import Draw, Ramp, within
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({}, "needs low and high (or choices)"),
+        ({"low": 1.0}, "needs low and high (or choices)"),
+        ({"high": 1.0}, "needs low and high (or choices)"),
+        ({"low": 2.0, "high": 1.0}, "low is 2.0, above high, which is 1.0"),
+        ({"low": math.nan, "high": 1.0}, "low is nan, above high, which is 1.0"),
+        ({"low": 0.0, "high": 1.0, "scale": "log"}, 'scale = "log" needs low above 0, found 0.0'),
+        ({"choices": ()}, "choices is empty"),
+        ({"choices": (1.0,), "low": 1.0}, "give either choices or low and high, not both"),
+        ({"choices": (1.0,), "scale": "log"}, "give either choices or low and high, not both"),
+    ],
+)
+def test_draw_refuses(settings, message):
+    with pytest.raises(ValueError) as refusal:  # noqa: PT011 - the whole text is compared below
+        Draw(**settings)
+    assert str(refusal.value) == message
+
+
+@pytest.mark.parametrize(
+    ("draw", "least", "most"),
+    [
+        (Draw.constant(3.0), 3.0, 3.0),
+        (Draw(low=-1.0, high=2.0), -1.0, 2.0),
+        (Draw(low=0.1, high=10.0, scale="log"), 0.1, 10.0),
+        (Draw(choices=(5.0, 1.0, 3.0)), 1.0, 5.0),
+    ],
+)
+def test_draw_stays_within_what_it_says_and_fills_it(draw, least, most):
+    assert (draw.least, draw.most) == (least, most)
+    values = draw.sample((20_000,), torch.Generator().manual_seed(0))
+    assert values.dtype == torch.float32
+    # float32 may round the ends by one unit in the last place
+    assert least - 1e-6 <= values.min() <= least + 0.01
+    assert most - 0.01 <= values.max() <= most + 1e-5
+
+
+def test_log_draw_gives_every_decade_its_share():
+    values = Draw(low=0.1, high=10.0, scale="log").sample((20_000,), torch.Generator().manual_seed(0))
+    assert (values < 1.0).float().mean() == pytest.approx(0.5, abs=0.02)
+
+
+def test_choices_are_equally_likely_and_nothing_else_is_drawn():
+    values = Draw(choices=(1.0, 2.0, 4.0)).sample((30_000,), torch.Generator().manual_seed(0))
+    counts = [int((values == choice).sum()) for choice in (1.0, 2.0, 4.0)]
+    assert sum(counts) == 30_000
+    assert all(count == pytest.approx(10_000, rel=0.05) for count in counts)
+
+
+def test_draw_follows_its_generator():
+    draw = Draw(low=0.0, high=1.0)
+    first, second, other = (draw.sample((5,), torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
+    assert torch.equal(first, second)
+    assert not torch.equal(first, other)
+
+
+def test_draw_of_no_values():
+    assert Draw.constant(1.0).sample((0, 3), torch.Generator()).shape == (0, 3)
+
+
+@pytest.mark.parametrize("draw", [Draw(low=2, high=5), Draw(low=2, high=5, scale="log"), Draw(choices=(2, 3, 4, 5))])
+def test_whole_numbers_include_both_ends(draw):
+    rng = np.random.default_rng(0)
+    assert {draw.integer(rng) for _ in range(200)} == {2, 3, 4, 5}
+
+
+def test_one_whole_number():
+    assert Draw.constant(7).integer(np.random.default_rng(0)) == 7
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (Draw(low=-1.0, high=0.5), "share must be at least 0, found -1"),
+        (Draw(choices=(0.5, 1.5)), "share must be at most 1, found 1.5"),
+    ],
+)
+def test_within_refuses(draw, message):
+    share = attrs.make_class("Holder", {"share": attrs.field(validator=within(0.0, 1.0))})
+    with pytest.raises(ValueError) as refusal:  # noqa: PT011 - the whole text is compared below
+        share(draw)
+    assert str(refusal.value) == message
+
+
+def test_within_lets_pass():
+    share = attrs.make_class("Holder", {"share": attrs.field(validator=within(0.0, 1.0))})
+    assert share(Draw(low=0.0, high=1.0)).share.most == 1.0
+    assert share(None).share is None
+
+
+def test_ramp_moves_in_a_straight_line_and_stays():
+    ramp = Ramp(start=1.0, end=3.0, steps=4)
+    assert [ramp.at(step) for step in (0, 1, 2, 4, 5, 1000)] == [1.0, 1.5, 2.0, 3.0, 3.0, 3.0]
+
+
+@given(st.floats(-1e6, 1e6), st.integers(0, 10_000))
+def test_constant_ramp_never_moves(value, step):
+    assert Ramp.constant(value).at(step) == value
+
+
+def test_ramp_refuses_negative_steps():
+    with pytest.raises(ValueError, match=r"^'steps' must be >= 0: -1$"):
+        Ramp(start=0.0, end=1.0, steps=-1)
