@@ -5,7 +5,9 @@ import json
 import math
 import shlex
 import sys
+import textwrap
 from collections.abc import Sequence
+from itertools import zip_longest
 from pathlib import Path
 
 import torch
@@ -26,6 +28,9 @@ from tabscm.kernel.errors import ConfigError, ContractError, TabSCMError, did_yo
 from tabscm.kernel.experiment import Experiment
 from tabscm.kernel.interfaces import KINDS
 from tabscm.kernel.registry import Registry, discover
+
+COLUMNS = 120
+"""Width of the terminal that `list` is made for."""
 
 
 def call(args: argparse.Namespace) -> int:
@@ -50,7 +55,7 @@ def _run(args: argparse.Namespace, registry: Registry) -> int:
     experiment = _load(args.experiment, registry, args.overrides)
     run = args.out or Path("runs") / args.experiment.stem
     prepare(run, experiment, registry, resume=args.resume, overwrite=args.overwrite)
-    model = train(experiment, run, device=device, resume=args.resume)
+    model = train(experiment, run, device=device, resume=args.resume, out=sys.stdout)
     results = evaluate(model, experiment, device=device)
     write_results(run, results)
     print(f"\n{render(results)}\n\nNext: python -m tabscm predict {_quoted(_example_table())} --run {_quoted(run)}")
@@ -122,14 +127,15 @@ def _list(args: argparse.Namespace, registry: Registry) -> int:
     if args.kind is not None and args.kind not in KINDS:
         near = did_you_mean(args.kind, KINDS)
         raise TabSCMError(f'no kind is called "{args.kind}".{near}\nkinds: {", ".join(KINDS)}')
-    entries = registry.entries(args.kind)
-    width = max((len(entry.component_class.name) for entry in entries), default=0)
+    width = max((len(entry.component_class.name) for entry in registry.entries(args.kind)), default=0)
     for kind in KINDS if args.kind is None else [args.kind]:
         print(kind)
         for entry in registry.entries(kind):
             first = (entry.component_class.__doc__ or "").strip().splitlines()[0]
-            print(f"  {entry.component_class.name:{width}}  {first}")
-            print(f"  {'':{width}}  {entry.origin}, {_near(Path(entry.origin.file))}")
+            origin = f"{entry.origin}, {_near(Path(entry.origin.file))}"
+            lines = [*textwrap.wrap(first, COLUMNS - width - 4), origin]
+            for name, line in zip_longest([entry.component_class.name], lines, fillvalue=""):
+                print(f"  {name:{width}}  {line}")
     if registry.quarantined:
         print("could not be loaded")
         for plugin in registry.quarantined:

@@ -119,7 +119,6 @@ def test_an_experiment_is_frozen(write, shelf):
 
 
 def test_a_table_without_use_merges_and_one_with_use_replaces(write, shelf):
-    write("base.toml", PLAIN + '[embedding]\nuse = "moments"\nfeatures = 3\nlabel = "a"\n'.join(["", ""]))
     base = PLAIN.replace('embedding = "moments"', 'embedding = { use = "moments", features = 3, label = "a" }')
     write("base.toml", base.replace('loss = "bce"', 'loss = { use = "focal", gamma = 3.0 }'))
     write("over.toml", 'extends = "base.toml"\n[embedding]\nfeatures = 4\n[loss]\nuse = "focal"\n[trainer]\nlr = 0.5')

@@ -1,0 +1,380 @@
+"""The command line, as somebody who types meets it: texts, files and exit codes."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from tabscm import commands
+from tabscm.__main__ import main
+from tabscm.kernel import registry
+from tabscm.kernel.registry import Quarantined, Registry, discover
+
+ROOT = Path(__file__).parents[1]
+TINY = str(ROOT / "experiments/tiny.toml")
+SACHS = str(ROOT / "tabscm/data/sachs.csv")
+
+
+@pytest.fixture
+def call(capsys):
+    """call(*words) runs a command: (exit code, standard output, standard error)."""
+
+    def call(*words):
+        capsys.readouterr()
+        code = main([str(word) for word in words])
+        return (code, *capsys.readouterr())
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The folder of a run of two steps."""
+    run = tmp_path_factory.mktemp("runs") / "tiny"
+    assert main(["run", TINY, "--out", str(run), "--set", "trainer.steps=2", "--device", "cpu"]) == 0
+    return run
+
+
+# Arguments ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["--version"]])
+def test_help_imports_no_torch(words):
+    code = f"""
+import sys
+from tabscm.__main__ import main
+try:
+    main({words})
+except SystemExit as end:
+    assert end.code == 0
+assert not {{"torch", "numpy", "networkx"}} & set(sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_every_command_is_in_the_help(call):
+    code, out, err = call()
+    assert (code, err) == (2, "")
+    for command in ("run", "check", "eval", "predict", "bench", "list"):
+        assert f"\n    {command} " in out
+
+
+def test_version(call):
+    assert call("--version") == (0, "tabscm 0.1.0\n", "")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["eval", "x", "--tables", "0"], "argument --tables: expected a whole number above 0, found '0'"),
+        (["eval", "x", "--tables", "-3"], "argument --tables: expected a whole number above 0, found '-3'"),
+        (
+            ["predict", "x", "--run", "y", "--threshold", "2"],
+            "argument --threshold: expected a number from 0 to 1, found '2'",
+        ),
+        (
+            ["predict", "x", "--run", "y", "--threshold", "nan"],
+            "argument --threshold: expected a number from 0 to 1, found 'nan'",
+        ),
+        (["predict", "x", "--run", "y", "--where", "a"], "argument --where: expected COLUMN=VALUE, found 'a'"),
+        (["predict", "x"], "the following arguments are required: --run"),
+        (["run", "x", "--resume", "--overwrite"], "argument --overwrite: not allowed with argument --resume"),
+    ],
+)
+def test_arguments_that_make_no_sense(capsys, words, message):
+    with pytest.raises(SystemExit) as end:
+        main(words)
+    assert end.value.code == 2
+    assert capsys.readouterr().err.splitlines()[-1] == f"tabscm {words[0]}: error: {message}"
+
+
+# Ends ---------------------------------------------------------------------------------------------------------------
+
+
+def test_a_checkout_that_was_not_installed(call, monkeypatch):
+    monkeypatch.setattr(registry, "entry_points", lambda group: [])
+    message = "No plugins are installed, not even the built-in ones. Run: pip install -e .\n"
+    assert call("list") == (2, "", message)
+
+
+def test_an_interrupt_is_no_traceback(call, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(commands, "discover", interrupted)
+    assert call("list") == (130, "", "\nstopped\n")
+
+
+def test_a_reader_that_has_gone_is_no_news():
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tabscm", "list"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    process.stdout.close()
+    with process.stderr as stream:
+        assert stream.read() == ""
+    assert process.wait() == 141
+
+
+# list ---------------------------------------------------------------------------------------------------------------
+
+
+def test_list_of_one_kind(call, monkeypatch, shelf):
+    monkeypatch.setattr(commands, "discover", lambda: shelf)
+    assert call("list", "mechanism") == (
+        0,
+        "mechanism\n"
+        "  linear   A sum.\n"
+        "           shelf 1.0, conftest.py\n"
+        "  mixture  Several mechanisms.\n"
+        "           shelf 1.0, conftest.py\n"
+        "  sine     A wave.\n"
+        "           shelf 1.0, conftest.py\n",
+        "",
+    )
+
+
+def test_list_of_everything_fits_and_shows_every_component(call, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    code, out, err = call("list")
+    assert (code, err) == (0, "")
+    assert max(map(len, out.splitlines())) <= 120
+    for entry in discover().entries():
+        assert f"\n  {entry.component_class.name} " in out
+        assert f"{entry.component_class.__doc__.splitlines()[0]} " in " ".join(out.split()) + " "
+    assert "tabscm 0.1.0, plugins/tabscm_builtin/losses/bce.py\n" in out
+
+
+def test_list_names_what_could_not_be_loaded(call, monkeypatch, shelf):
+    broken = Quarantined("acme", "1.0", "ImportError: no module")
+    monkeypatch.setattr(commands, "discover", lambda: Registry(shelf.entries(), [broken]))
+    _, out, _ = call("list", "noise")
+    assert out == (
+        "noise\n  gaussian  The normal distribution.\n            shelf 1.0, conftest.py\n"
+        "could not be loaded\n  acme 1.0 (ImportError: no module)\n"
+    )
+
+
+def test_list_of_a_kind_that_is_none(call):
+    message = (
+        'no kind is called "mechanisms". Did you mean "mechanism"?\n'
+        "kinds: graph, noise, mechanism, intervention, embedding, encoder, head, loss, regulariser\n"
+    )
+    assert call("list", "mechanisms") == (2, "", message)
+
+
+# check --------------------------------------------------------------------------------------------------------------
+
+
+def test_check_of_every_experiment_that_ships(call):
+    files = sorted(map(str, (ROOT / "experiments").rglob("*.toml")))
+    code, out, err = call("check", *files)
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert len(lines) == len(files)
+    assert all(line.startswith(f"{file}: good, ") for file, line in zip(files, lines, strict=True))
+    assert call("check", TINY)[1] == f"{TINY}: good, 8,377 parameters\n"
+
+
+def test_check_names_all_mistakes_of_all_files(call, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("a.toml").write_text(f'extends = "{TINY}"\nseed = -1\nwidth = 0')
+    Path("b.toml").write_text(f'extends = "{TINY}"\nloss = "foccal"')
+    code, out, err = call("check", "a.toml", TINY, "b.toml")
+    assert code == 2
+    assert out == f"{TINY}: good, 8,377 parameters\n"
+    assert err == (
+        "a.toml: 2 problems\n\n  seed\n    'seed' must be >= 0: -1\n\n  width\n    'width' must be >= 1: 0\n\n"
+        'b.toml: 1 problem\n\n  loss\n    no loss is called "foccal". Did you mean "focal"?\n'
+        f"    on offer: {', '.join(discover().names('loss'))}\n"
+    )
+
+
+def test_check_sees_what_only_the_network_can_tell(call, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("a.toml").write_text(
+        f'extends = "{TINY}"\nhead = "pair"\nembedding = "simple"\nencoder = "columns"\nwidth = 15'
+    )
+    code, out, err = call("check", "a.toml")
+    assert (code, out) == (2, "")
+    assert err.startswith("a.toml: 1 problem\n\n")
+
+
+# run, eval, predict -------------------------------------------------------------------------------------------------
+
+
+def test_run_ends_with_the_next_command_to_type(call, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = call("run", TINY, "--set", "trainer.steps=1", "--device", "cpu")
+    assert (code, err) == (0, "")
+    assert out.splitlines()[-1] == f"Next: python -m tabscm predict {SACHS} --run runs/tiny"
+    left = {path.name.split(".tfevents")[0] for path in Path("runs/tiny").iterdir()}
+    assert left == {"checkpoints", "eval.json", "events.out", "experiment.toml", "metrics.jsonl", "origins.json"}
+    results = json.loads(Path("runs/tiny/eval.json").read_text())
+    assert "mixed-d20" in results
+    assert {"auroc", "ap", "f1", "shd"} <= results["mixed-d20"].keys()
+    assert json.loads(Path("runs/tiny/origins.json").read_text())["loss/bce"] == {
+        "distribution": "tabscm",
+        "version": "0.1.0",
+    }
+
+
+def test_run_overwrites_nothing(call, trained):
+    before = {path: path.read_bytes() for path in trained.rglob("*") if path.is_file()}
+    message = (
+        f"{trained}: is not empty. Use --resume to go on with it, --overwrite to start it again, or --out for another "
+        "folder.\n"
+    )
+    assert call("run", TINY, "--out", trained) == (2, "", message)
+    assert {path: path.read_bytes() for path in trained.rglob("*") if path.is_file()} == before
+
+
+def test_run_does_not_resume_another_experiment(call, trained):
+    message = (
+        f"{trained}: this is the run of another experiment, so it cannot be resumed:\n"
+        "  seed: 0 there, 1 here\n  trainer.steps: 2 there, 20 here\n"
+    )
+    assert call("run", TINY, "--out", trained, "--resume", "--set", "seed=1") == (2, "", message)
+
+
+def test_run_names_only_some_differences_to_the_run_it_cannot_resume(call, trained):
+    words = [f"--set=trainer.{key}=7" for key in ("warmup", "log_every", "validate_every", "clip", "lr", "muon_lr")]
+    _, _, err = call("run", TINY, "--out", trained, "--resume", *words)
+    assert len(err.splitlines()) == 7
+    assert err.splitlines()[-1] == "  and 2 more"
+
+
+def test_run_resumes_nothing(call, tmp_path):
+    message = f"{tmp_path}: nothing to resume, there is no experiment.toml. Leave out --resume to start.\n"
+    assert call("run", TINY, "--out", tmp_path, "--resume") == (2, "", message)
+
+
+def test_run_resumes_what_has_ended(call, trained):
+    code, out, err = call("run", TINY, "--out", trained, "--resume", "--set", "trainer.steps=2", "--device", "cpu")
+    assert (code, err) == (0, "")
+    assert ", from step 2\n" in out
+
+
+def test_overwrite_replaces_a_run_and_leaves_the_rest_of_the_folder(call, tmp_path):
+    run = tmp_path / "run"
+    words = ["run", TINY, "--out", run, "--set", "trainer.steps=1", "--device", "cpu"]
+    assert call(*words)[0] == 0
+    (run / "notes.txt").write_text("mine")
+    (run / "checkpoints" / "step-00000009").mkdir()
+    assert call(*words, "--overwrite", "--set", "seed=5")[0] == 0
+    assert (run / "notes.txt").read_text() == "mine"
+    assert [path.name for path in (run / "checkpoints").iterdir()] == ["step-00000001"]
+    assert len(list(run.glob("events.out.tfevents.*"))) == 1
+    assert "seed = 5\n" in (run / "experiment.toml").read_text()
+
+
+def test_overwrite_replaces_only_runs(call, tmp_path):
+    (tmp_path / "thesis.tex").write_text("mine")
+    message = (
+        f"{tmp_path}: is not empty, and not the folder of a run, which would hold experiment.toml; --overwrite "
+        "replaces only runs. Use --out for another folder.\n"
+    )
+    assert call("run", TINY, "--out", tmp_path, "--overwrite") == (2, "", message)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_run_into_a_file(call, tmp_path):
+    file = tmp_path / "file"
+    file.write_text("mine")
+    message = f"{file}: is a file, not a folder. Use --out for another place.\n"
+    assert call("run", TINY, "--out", file, "--overwrite") == (2, "", message)
+
+
+def test_run_where_nothing_can_be_written(call, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    out = tmp_path / "file" / "run"
+    message = f"{out}: cannot be written: Not a directory. Use --out for another place.\n"
+    assert call("run", TINY, "--out", out) == (2, "", message)
+
+
+def test_a_device_that_is_not_there(call, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    message = "there is no CUDA device here. Use --device cpu, or leave --device out.\n"
+    assert call("run", TINY, "--device", "cuda") == (2, "", message)
+
+
+def test_eval_keeps_the_results_that_are_there(call, trained):
+    file = trained / "eval.json"
+    before = file.read_text()
+    code, out, err = call("eval", trained, "--tables", "2", "--device", "cpu")
+    assert (code, err) == (0, "")
+    assert out.splitlines()[-1] == f"{file} is as it was; --overwrite replaces it."
+    assert file.read_text() == before
+    _, out, _ = call("eval", trained, "--tables", "2", "--overwrite", "--device", "cpu")
+    assert "as it was" not in out
+    assert json.loads(file.read_text())["mixed-d20"]["tables"] == 2
+    assert call("eval", trained, "--overwrite", "--device", "cpu")[0] == 0
+    assert file.read_text() == before
+
+
+def test_eval_of_no_run(call, tmp_path):
+    code, out, err = call("eval", tmp_path)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"{tmp_path}: not a run folder, it has no experiment.toml.")
+
+
+PREDICT = ["--where", "condition=cd3_cd28", "--threshold", "0.9", "--device", "cpu"]
+
+
+def test_predict_prints_edges_and_notes_apart(call, trained):
+    code, out, err = call("predict", SACHS, "--run", trained, *PREDICT)
+    assert code == 0
+    assert out.startswith("No edge is above 0.9, of 110 ordered pairs of 11 variables. The most probable ones:\n")
+    assert err.splitlines()[0] == "note: kept 853 of 7466 rows with 'condition' = 'cd3_cd28'"
+
+
+def test_predict_for_machines(call, trained, tmp_path):
+    graph = ["--graph", ROOT / "tabscm/data/sachs_edges_17.csv"]
+    code, out, err = call("predict", SACHS, "--run", trained, *PREDICT, *graph, "--json")
+    assert (code, err) == (0, "")
+    found = json.loads(out)
+    assert len(found["variables"]) == 11
+    assert [len(line) for line in found["edge_prob"]] == [11] * 11
+    assert found["edges"] == []
+    assert found["score"]["shd_empty"] == 17
+    assert found["score"]["precision"] is None
+
+    file = tmp_path / "sachs.json"
+    code, printed, _ = call("predict", SACHS, "--run", trained, *PREDICT, *graph, "--json", file)
+    assert code == 0
+    assert file.read_text() == out
+    assert "Against the known graph, which has 17 edges:\n" in printed
+    again = call("predict", SACHS, "--run", trained, *PREDICT, "--json", file)
+    assert again == (2, "", f"{file}: exists already. Use --overwrite to replace it.\n")
+    assert call("predict", SACHS, "--run", trained, *PREDICT, "--json", file, "--overwrite")[0] == 0
+    assert "score" not in json.loads(file.read_text())
+
+
+def test_predict_into_a_folder_that_is_not_there(call, trained, tmp_path):
+    file = tmp_path / "none" / "sachs.json"
+    code, _, err = call("predict", SACHS, "--run", trained, *PREDICT, "--json", file)
+    assert (code, err) == (2, f"{file}: cannot be written: No such file or directory\n")
+
+
+def test_a_column_cannot_have_two_values(call):
+    message = "--where gives column condition two values, a and b; no row has both\n"
+    words = ["--where", "condition=a", "--where", "condition=b"]
+    assert call("predict", SACHS, "--run", "nowhere", *words) == (2, "", message)
+
+
+def test_a_bad_table_is_one_line(call, tmp_path):
+    file = tmp_path / "x.csv"
+    file.write_text("a,b\n1,2\n3,x\n")
+    code, out, err = call("predict", file, "--run", "nowhere")
+    assert (code, out) == (2, "")
+    assert err.startswith(f"{file}, row 3, column 'b': found 'x'")
+    assert err.count("\n") == 1
+
+
+def test_bench(call):
+    code, out, err = call("bench", "speed", TINY, "--device", "cpu")
+    assert (code, err) == (0, "")
+    assert "tables/s" in out
