@@ -133,7 +133,7 @@ def _list(args: argparse.Namespace, registry: Registry) -> int:
         for entry in registry.entries(kind):
             first = (entry.component_class.__doc__ or "").strip().splitlines()[0]
             origin = f"{entry.origin}, {_near(Path(entry.origin.file))}"
-            lines = [*textwrap.wrap(first, COLUMNS - width - 4), origin]
+            lines = [*textwrap.wrap(first, COLUMNS - width - 4, break_on_hyphens=False), origin]
             for name, line in zip_longest([entry.component_class.name], lines, fillvalue=""):
                 print(f"  {name:{width}}  {line}")
     if registry.quarantined:
