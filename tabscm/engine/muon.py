@@ -18,7 +18,7 @@ class Muon(torch.optim.Optimizer):
     one at a time: on a CPU, forty small ones cost an eighth of a training step, more than twice as much as in batches.
 
     Args:
-        matrices: weights of two axes.
+        matrices: weights of two axes, or of three: stacks of matrices that only share a product, each made orthogonal.
         lr: learning rate; an update has the size that AdamW's would have at this rate.
         weight_decay: decoupled, per step and unit of learning rate.
         momentum: share of the past in the momentum.
@@ -37,22 +37,22 @@ class Muon(torch.optim.Optimizer):
         """Move every matrix that has a gradient."""
         for group in self.param_groups:
             weights = sorted((weight for weight in group["params"] if weight.grad is not None), key=_shape)
-            for shape, alike in groupby(weights, key=_shape):
-                self._step_alike(list(alike), shape, group["lr"], group["weight_decay"], group["momentum"])
+            for _, alike in groupby(weights, key=_shape):
+                self._step_alike(list(alike), group["lr"], group["weight_decay"], group["momentum"])
 
-    def _step_alike(
-        self, weights: list[nn.Parameter], shape: tuple[int, ...], lr: float, weight_decay: float, momentum: float
-    ) -> None:
+    def _step_alike(self, weights: list[nn.Parameter], lr: float, weight_decay: float, momentum: float) -> None:
         gradients = [weight.grad for weight in weights if weight.grad is not None]
         for weight in weights:
             if not self.state[weight]:
                 self.state[weight]["momentum_buffer"] = torch.zeros_like(weight)
         buffers = [self.state[weight]["momentum_buffer"] for weight in weights]
         torch._foreach_lerp_(buffers, gradients, 1 - momentum)
-        updates = orthogonal(torch.stack(torch._foreach_lerp(gradients, buffers, momentum)))
+        directions = torch.stack(torch._foreach_lerp(gradients, buffers, momentum))  # [K, R, C] or [K, S, R, C]
+        rows, columns = directions.shape[-2:]
+        updates = orthogonal(directions.view(-1, rows, columns)).view_as(directions)
         moved: list[Tensor] = list(weights)
         torch._foreach_mul_(moved, 1 - lr * weight_decay)
-        torch._foreach_add_(moved, list(updates.float().unbind()), alpha=-lr * 0.2 * math.sqrt(max(shape)))
+        torch._foreach_add_(moved, list(updates.float().unbind()), alpha=-lr * 0.2 * math.sqrt(max(rows, columns)))
 
 
 def orthogonal(matrices: Tensor) -> Tensor:

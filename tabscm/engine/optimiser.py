@@ -76,4 +76,4 @@ def schedule(settings: TrainerSettings, step: int) -> float:
 
 
 def _is_matrix(weight: nn.Parameter) -> bool:
-    return weight.ndim == 2 and min(weight.shape) >= SMALLEST_MATRIX
+    return weight.ndim in (2, 3) and min(weight.shape[-2:]) >= SMALLEST_MATRIX

@@ -45,3 +45,14 @@ def test_a_weight_without_gradient_stays():
     before = second.detach().clone()
     Muon([first, second], lr=0.1, weight_decay=0.1).step()
     assert torch.equal(second, before)
+
+
+def test_a_stack_moves_as_its_matrices_would_alone():
+    stack = nn.Parameter(torch.randn(3, 16, 24, generator=torch.Generator().manual_seed(0)))
+    alone = [nn.Parameter(matrix.detach().clone()) for matrix in stack]
+    stack.grad = torch.randn(stack.shape, generator=torch.Generator().manual_seed(1))
+    for weight, gradient in zip(alone, stack.grad, strict=True):
+        weight.grad = gradient.clone()
+    Muon([stack], lr=0.1, weight_decay=0.1).step()
+    Muon(alone, lr=0.1, weight_decay=0.1).step()
+    torch.testing.assert_close(stack.detach(), torch.stack([weight.detach() for weight in alone]), atol=1e-3, rtol=0)
