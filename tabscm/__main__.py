@@ -41,6 +41,9 @@ def _act(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
     if args.command is None:
         parser.print_help()
         return 2
+    # on a CPU, oneDNN compiles a kernel per shape of table; its own limit of 1024 makes a stream of many shapes a third
+    # slower, for it compiles the same ones again and again
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "4096")
     # torch and all that needs it, a second to import: not for --help
     from tabscm.commands import call
 

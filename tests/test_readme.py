@@ -1,0 +1,76 @@
+"""What the README shows works as shown, and the plugin it prints is the one that is tested."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from tabscm.__main__ import main
+from tabscm.kernel.config import load
+from tabscm.kernel.registry import discover
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text("utf-8")
+WAVE = ROOT / "tests" / "third_party" / "tabscm-wave"
+
+# what makes the commands take seconds instead of minutes
+SHORT = ["--set", "trainer.steps=2", "--set", "trainer.validation_tables=2", "--set", "evaluation.tables=2"]
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def commands():
+    """Every command of our own in the shell blocks, in order, as arguments."""
+    lines = "\n".join(blocks("sh")).replace("\\\n", " ").splitlines()
+    parts = [part.strip() for line in lines for part in line.split("&&")]
+    return [shlex.split(part)[3:] for part in parts if part.startswith("python -m tabscm")]
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """A folder that looks like a checkout, in which commands may write."""
+    for name in ("experiments", "tabscm"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_commands_work_in_order(checkout, capsys):
+    assert [command[0] for command in commands()] == ["run", "predict", "predict", "bench"]
+    for command in commands():
+        if command[0] != "bench":  # test_bench.py runs that one
+            assert main([*command, *(SHORT if command[0] == "run" else [])]) == 0, command
+    assert (checkout / "sachs.json").exists()
+    assert "Against the known graph, which has 17 edges" in capsys.readouterr().out
+
+
+def test_a_run_leaves_what_the_table_of_files_says(checkout):
+    main([*commands()[0], *SHORT])
+    named = re.findall(r"^\| `([^`]+)` \|", README.split("A run folder holds")[1].split("##")[0], re.MULTILINE)
+    assert len(named) == 6
+    for pattern in named:
+        assert list((checkout / "runs" / "quick").glob(pattern.rstrip("/"))), pattern
+
+
+def test_the_experiment_is_one(checkout):
+    (mine,) = [block for block in blocks("toml") if "extends" in block]
+    (checkout / "mine.toml").write_text(mine)
+    experiment = load(checkout / "mine.toml", discover())
+    assert experiment.loss.name == "focal"
+    assert [entry.component.name for entry in experiment.stream.mechanisms] == ["linear", "sine"]
+
+
+def test_the_plugin_is_the_one_that_is_tested():
+    shown = blocks("python")
+    assert (WAVE / "tabscm_wave.py").read_text() in shown
+    assert (WAVE / "test_wave.py").read_text() in shown
+    (entry_point,) = [block for block in blocks("toml") if "entry-points" in block]
+    assert entry_point in (WAVE / "pyproject.toml").read_text()
+
+
+def test_every_command_is_listed():
+    listed = set(re.findall(r"^\| `python -m tabscm (\w+)", README, re.MULTILINE))
+    assert listed == {"run", "predict", "eval", "check", "list", "bench"}
