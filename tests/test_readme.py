@@ -25,7 +25,7 @@ def blocks(language):
 def commands():
     """Every command of our own in the shell blocks, in order, as arguments."""
     lines = "\n".join(blocks("sh")).replace("\\\n", " ").splitlines()
-    parts = [part.strip() for line in lines for part in line.split("&&")]
+    parts = [part.strip().removeprefix("OMP_NUM_THREADS=1 ") for line in lines for part in line.split("&&")]
     return [shlex.split(part)[3:] for part in parts if part.startswith("python -m tabscm")]
 
 

@@ -75,7 +75,7 @@ def train(
             # dropout, if any, follows from the step as well
             torch.manual_seed(int(np.random.SeedSequence([experiment.seed, step]).generate_state(1, np.uint64)[0] >> 1))
             model.train()
-            tables = 0
+            tables, whole, seen = 0, torch.zeros((), device=device), []
             for part in range(settings.accumulate):
                 table, truth = stream.batch(step, part)
                 with autocast(device, settings.precision):
@@ -84,9 +84,11 @@ def train(
                 total = sum(terms.values(), torch.zeros((), device=device))
                 torch.autograd.backward(total / settings.accumulate)
                 tables += len(table.x)
+                whole += total.detach()
+                seen.append(terms)
             norm = torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
-            if not bool(torch.isfinite(total + norm)):
-                raise TrainingError(_diagnosis(experiment, step, terms, norm))
+            if not bool(torch.isfinite(whole + norm)):
+                raise TrainingError(_diagnosis(experiment, step, seen, norm))
             rate = optimiser.step(step)
             progress.count(tables)
             done = step + 1
@@ -148,12 +150,18 @@ def loss_terms(
     return terms
 
 
-def _diagnosis(experiment: Experiment, step: int, terms: dict[str, Tensor], norm: Tensor) -> str:
-    bad = [name for name, term in terms.items() if not bool(torch.isfinite(term))]
-    what = f"the term {' and '.join(bad)} is" if bad else f"every term is finite but the gradient's norm is {norm}, "
+def _diagnosis(experiment: Experiment, step: int, seen: list[dict[str, Tensor]], norm: Tensor) -> str:
+    """Which term of which part of the step went wrong, and how to see its tables again."""
+    bad = [(part, name) for part, terms in enumerate(seen) for name in terms if not bool(torch.isfinite(terms[name]))]
+    if bad:
+        first = bad[0][0]
+        what = f"the term {' and '.join(name for part, name in bad if part == first)} is not finite"
+    else:
+        first, what = 0, f"every term is finite, but the norm of their gradient is {float(norm)}"
+    batch = f"{step}, {first}" if experiment.trainer.accumulate > 1 else f"{step}"
     return (
-        f"step {step}: {what} not finite. The tables of that step: "
-        f"Stream(experiment.stream, seed={experiment.seed}, device=...).batch({step}). "
+        f"step {step}: {what}. The tables of that step: "
+        f"Stream(experiment.stream, seed={experiment.seed}, device=...).batch({batch}). "
         f"The last checkpoint is from before; lower trainer.lr or trainer.clip and use --resume."
     )
 

@@ -28,6 +28,16 @@ class Explosive(Loss):
 
 
 @attrs.frozen
+class Steep(Loss):
+    """Zero, with a gradient that is not a number."""
+
+    name = "steep"
+
+    def __call__(self, prediction, truth, table):
+        return (prediction.logits.mean((1, 2)) * 0).sqrt()
+
+
+@attrs.frozen
 class Scalar(Regulariser):
     """Forgets that every task has its own penalty."""
 
@@ -142,6 +152,17 @@ def test_a_loss_that_is_not_finite_stops_at_once_and_is_named(tiny, tmp_path):
         f"Stream(experiment.stream, seed=0, device=...).batch({step}). "
         "The last checkpoint is from before; lower trainer.lr or trainer.clip and use --resume."
     )
+
+
+def test_with_accumulation_the_part_is_named_too(tiny, tmp_path):
+    exploding = attrs.evolve(steps(tiny, 4, accumulate=8), auxiliary_losses=(Weighted(Explosive()),))
+    with pytest.raises(TrainingError, match=r"the term explosive is not finite\. .*\.batch\(0, \d\)\."):
+        run(exploding, tmp_path)
+
+
+def test_a_gradient_that_is_not_finite_stops_at_once(tiny, tmp_path):
+    with pytest.raises(TrainingError, match=r"^step 0: every term is finite, but the norm of their gradient is nan\. "):
+        run(attrs.evolve(tiny, auxiliary_losses=(Weighted(Steep()),)), tmp_path)
 
 
 def example():
