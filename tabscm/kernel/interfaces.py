@@ -7,6 +7,7 @@ first line of its docstring is what `python -m tabscm list` prints.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import ClassVar
 
 import attrs
@@ -23,10 +24,14 @@ Rule = Callable[[Tensor, Tensor, Tensor], Tensor]
 result only in the cells that the intervention chose."""
 
 
-# Data ---------------------------------------------------------------------------------------------------------------
+NOTHING: Mapping[str, Tensor] = MappingProxyType({})
+"""No tensors, by name."""
 
 
-@attrs.frozen(eq=False)
+# Data: not to be changed once made; not frozen only because torch.compile cannot trace the constructors of frozen attrs
+
+
+@attrs.define(eq=False)
 class Table:
     """A batch of tables as the network sees them."""
 
@@ -42,7 +47,7 @@ class Table:
         return Table(self.x.to(device), self.intervened.to(device), self.observed.to(device))
 
 
-@attrs.frozen(eq=False)
+@attrs.define(eq=False)
 class Truth:
     """What is true of a batch of tables."""
 
@@ -52,7 +57,7 @@ class Truth:
     """[B, D, D] float32, change of j under do(i), in standard deviations of j; None where nothing asked for it."""
 
 
-@attrs.frozen(eq=False)
+@attrs.define(eq=False)
 class Evidence:
     """What the network has read from a batch of tables, per variable and per pair of variables."""
 
@@ -60,17 +65,17 @@ class Evidence:
     """[B, D, E]."""
     pairs: Tensor | None = None
     """[B, D, D, E], or None from an embedding that does not give "pairs"."""
-    aux: Mapping[str, Tensor] = attrs.field(factory=dict)
+    aux: Mapping[str, Tensor] = NOTHING
     """Whatever else was measured on the way, by name: "kl", "load", "gate", ..."""
 
 
-@attrs.frozen(eq=False)
+@attrs.define(eq=False)
 class Prediction:
     """What the network says of a batch of tables."""
 
     logits: Tensor
     """[B, D, D] float32, log-odds of i -> j; the diagonal means nothing."""
-    aux: Mapping[str, Tensor] = attrs.field(factory=dict)
+    aux: Mapping[str, Tensor] = NOTHING
     """Everything else, by name: what the embedding and encoder measured, what the auxiliary heads give."""
 
 

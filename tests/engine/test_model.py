@@ -1,5 +1,7 @@
 """Guards that every change to the network must keep, on the network of quick.toml."""
 
+import shutil
+
 import attrs
 import pytest
 import torch
@@ -146,3 +148,20 @@ def test_evidence_of_the_wrong_shape_is_named(quick):
     table, _ = Stream(attrs.evolve(quick.stream, variables=Draw.constant(5)), seed=0, device=CPU).batch(0)
     with pytest.raises(ContractError, match=r"^embedding cross-moment: nodes: expected shape \[B=\d+, D=5, E\], found"):
         model(table)
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+def test_compiled_it_gives_the_same(tiny):
+    torch.manual_seed(0)
+    model = Model(tiny)
+    compiled = torch.compile(model, dynamic=True)
+    for step in range(2):  # tables of two sizes
+        table, truth = Stream(tiny.stream, seed=0, device=CPU).batch(step)
+        found = []
+        for forward in (model, compiled):
+            model.zero_grad()
+            prediction = forward(table)
+            tiny.loss(prediction, truth, table).mean().backward()
+            found.append((prediction.logits, [weight.grad.clone() for weight in model.parameters()]))
+        torch.testing.assert_close(found[1], found[0], atol=1e-6, rtol=1e-3)

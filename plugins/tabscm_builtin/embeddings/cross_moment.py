@@ -81,7 +81,7 @@ class _ResidualStep(nn.Module):
         self.psi = nn.Sequential(
             nn.Linear(4 + spec.predictions, spec.hidden),
             nn.Hardswish(),
-            nn.Linear(spec.hidden, spec.features),
+            nn.Linear(spec.hidden, spec.features, bias=False),  # moments are centred: a bias would have no effect
         )
         self.moments = _Moments(spec.features, width)
 
