@@ -176,7 +176,7 @@ def test_check_of_every_experiment_that_ships(call):
     lines = out.splitlines()
     assert len(lines) == len(files)
     assert all(line.startswith(f"{file}: good, ") for file, line in zip(files, lines, strict=True))
-    assert call("check", TINY)[1] == f"{TINY}: good, 8,377 parameters\n"
+    assert call("check", TINY)[1] == f"{TINY}: good, 8,373 parameters\n"
 
 
 def test_check_names_all_mistakes_of_all_files(call, tmp_path, monkeypatch):
@@ -185,7 +185,7 @@ def test_check_names_all_mistakes_of_all_files(call, tmp_path, monkeypatch):
     Path("b.toml").write_text(f'extends = "{TINY}"\nloss = "foccal"')
     code, out, err = call("check", "a.toml", TINY, "b.toml")
     assert code == 2
-    assert out == f"{TINY}: good, 8,377 parameters\n"
+    assert out == f"{TINY}: good, 8,373 parameters\n"
     assert err == (
         "a.toml: 2 problems\n\n  seed\n    'seed' must be >= 0: -1\n\n  width\n    'width' must be >= 1: 0\n\n"
         'b.toml: 1 problem\n\n  loss\n    no loss is called "foccal". Did you mean "focal"?\n'
