@@ -50,9 +50,21 @@ class Stream:
     def batch(self, step: int, part: int = 0) -> tuple[Table, Truth]:
         """Part `part` of the tables of step `step`, and their graphs.
 
+        Returns:
+            The tables, x [B, N, D], and the truth, adj [B, D, D]; see `Table` and `Truth`.
+
         Raises:
-            ContractError: a component returned something its interface does not allow, or a value is not finite.
+            ContractError: a component returned something its interface does not allow, or a value that is not finite.
         """
+        x, cells, adj = self._batch(step, part, finite=False)
+        if not bool(torch.isfinite(x).all()):
+            # once more, looking at what each component gives: the first that is not finite is named
+            self._batch(step, part, finite=True)
+            raise ContractError(f"step {step} of the stream: values overflow float32; lower the weights of mechanisms")
+        return Table(x=standardise(x), intervened=cells, observed=torch.ones_like(cells)), Truth(adj=adj)
+
+    def _batch(self, step: int, part: int, *, finite: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """x [B, N, D] on its own scale, intervened cells [B, N, D] and adj [B, D, D]; `finite` checks on the way."""
         # sizes are drawn on the host, so that no step waits for the device to know a shape
         host = np.random.default_rng([self.seed, PURPOSES.index(self.purpose), step, part])
         rng = torch.Generator(self.device).manual_seed(int(host.integers(2**63)))
@@ -61,27 +73,29 @@ class Stream:
         tasks = tables_per_batch(settings, variables, rows)
 
         adj = torch.empty((tasks, variables, variables), dtype=torch.bool, device=self.device)
+        depth = torch.empty((tasks, variables), dtype=torch.long)
         for sampler, chosen in self._share_out(settings.graphs, tasks, host, step):
             drawn = sampler.sample(len(chosen), variables, rng)
-            expect(drawn, "B D D", what=_label(sampler), dtype=torch.bool, B=len(chosen), D=variables)
+            expect(drawn, "B D D", what=str(sampler), dtype=torch.bool, B=len(chosen), D=variables)
             adj[chosen] = drawn
+            depth[chosen.cpu()] = _depth(drawn.cpu(), str(sampler))
         noise = torch.empty((tasks, variables, rows), device=self.device)
         for family, chosen in self._share_out(settings.noises, tasks, host, step):
-            shape = (len(chosen), variables, rows)
-            drawn = family.sample(shape, rng)
-            expect(drawn, "B D N", what=_label(family), dtype=torch.float32, B=shape[0], D=variables, N=rows)
+            drawn = family.sample((len(chosen), variables, rows), rng)
+            sizes = {"B": len(chosen), "D": variables, "N": rows}
+            expect(drawn, "B D N", what=str(family), dtype=torch.float32, finite=finite, **sizes)
             noise[chosen] = drawn
         cells = torch.zeros((tasks, rows, variables), dtype=torch.bool, device=self.device)
-        experiments = []
+        drawn_interventions = []
         for intervention, chosen in self._share_out(settings.interventions, tasks, host, step):
             drawn, rule = intervention.draw(len(chosen), rows, variables, rng)
-            expect(drawn, "B N D", what=_label(intervention), dtype=torch.bool, B=len(chosen), N=rows, D=variables)
+            expect(drawn, "B N D", what=str(intervention), dtype=torch.bool, B=len(chosen), N=rows, D=variables)
             cells[chosen] = drawn
-            experiments.append((intervention, rule, chosen))
+            drawn_interventions.append((intervention, rule, chosen))
         mechanisms, which = self._assign(tasks, variables, host, step)
-        x = self._sample(adj, noise, mechanisms, which, _experiments(experiments, cells), rng)
-        observed = torch.ones_like(cells)
-        return Table(x=standardise(x), intervened=cells, observed=observed), Truth(adj=adj)
+        levels = _levels(adj, depth, mechanisms, which)
+        x = self._sample(noise, levels, _settings(drawn_interventions, cells), rng, finite=finite)
+        return x, cells, adj
 
     def _share_out(
         self, choices: tuple[Weighted[C], ...], tasks: int, host: np.random.Generator, step: int
@@ -114,52 +128,49 @@ class Stream:
 
     def _sample(
         self,
-        adj: Tensor,
         noise: Tensor,
-        mechanisms: list[Mechanism],
-        which: Tensor,
-        experiments: "list[_Experiment]",
+        levels: "Iterator[_Level]",
+        interventions: "list[_Setting]",
         rng: torch.Generator,
+        *,
+        finite: bool,
     ) -> Tensor:
         """Ancestral sampling, level by level. Returns x [B, N, D], each column on its own scale."""
         tasks, variables, rows = noise.shape
         nodes = tasks * variables
-        between = self._scaled_between(tasks, rng).repeat_interleave(variables)[:, None]  # [B D, 1]
-        noise = noise.view(nodes, rows) * self._noise_scale(tasks, variables, rng).view(nodes, 1)
+        between = self._scaled_between(tasks, rng)  # [B]
+        noise = (noise * self._noise_scale(between, variables, rng)[:, :, None]).view(nodes, rows)
+        between = between.repeat_interleave(variables)[:, None]  # [B D, 1]
         # each variable on its own scale, and at mean 0 and deviation 1; padded slots may point at one not sampled yet
         values, unit = torch.zeros_like(noise), torch.zeros_like(noise)
-        for level in _levels(adj, mechanisms, which):
+        for level in levels:
             natural = torch.empty_like(noise[level.nodes])  # [G, N]
             for group in level.groups:
                 here = level.nodes[group.place]
                 inputs = (values if group.mechanism.homogeneous else unit)[group.parents].transpose(1, 2)  # [G, N, P]
-                natural[group.place] = _respond(group, inputs, noise[here], between[here], rng)
+                natural[group.place] = _respond(group, inputs, noise[here], between[here], rng, finite=finite)
             mean, deviation = location_scale(natural)
             deviation = torch.where(deviation > 0, deviation, torch.ones_like(deviation))
             scaled = between[level.nodes]
             natural = torch.where(scaled, (natural - mean) / deviation, natural)
-            for experiment in experiments:
-                natural = experiment.apply(natural, level.nodes // variables, level.nodes % variables)
+            for intervention in interventions:
+                natural = intervention.apply(natural, level.nodes, finite=finite)
             values[level.nodes] = natural
             unit[level.nodes] = torch.where(scaled, natural, (natural - mean) / deviation)
-
-        x = values.view(tasks, variables, rows).transpose(1, 2)  # [B, N, D]
-        finite = torch.isfinite(x).flatten(1).all(1)
-        if not bool(finite.all()):
-            names = sorted({_label(mechanisms[index]) for index in torch.unique(which[~finite.cpu()]).tolist()})
-            raise ContractError(
-                f"{' or '.join(names)}: gave NaN or infinity in {int((~finite).sum())} of {tasks} tables"
-            )
-        return x
+        return values.view(tasks, variables, rows).transpose(1, 2)
 
     def _scaled_between(self, tasks: int, rng: torch.Generator) -> Tensor:
+        """Which tables are scaled between variables: [B] bool."""
         share = {"between": 1.0, "after": 0.0, "mix": 0.5}[self.settings.standardise]
         return torch.rand(tasks, generator=rng, device=self.device) < share
 
-    def _noise_scale(self, tasks: int, variables: int, rng: torch.Generator) -> Tensor:
-        own = self.settings.noise_scale.sample((tasks, variables), rng)
-        equal = torch.rand((tasks, 1), generator=rng, device=self.device) < self.settings.equal_noise
-        return torch.where(equal, own[:, :1], own)
+    def _noise_scale(self, between: Tensor, variables: int, rng: torch.Generator) -> Tensor:
+        """Scales of the noise: [B, D]."""
+        own = self.settings.noise_scale.sample((len(between), variables), rng)
+        equal = torch.rand(len(between), generator=rng, device=self.device) < self.settings.equal_noise
+        # relative to the signal, equal scales would mean that parents explain the same share of every variable: no
+        # real table is so, and a network would learn to count on it
+        return torch.where((equal & ~between)[:, None], own[:, :1], own)
 
 
 def tables_per_batch(settings: StreamSettings, variables: int, rows: int) -> int:
@@ -168,34 +179,37 @@ def tables_per_batch(settings: StreamSettings, variables: int, rows: int) -> int
 
 
 @attrs.frozen(eq=False)
-class _Experiment:
+class _Setting:
     """What one intervention component does to its tasks."""
 
-    cells: Tensor  # [B D, N] bool, one line per node of the batch
+    intervention: Intervention
     rule: Rule
+    cells: Tensor  # [B D, N] bool, one line per node of the batch
     place: Tensor  # [B] int64: which of the rule's tasks a task of the batch is
-    what: str
 
-    def apply(self, values: Tensor, task: Tensor, variable: Tensor) -> Tensor:
-        """`values` [G, N] of the nodes (task [G], variable [G]) with the intervened cells set."""
+    def apply(self, values: Tensor, nodes: Tensor, *, finite: bool) -> Tensor:
+        """`values` [G, N] of `nodes` [G] with the intervened cells set."""
         variables = len(self.cells) // len(self.place)
-        setting = self.rule(values, self.place[task], variable)
-        expect(setting, "G N", what=self.what, dtype=torch.float32, G=len(task), N=values.shape[1])
-        return torch.where(self.cells[task * variables + variable], setting, values)
+        cells = self.cells[nodes]
+        found = self.rule(values, self.place[nodes // variables], nodes % variables)
+        what = str(self.intervention)
+        expect(found, "G N", what=what, dtype=torch.float32, G=len(nodes), N=values.shape[1])
+        if finite:
+            expect(found[cells], "K", what=what, finite=True)
+        return torch.where(cells, found, values)
 
 
-def _experiments(drawn: list[tuple[Intervention, Rule, Tensor]], cells: Tensor) -> list[_Experiment]:
+def _settings(drawn: list[tuple[Intervention, Rule, Tensor]], cells: Tensor) -> list[_Setting]:
     """Spread what each intervention drew for its own tasks over the batch, whose `cells` are [B, N, D]."""
-    experiments = []
+    settings = []
     for intervention, rule, chosen in drawn:
         own = torch.zeros_like(cells)
         own[chosen] = cells[chosen]
         if bool(own.any()):
             place = torch.zeros(len(cells), dtype=torch.long, device=cells.device)
             place[chosen] = torch.arange(len(chosen), device=cells.device)
-            lines = own.transpose(1, 2).flatten(0, 1)  # [B D, N]
-            experiments.append(_Experiment(lines, rule, place, _label(intervention)))
-    return experiments
+            settings.append(_Setting(intervention, rule, own.transpose(1, 2).flatten(0, 1), place))
+    return settings
 
 
 @attrs.frozen(eq=False)
@@ -216,35 +230,37 @@ class _Level:
     groups: list[_Group]
 
 
-def _respond(group: _Group, inputs: Tensor, noise: Tensor, relative: Tensor, rng: torch.Generator) -> Tensor:
+def _respond(
+    group: _Group, inputs: Tensor, noise: Tensor, relative: Tensor, rng: torch.Generator, *, finite: bool
+) -> Tensor:
     """Draw the functions of a group and evaluate them on `inputs` [G, N, P] and `noise` [G, N]: values [G, N].
 
     Where `relative` [G, 1], noise is in units of the signal of the parents: no mechanism drowns in it or goes without.
     """
     function = group.mechanism.draw(group.mask, rng)
-    what = _label(group.mechanism)
+
+    def evaluate(rows: int, noise: Tensor) -> Tensor:
+        found = function(inputs[:, :rows], noise[:, :rows])
+        sizes = {"G": len(noise), "N": rows}
+        expect(found, "G N", what=str(group.mechanism), dtype=torch.float32, finite=finite, **sizes)
+        return found
+
+    rows = noise.shape[1]
     if not group.mask.shape[1]:
-        return _values(function(inputs, noise), noise, what)
+        return evaluate(rows, noise)
     additive = group.mechanism.additive
-    rows = noise.shape[1] if additive else min(PROBE_ROWS, noise.shape[1])
-    signal = function(inputs[:, :rows], torch.zeros_like(noise[:, :rows]))
-    _values(signal, noise[:, :rows], what)
+    signal = evaluate(rows if additive else min(PROBE_ROWS, rows), torch.zeros_like(noise))
     size = signal.std(-1, correction=0, keepdim=True).clamp(min=0.05)
-    noise = torch.where(relative & group.mask[:, :1], noise * size, noise)
-    return signal + noise if additive else _values(function(inputs, noise), noise, what)
+    noise = torch.where(relative, noise * size, noise)
+    return signal + noise if additive else evaluate(rows, noise)
 
 
-def _values(found: Tensor, like: Tensor, what: str) -> Tensor:
-    expect(found, "G N", what=what, dtype=torch.float32, G=like.shape[0], N=like.shape[1])
-    return found
-
-
-def _levels(adj: Tensor, mechanisms: list[Mechanism], which: Tensor) -> Iterator[_Level]:
-    """All nodes of the batch, level by level, each level grouped by the mechanism `which` [B, D] names."""
+def _levels(adj: Tensor, depth: Tensor, mechanisms: list[Mechanism], which: Tensor) -> Iterator[_Level]:
+    """All nodes of the batch, those of equal `depth` [B, D] together, grouped by the mechanism `which` [B, D] names."""
     device = adj.device
-    adj = adj.cpu()  # the only wait for the device: what depends on what is worked out on the host
+    adj = adj.cpu()  # what depends on what is worked out on the host
     variables = adj.shape[1]
-    group = (_depth(adj) * len(mechanisms) + which).flatten()
+    group = (depth * len(mechanisms) + which).flatten()
     group, order = torch.sort(group, stable=True)
     incoming = adj.transpose(1, 2).reshape(-1, variables)[order]  # [B D, D]
     count = incoming.sum(1)
@@ -272,8 +288,8 @@ def _levels(adj: Tensor, mechanisms: list[Mechanism], which: Tensor) -> Iterator
         yield _Level(order[first:last], groups)
 
 
-def _depth(adj: Tensor) -> Tensor:
-    """The longest path that ends at each node: [B, D] int64, 0 for roots."""
+def _depth(adj: Tensor, what: str) -> Tensor:
+    """The longest path that ends at each node: [B, D] int64, 0 for roots. `what` gave the graphs."""
     weight = adj.float()
     depth = torch.zeros(adj.shape[:2])
     for _ in range(adj.shape[1]):
@@ -281,8 +297,4 @@ def _depth(adj: Tensor) -> Tensor:
         if torch.equal(longer, depth):
             return depth.long()
         depth = longer
-    raise ContractError("a graph sampler gave a graph with a cycle")
-
-
-def _label(component: Component) -> str:
-    return f"{component.kind} {component.name}"
+    raise ContractError(f"{what}: gave a graph with a cycle")

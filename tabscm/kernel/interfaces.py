@@ -28,7 +28,7 @@ NOTHING: Mapping[str, Tensor] = MappingProxyType({})
 """No tensors, by name."""
 
 
-# Data: not to be changed once made; not frozen only because torch.compile cannot trace the constructors of frozen attrs
+# Data: not to be changed once made, and not frozen only because torch.compile cannot trace what attrs writes for that
 
 
 @attrs.define(eq=False)
@@ -79,9 +79,6 @@ class Prediction:
     """Everything else, by name: what the embedding and encoder measured, what the auxiliary heads give."""
 
 
-# Kinds --------------------------------------------------------------------------------------------------------------
-
-
 class Component(ABC):
     """What all nine kinds share. Not a kind itself: derive from one of the nine."""
 
@@ -93,6 +90,10 @@ class Component(ABC):
     """Names this component puts into Evidence or Prediction beyond what its kind always gives."""
     needs: ClassVar[frozenset[str]] = frozenset()
     """Names that some other component of the model must give; checked before the first step."""
+
+    def __str__(self) -> str:
+        """How messages call it: "mechanism linear"."""
+        return f"{self.kind} {self.name}"
 
 
 class GraphSampler(Component):

@@ -24,6 +24,18 @@ class Chain(GraphSampler):
 
 
 @attrs.frozen
+class Fork(GraphSampler):
+    """0 -> 2 -> 3, and 1 alone."""
+
+    name = "fork"
+
+    def sample(self, tasks, variables, rng):
+        adj = torch.zeros(tasks, 4, 4, dtype=torch.bool)
+        adj[:, 0, 2] = adj[:, 2, 3] = True
+        return adj
+
+
+@attrs.frozen
 class Ring(GraphSampler):
     """A cycle over all variables."""
 
@@ -50,25 +62,38 @@ class Spy(Mechanism):
     """Squares its parents, and remembers on what scale they came."""
 
     name = "spy"
+    gain: float = 100.0
     seen: list = attrs.field(factory=list, eq=False)
 
     def draw(self, mask, rng):
         def function(parents, noise):
             if mask.any():
                 self.seen.append(float(parents.std()))
-            return 100 * (parents * mask[:, None]).sum(-1) + noise
+            return self.gain * (parents * mask[:, None]).sum(-1) + noise
 
         return function
 
 
 @attrs.frozen
-class Silent(Noise):
-    """Zero."""
+class RootOnly(Noise):
+    """Standard normal in the first two variables, next to nothing in the others."""
 
-    name = "silent"
+    name = "root-only"
 
     def sample(self, shape, rng):
-        return torch.zeros(shape)
+        noise = torch.randn(shape, generator=rng)
+        noise[:, 2:] *= 1e-6
+        return noise
+
+
+@attrs.frozen
+class Broken(Noise):
+    """Not a number."""
+
+    name = "broken"
+
+    def sample(self, shape, rng):
+        return torch.full(shape, float("nan"))
 
 
 @attrs.frozen
@@ -172,12 +197,24 @@ def test_columns_are_standardised_and_nothing_is_missing(tiny):
 
 @pytest.mark.parametrize("how", ["between", "after"])
 def test_values_follow_the_graph(settings, how):
-    table, truth = batch(
-        attrs.evolve(settings, standardise=how, noises=weighted(Silent(), Silent()), noise_scale=Draw.constant(1e-6))
-    )
-    assert truth.adj[0].nonzero().tolist() == [[0, 1], [1, 2], [2, 3]]
-    # without noise a root is constant, and so is everything that follows from it
-    assert not table.x.any()
+    faint = attrs.evolve(settings, standardise=how, graphs=weighted(Fork()), noises=weighted(RootOnly()))
+    table, truth = batch(faint)
+    assert truth.adj[0].nonzero().tolist() == [[0, 2], [2, 3]]
+    correlation = (table.x.mT @ table.x / table.x.shape[1]).abs()
+    # no noise but that of the roots 0 and 1: what follows from 0 equals it, and has nothing to do with 1
+    torch.testing.assert_close(correlation[:, 0, [2, 3]], torch.ones(4, 2), atol=1e-3, rtol=0)
+    assert (correlation[:, 1, [0, 2, 3]] < 0.1).all()
+
+
+def test_only_absolute_noise_may_have_one_scale_for_all_variables(settings):
+    def explained(how):
+        noisy = attrs.evolve(settings, standardise=how, equal_noise=1.0, noise_scale=Draw(low=0.2, high=2.0))
+        table, _ = batch(attrs.evolve(noisy, mechanisms=weighted(Spy(gain=1.0))))
+        return (table.x.mT @ table.x / table.x.shape[1]).square()[:, [0, 1, 2], [1, 2, 3]]
+
+    # parents of unit scale and equal noise: the same share of each variable is explained; relative noise is its own
+    assert explained("after")[:, 1:].std(1).max() < 0.05
+    assert explained("between").std(1).min() > 0.02
 
 
 def test_scale_between_variables_hides_what_scale_after_sampling_shows(settings):
@@ -260,13 +297,22 @@ def test_weights_share_out_tables_and_may_move_with_the_steps(settings):
 
 
 def test_a_cycle_is_named(settings):
-    with pytest.raises(ContractError, match=r"^a graph sampler gave a graph with a cycle$"):
+    with pytest.raises(ContractError, match=r"^graph ring: gave a graph with a cycle$"):
         batch(attrs.evolve(settings, graphs=weighted(Ring())))
 
 
-def test_a_mechanism_that_explodes_is_named(settings):
-    with pytest.raises(ContractError, match=r"^mechanism sum: gave NaN or infinity in 4 of 4 tables$"):
-        batch(attrs.evolve(settings, mechanisms=weighted(Sum(gain=float("inf")))))
+@pytest.mark.parametrize(
+    ("changes", "culprit"),
+    [
+        ({"mechanisms": weighted(Sum(gain=float("inf")))}, "mechanism sum"),
+        ({"noises": weighted(Broken())}, "noise broken"),
+        ({"interventions": weighted(First(value=float("nan")))}, "intervention first"),
+    ],
+)
+def test_who_gave_what_is_not_finite_is_named(settings, changes, culprit):
+    with pytest.raises(ContractError) as refusal:
+        batch(attrs.evolve(settings, **changes))
+    assert str(refusal.value) == f"{culprit}: holds NaN or infinity"
 
 
 def test_standardise_ignores_missing_cells_and_scale():

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from tabscm import Embedding, Encoder, Evidence, Table
 from tabscm_builtin.embeddings._common import channels
+from tabscm_builtin.encoders._common import block_diagonal
 from tabscm_builtin.encoders.triangle import Triangle
 
 
@@ -67,7 +68,7 @@ class _CrossMoment(nn.Module):
         variables = table.x.shape[2]
         own = torch.eye(variables, device=table.x.device)[:, :, None] * self.diagonal  # [D, D, E]
         pairs = self.moments(features) + self.linear(linear_evidence(table.x, self.ridge)) + own
-        evidence = Evidence(nodes=torch.diagonal(pairs, dim1=1, dim2=2).transpose(1, 2), pairs=pairs)
+        evidence = Evidence(nodes=block_diagonal(pairs), pairs=pairs)
         for step in self.steps:
             evidence = step(evidence, cells, features)
         return evidence
@@ -94,7 +95,8 @@ class _ResidualStep(nn.Module):
         predicted = features.reshape(tasks, rows, variables * m) @ weights.to(features.dtype)  # [B, N, D r]
         predicted = predicted.view(tasks, rows, variables, -1)
         residual = self.psi(torch.cat([cells.to(predicted.dtype), predicted], -1))  # [B, N, D, m]
-        return attrs.evolve(evidence, pairs=evidence.pairs + self.moments(residual))
+        pairs = evidence.pairs + self.moments(residual)
+        return attrs.evolve(evidence, nodes=block_diagonal(pairs), pairs=pairs)
 
 
 class _Moments(nn.Module):

@@ -9,11 +9,12 @@ from tabscm_builtin.embeddings._common import channels
 
 @attrs.frozen
 class Simple(Embedding):
-    """Mean over rows of (value, mask), column by column; no column meets another.
+    """Mean over rows of a small network of each cell, column by column; no column meets another.
 
     Kept to show why it fails: what is left of a standardised column says almost nothing of cause and effect.
 
-    Source: SimpleEmbedding of the first TabSCM.
+    Source: SimpleEmbedding of the first TabSCM, the mean over rows of (value, mask). Differs: each cell goes through a
+    network of one hidden layer first, and the mean is normalised; as it stood, the mean of a standardised column is 0.
     """
 
     name = "simple"

@@ -57,7 +57,7 @@ class _Block(nn.Module):
         self.norm = nn.LayerNorm(width)
         # six matrices in a stack: Muon makes each of them orthogonal, not all six together, which learns faster
         self.factors = nn.Parameter(torch.empty(6, channels, width).uniform_(-1, 1) / math.sqrt(width))
-        self.factor_bias = nn.Parameter(torch.zeros(6 * channels, 1))
+        self.factor_bias = nn.Parameter(torch.zeros(6 * channels))
         self.gate = nn.Linear(width, width)
         self.norm_out = nn.LayerNorm(3 * channels)
         self.out = nn.Linear(3 * channels, width)
@@ -68,7 +68,7 @@ class _Block(nn.Module):
         variables, width = pairs.shape[2:]
         normed = self.norm(pairs).view(-1, width)  # [B D D, E]
         # multiplied from the left, the projection puts channels first by itself: no copy to change the layout
-        factors = torch.addmm(self.factor_bias, self.factors.flatten(0, 1), normed.mT)  # [6 C, B D D]
+        factors = torch.addmm(self.factor_bias[:, None], self.factors.flatten(0, 1), normed.mT)  # [6 C, B D D]
         a, b, c, d, e, f = factors.view(6, -1, variables, variables).unbind()  # each [C B, D, D]
         sums = torch.cat([a @ b, c.mT @ d, e @ f.mT]).view(-1, len(normed)) / math.sqrt(variables)  # [3 C, B D D]
         branch: Tensor = F.hardsigmoid(self.gate(normed)) * self.out(self.norm_out(sums.mT.contiguous()))

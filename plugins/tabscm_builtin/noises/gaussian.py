@@ -9,7 +9,7 @@ from tabscm import Noise
 
 @attrs.frozen
 class Gaussian(Noise):
-    """Normal noise: with linear mechanisms of equal noise, the case in which least can be told from observation.
+    """Normal noise: with linear mechanisms, the case in which least can be told from observation.
 
     Source: this project.
     """
