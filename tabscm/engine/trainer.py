@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import sys
 import time
 from pathlib import Path
@@ -70,37 +71,35 @@ def train(
         f"{torch.get_num_threads()} threads" + (f", from step {state.step}" if resume else "")
     )
 
-    with (run / LOG).open("a", encoding="utf-8") as log, SummaryWriter(run, purge_step=state.step) as board:
+    purge = state.step + 1 if resume else None  # that step was logged and is not done again
+    with (run / LOG).open("a", encoding="utf-8") as log, SummaryWriter(run, purge_step=purge) as board:
         for step in range(state.step, settings.steps):
             # dropout, if any, follows from the step as well
             torch.manual_seed(int(np.random.SeedSequence([experiment.seed, step]).generate_state(1, np.uint64)[0] >> 1))
             model.train()
-            tables, whole, seen = 0, torch.zeros((), device=device), []
+            parts: list[tuple[Prediction, Truth, dict[str, Tensor]]] = []
             for part in range(settings.accumulate):
                 table, truth = stream.batch(step, part)
                 with autocast(device, settings.precision):
                     prediction = forward(table)
                 terms = loss_terms(experiment, step, prediction, truth, table)
-                total = sum(terms.values(), torch.zeros((), device=device))
-                torch.autograd.backward(total / settings.accumulate)
-                tables += len(table.x)
-                whole += total.detach()
-                seen.append(terms)
+                torch.autograd.backward(sum(terms.values(), torch.zeros((), device=device)) / settings.accumulate)
+                progress.count(len(table.x))
+                parts.append((prediction, truth, {name: term.detach() for name, term in terms.items()}))
+            means = {name: torch.stack([terms[name] for _, _, terms in parts]).mean() for name in terms}
+            loss = torch.stack(list(means.values())).sum()
             norm = torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
-            if not bool(torch.isfinite(whole + norm)):
-                raise TrainingError(_diagnosis(experiment, step, seen, norm))
+            if not bool(torch.isfinite(loss + norm)):
+                raise TrainingError(_diagnosis(experiment, step, [terms for _, _, terms in parts], norm))
             rate = optimiser.step(step)
-            progress.count(tables)
             done = step + 1
 
             if done % settings.log_every == 0 or done == settings.steps:
-                # tables of the stream are never seen twice: before the step this batch was as fresh as any
-                fresh = summarise([(prediction.logits.detach(), truth.adj)])
+                # tables of the stream are never seen twice: before the step these were as fresh as any
+                fresh = summarise([(prediction.logits.detach(), truth.adj) for prediction, truth, _ in parts])
                 record = {
-                    "loss": float(total.detach()),
-                    **(
-                        {f"loss/{name}": float(term.detach()) for name, term in terms.items()} if len(terms) > 1 else {}
-                    ),
+                    "loss": float(loss),
+                    **({f"loss/{name}": float(mean) for name, mean in means.items()} if len(means) > 1 else {}),
                     "log_prob_gain": fresh["log_prob_gain"],
                     "auroc": fresh["auroc_pooled"],
                     "grad_norm": float(norm),
@@ -116,10 +115,10 @@ def train(
                 found = judge(model, validation, tables=settings.validation_tables)
                 _write(log, board, done, "validation", found)
                 state = attrs.evolve(state, step=done, seconds=time.perf_counter() - began)
-                if found["log_prob_gain"] > state.best_gain:
+                if not found["log_prob_gain"] <= state.best_gain:  # also when undefined, as for tables of one variable
                     state = attrs.evolve(state, best_step=done, best_gain=found["log_prob_gain"])
                 save(run, model.state_dict(), optimiser.state(), state)
-                progress.validated(done, float(total.detach()), found)
+                progress.validated(done, float(loss), found)
 
     weights, _, _ = restore(run, "best")
     load_weights(model, weights, run)
@@ -145,7 +144,7 @@ def loss_terms(
         (entry.component, entry.component(prediction), entry.weight.at(step)) for entry in experiment.regularisers
     ]
     for component, value, weight in [*parts, *penalties]:
-        expect(value, "B", what=f"{component.kind} {component.name}", B=tasks)
+        expect(value, "B", what=str(component), B=tasks)
         terms[component.name] = terms.get(component.name, 0) + weight * value.mean()
     return terms
 
@@ -160,9 +159,9 @@ def _diagnosis(experiment: Experiment, step: int, seen: list[dict[str, Tensor]],
         first, what = 0, f"every term is finite, but the norm of their gradient is {float(norm)}"
     batch = f"{step}, {first}" if experiment.trainer.accumulate > 1 else f"{step}"
     return (
-        f"step {step}: {what}. The tables of that step: "
-        f"Stream(experiment.stream, seed={experiment.seed}, device=...).batch({batch}). "
-        f"The last checkpoint is from before; lower trainer.lr or trainer.clip and use --resume."
+        f"step {step}: {what}. Its tables come back with tabscm.engine.stream: "
+        f"Stream(experiment.stream, seed={experiment.seed}, device=device).batch({batch}). "
+        "Lower trainer.lr, trainer.muon_lr or trainer.clip and start again with --overwrite."
     )
 
 
@@ -177,10 +176,13 @@ def _write(log: TextIO, board: object, step: int, kind: str, values: dict[str, f
 
 
 def _forget_after(log: Path, step: int) -> None:
-    """Drop the lines of a log that belong to steps a resumed run will do again."""
+    """Drop the lines of a log that belong to steps a resumed run will do again, and one that was cut short."""
     if log.exists():
-        lines = [line for line in log.read_text("utf-8").splitlines() if json.loads(line)["step"] <= step]
-        log.write_text("".join(line + "\n" for line in lines), "utf-8")
+        whole = [line for line in log.read_text("utf-8").splitlines(keepends=True) if line.endswith("\n")]
+        kept = [line for line in whole if json.loads(line)["step"] <= step]
+        part = log.with_suffix(".part")
+        part.write_text("".join(kept), "utf-8")
+        os.replace(part, log)
 
 
 class _Progress:

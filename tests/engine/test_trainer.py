@@ -7,8 +7,11 @@ import attrs
 import pytest
 import torch
 
-from tabscm import ContractError, Loss, Ramp, Regulariser, TrainingError
+from tabscm import ContractError, Draw, Loss, Ramp, Regulariser, TrainingError
+from tabscm.engine import trainer
 from tabscm.engine.checkpoint import restore
+from tabscm.engine.model import Model
+from tabscm.engine.stream import Stream
 from tabscm.engine.trainer import loss_terms, train
 from tabscm.kernel.experiment import Weighted
 from tabscm.kernel.interfaces import Prediction, Table, Truth
@@ -131,15 +134,95 @@ class StopAfter(io.StringIO):
         return super().write(text)
 
 
-def test_accumulated_batches_make_one_step(tiny, tmp_path):
-    run(steps(tiny, 4, accumulate=3, validate_every=4), tmp_path)
-    assert [record["step"] for record in lines(tmp_path) if record["kind"] == "train"] == [1, 2, 3, 4]
+def test_a_log_cut_short_does_not_stop_a_resume(tiny, tmp_path):
+    run(tiny, tmp_path)
+    with (tmp_path / "metrics.jsonl").open("a") as log:
+        log.write('{"step": 21, "ki')
+    before = lines_of_steps(tmp_path, whole=False)
+    run(tiny, tmp_path, resume=True)
+    assert lines_of_steps(tmp_path) == before
 
 
-@pytest.mark.parametrize("changes", [{"precision": "bf16"}, {"optimiser": "adamw"}])
-def test_other_ways_to_train(tiny, tmp_path, changes):
-    run(steps(tiny, 6, validate_every=6, **changes), tmp_path)
-    assert all(record["loss"] < 2 for record in lines(tmp_path) if record["kind"] == "train")
+def lines_of_steps(folder, *, whole=True):
+    text = (folder / "metrics.jsonl").read_text()
+    return [json.loads(line)["step"] for line in text.splitlines()[: None if whole else -1]]
+
+
+def test_the_events_of_a_resumed_run_have_every_step_once(tiny, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    with pytest.raises(Interrupted):
+        train(tiny, tmp_path, device=CPU, out=StopAfter("step 10/20"))
+    run(tiny, tmp_path, resume=True)
+    events = EventAccumulator(str(tmp_path))
+    events.Reload()
+    assert [event.step for event in events.Scalars("train/loss")] == list(range(1, 21))
+
+
+def test_the_network_of_the_best_validation_is_kept_and_returned(tiny, tmp_path, monkeypatch):
+    real, gains = trainer.judge, iter([0.1, 0.3, 0.2])
+
+    def judge(model, stream, *, tables):
+        return {**real(model, stream, tables=tables), "log_prob_gain": next(gains)}
+
+    monkeypatch.setattr(trainer, "judge", judge)
+    model = train(steps(tiny, 15, validate_every=5), tmp_path, device=CPU, out=io.StringIO())
+    best, _, state = restore(tmp_path, "best")
+    assert (state.step, state.best_step, state.best_gain) == (10, 10, 0.3)
+    last = restore(tmp_path, "last")[0]
+    assert all(torch.equal(value, best[name]) for name, value in model.state_dict().items())
+    assert any(not torch.equal(value, last[name]) for name, value in best.items())
+
+
+def test_accumulated_batches_make_one_step_of_their_mean(tiny, tmp_path, monkeypatch):
+    seen = []
+
+    class Recorder(trainer.Optimiser):
+        def __init__(self, model, settings):
+            super().__init__(model, settings)
+            self.model = model
+
+        def step(self, step):
+            seen.append([weight.grad.clone() for weight in self.model.parameters()])
+            return super().step(step)
+
+    monkeypatch.setattr(trainer, "Optimiser", Recorder)
+    three = steps(tiny, 1, accumulate=3, validate_every=1, clip=1e9)
+    run(three, tmp_path)
+    torch.manual_seed(three.seed)
+    model = Model(three)
+    stream = Stream(three.stream, seed=three.seed, device=CPU)
+    losses = []
+    for part in range(3):
+        table, truth = stream.batch(0, part)
+        losses.append(three.loss(model(table), truth, table).mean())
+    torch.stack(losses).mean().backward()
+    for weight, found in zip(model.parameters(), seen[0], strict=True):
+        torch.testing.assert_close(found, weight.grad, atol=1e-6, rtol=1e-4)
+    assert lines(tmp_path)[0]["loss"] == pytest.approx(torch.stack(losses).mean().item(), rel=1e-5)
+
+
+def test_adamw_alone(tiny, tmp_path):
+    run(steps(tiny, 4, validate_every=4, optimiser="adamw"), tmp_path)
+    quantities = {key.rsplit("/", 1)[1] for key in restore(tmp_path, "last")[1]}
+    assert quantities == {"step", "exp_avg", "exp_avg_sq"}
+
+
+def test_bf16_rounds_the_forward_pass_and_keeps_weights_and_momenta_in_float32(tiny, tmp_path):
+    found = {}
+    for precision in ("fp32", "bf16"):
+        run(steps(tiny, 4, validate_every=4, precision=precision), tmp_path / precision)
+        found[precision] = lines(tmp_path / precision)[0]["loss"]
+        weights, momenta, _ = restore(tmp_path / precision, "last")
+        assert {value.dtype for value in (*weights.values(), *momenta.values())} == {torch.float32}
+    assert found["bf16"] != found["fp32"]
+    assert found["bf16"] == pytest.approx(found["fp32"], rel=0.02)
+
+
+def test_tables_of_one_variable_train_though_nothing_can_be_said_of_them(tiny, tmp_path):
+    single = attrs.evolve(tiny.stream, variables=Draw.constant(1))
+    run(attrs.evolve(steps(tiny, 2, validate_every=1), stream=single), tmp_path)
+    assert restore(tmp_path, "best")[2].step == 2
 
 
 def test_a_loss_that_is_not_finite_stops_at_once_and_is_named(tiny, tmp_path):
@@ -148,9 +231,9 @@ def test_a_loss_that_is_not_finite_stops_at_once_and_is_named(tiny, tmp_path):
         run(exploding, tmp_path)
     step = len(lines(tmp_path))
     assert str(refusal.value) == (
-        f"step {step}: the term explosive is not finite. The tables of that step: "
-        f"Stream(experiment.stream, seed=0, device=...).batch({step}). "
-        "The last checkpoint is from before; lower trainer.lr or trainer.clip and use --resume."
+        f"step {step}: the term explosive is not finite. Its tables come back with tabscm.engine.stream: "
+        f"Stream(experiment.stream, seed=0, device=device).batch({step}). "
+        "Lower trainer.lr, trainer.muon_lr or trainer.clip and start again with --overwrite."
     )
 
 
