@@ -126,11 +126,12 @@ def discover(plugins: Iterable[EntryPoint] | None = None) -> Registry:
     for plugin in plugins:
         distribution, version = (plugin.dist.name, plugin.dist.version) if plugin.dist else (plugin.name, "?")
         try:
-            classes = _components(plugin)
+            # naming a class's file may fail too: its __module__ can be anything
+            found = [Entry(cls, Origin(distribution, version, inspect.getfile(cls))) for cls in _components(plugin)]
         except Exception as error:  # noqa: BLE001 - a stranger's code: whatever it raises, the other plugins go on
             quarantined.append(Quarantined(distribution, version, _reason(error)))
         else:
-            entries += [Entry(cls, Origin(distribution, version, inspect.getfile(cls))) for cls in classes]
+            entries += found
     return Registry(entries, quarantined)
 
 

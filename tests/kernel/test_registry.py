@@ -165,6 +165,10 @@ BROKEN = {
         GOOD.replace("most: float", 'gives = "kl"\n    most: float'),
         "Cap must have a set of names as `gives`, found 'kl'",
     ),
+    "no-file": (
+        GOOD.replace('name = "cap"', '__module__ = "nowhere"\n    name = "cap"'),
+        "TypeError: <class 'nowhere.Cap'> is a built-in class",
+    ),
     "twice": (GOOD.replace("[Cap]", "[Cap, Cap]"), 'Cap is a second regulariser called "cap"'),
 }
 
