@@ -49,11 +49,15 @@ def _above_zero(_: object, field: "attrs.Attribute[Draw]", draw: Draw) -> None:
         raise ValueError(f"{field.name} must be above 0, found {draw.least:g}")
 
 
-def _shares(_: object, field: "attrs.Attribute[Any]", choices: tuple[Weighted[Any], ...]) -> None:
-    for choice in choices:
-        least = min(choice.weight.start, choice.weight.end)
+def _weights(_: object, field: "attrs.Attribute[Any]", weighted: tuple[Weighted[Any], ...]) -> None:
+    for one in weighted:
+        least = min(one.weight.start, one.weight.end)
         if least < 0:
-            raise ValueError(f"the weight of {choice.component.name} must be at least 0, found {least:g}")
+            raise ValueError(f"the weight of {one.component.name} must be at least 0, found {least:g}")
+
+
+def _shares(_: object, field: "attrs.Attribute[Any]", choices: tuple[Weighted[Any], ...]) -> None:
+    _weights(_, field, choices)
     # weights move in straight lines: if some are above 0 at both ends, some are at every step between
     if min(sum(choice.weight.start for choice in choices), sum(choice.weight.end for choice in choices)) <= 0:
         raise ValueError(f"{field.name} needs a weight above 0 at every step")
@@ -146,8 +150,8 @@ class Experiment:
     loss: Loss
     """The loss on the edges."""
     auxiliary_heads: tuple[Head, ...] = ()
-    auxiliary_losses: tuple[Weighted[Loss], ...] = ()
-    regularisers: tuple[Weighted[Regulariser], ...] = ()
+    auxiliary_losses: tuple[Weighted[Loss], ...] = attrs.field(default=(), validator=_weights)
+    regularisers: tuple[Weighted[Regulariser], ...] = attrs.field(default=(), validator=_weights)
     stream: StreamSettings
     trainer: TrainerSettings
     evaluation: Evaluation = Evaluation()

@@ -100,6 +100,10 @@ class Ramp:
     end: float
     steps: int = attrs.field(validator=attrs.validators.ge(0))
 
+    def __attrs_post_init__(self) -> None:
+        if self.steps == 0 and self.start != self.end:
+            raise ValueError(f"steps = 0 needs start and end to be equal, found {self.start:g} and {self.end:g}")
+
     @classmethod
     def constant(cls, value: float) -> "Ramp":
         """The ramp that is always at `value`."""

@@ -387,6 +387,21 @@ MISTAKES = {
         "stream.noises[0].weight.end",
         "missing: expected a number",
     ),
+    "ramp-of-no-steps": (
+        "regularisers = [{ use = 'kl-cap', weight = { start = 1, end = 0, steps = 0 } }]",
+        "regularisers[0].weight",
+        "steps = 0 needs start and end to be equal, found 1 and 0",
+    ),
+    "negative-weight-of-regulariser": (
+        "regularisers = [{ use = 'kl-cap', weight = -3.0 }]",
+        "regularisers",
+        "the weight of kl-cap must be at least 0, found -3",
+    ),
+    "negative-weight-of-auxiliary-loss": (
+        "auxiliary_losses = ['bce', { use = 'focal', weight = { start = 1, end = -0.5, steps = 9 } }]",
+        "auxiliary_losses",
+        "the weight of focal must be at least 0, found -0.5",
+    ),
     "negative-weight": (
         "[stream]\nnoises = [{ use = 'gaussian', weight = -1 }]",
         "stream.noises",
@@ -614,8 +629,8 @@ def draws(numbers: Any = POSITIVE) -> Any:
     )
 
 
-def weighted(component: Any, numbers: Any = POSITIVE) -> Any:
-    ramps = st.one_of(numbers.map(Ramp.constant), st.builds(Ramp, numbers, numbers, st.integers(0, 10**6)))
+def weighted(component: Any) -> Any:
+    ramps = st.one_of(POSITIVE.map(Ramp.constant), st.builds(Ramp, POSITIVE, POSITIVE, st.integers(1, 10**6)))
     return st.lists(st.builds(Weighted, component, ramps), min_size=1, max_size=3).map(tuple)
 
 
@@ -653,8 +668,8 @@ def experiments(shelf: Registry) -> Any:
         head=st.just(find("head", "pair")()),
         loss=loss,
         auxiliary_heads=st.lists(st.just(find("head", "pair")()), max_size=2).map(tuple),
-        auxiliary_losses=weighted(loss, NUMBERS),
-        regularisers=weighted(st.builds(find("regulariser", "kl-cap"), cap=NUMBERS), NUMBERS),
+        auxiliary_losses=weighted(loss),
+        regularisers=weighted(st.builds(find("regulariser", "kl-cap"), cap=NUMBERS)),
         stream=stream,
         trainer=st.builds(
             TrainerSettings,

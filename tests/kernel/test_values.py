@@ -114,3 +114,8 @@ def test_constant_ramp_never_moves(value, step):
 def test_ramp_refuses_negative_steps():
     with pytest.raises(ValueError, match=r"^'steps' must be >= 0: -1$"):
         Ramp(start=0.0, end=1.0, steps=-1)
+
+
+def test_ramp_refuses_to_jump():
+    with pytest.raises(ValueError, match=r"^steps = 0 needs start and end to be equal, found 1 and 0$"):
+        Ramp(start=1.0, end=0.0, steps=0)
