@@ -152,3 +152,37 @@ def test_a_plugin_whose_tensor_has_a_wrong_shape_is_named_with_its_distribution(
     assert code == 2
     assert "Traceback" not in err
     assert err.splitlines()[-1] == blamed
+
+
+NARROW = """
+from tabscm import Embedding, Evidence, Table
+
+
+@attrs.frozen
+class Narrow(Embedding):
+    \"\"\"Of width 7, whatever it is asked for.\"\"\"
+
+    name = "narrow"
+
+    def build(self, width: int) -> torch.nn.Module:
+        return Means()
+
+
+class Means(torch.nn.Module):
+    def forward(self, table: Table) -> Evidence:
+        return Evidence(nodes=table.x.mean(1)[..., None].expand(-1, -1, 7))
+
+
+@hookimpl
+"""
+
+
+def test_a_plugin_whose_evidence_has_a_wrong_width_is_named_with_its_distribution(make, tmp_path):
+    narrow = make("narrow-tables", **{"@hookimpl\n": NARROW, "return [Wave]": "return [Wave, Narrow]"})
+    choice = 'embedding = "narrow"\nencoder = "columns"\nhead = "bilinear"\n'
+    (tmp_path / "narrow.toml").write_text(f'extends = "{ROOT}/experiments/tiny.toml"\n{choice}')
+    code, out, err = python("-m", "tabscm", "check", "narrow.toml", sites=[narrow], cwd=tmp_path)
+    assert (code, out) == (2, "")
+    said, blamed = err.splitlines()
+    assert said == "narrow.toml: embedding narrow: nodes: expected shape [B=8, D=4, E=16], found [8, 4, 7]"
+    assert blamed == f'embedding "narrow" is from narrow-tables 0.1.0, {narrow}/narrow_tables.py'

@@ -1,17 +1,20 @@
 """The network: embedding, encoder and heads, wired from an experiment."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 
+import attrs
 import torch
 from torch import Tensor, nn
 
 from tabscm.kernel.errors import ConfigError, ContractError, Problem
-from tabscm.kernel.experiment import Experiment
-from tabscm.kernel.interfaces import Component, Evidence, Prediction, Table
+from tabscm.kernel.experiment import Experiment, Weighted
+from tabscm.kernel.interfaces import Component, Encoder, Evidence, Head, Prediction, Table
 from tabscm.kernel.shapes import expect
 
 MAIN = "edges"
 """What the main head must give."""
+PAIRS = "pairs"
+"""What an embedding gives that fills `Evidence.pairs`; every other name is in `aux`."""
 
 
 class Model(nn.Module):
@@ -21,17 +24,27 @@ class Model(nn.Module):
         experiment: chooses the components, the width and the sizes it is trained on.
 
     Raises:
-        ConfigError: a component needs something that no other gives, or cannot be built at this width.
+        ConfigError: components that need something that no other gives, or cannot be built at this width.
+        ContractError: a component built something other than a module.
     """
 
     def __init__(self, experiment: Experiment) -> None:
         super().__init__()
-        check_wiring(experiment)
+        self.width = experiment.width
         self.specs = {"embedding": experiment.embedding, "encoder": experiment.encoder}
-        self.embedding = _build(experiment.embedding, experiment.width, "embedding")
-        self.encoder = _build(experiment.encoder, experiment.width, "encoder")
         self.head_specs = (experiment.head, *experiment.auxiliary_heads)
-        self.heads = nn.ModuleList(_build(head, experiment.width, head.kind) for head in self.head_specs)
+        problems = _unwired(experiment)
+        modules: dict[str, nn.Module] = {}
+        for where, spec in {**self.specs, **_heads(experiment)}.items():
+            try:
+                modules[where] = _build(spec, experiment.width)
+            except ValueError as error:
+                problems.append(Problem(where, (str(error),)))
+        if problems:
+            raise ConfigError("experiment", problems)
+        self.embedding = modules["embedding"]
+        self.encoder = modules["encoder"]
+        self.heads = nn.ModuleList(modules[where] for where in _heads(experiment))
         sizes, rows = experiment.stream.variables, experiment.stream.rows
         self.trained_variables = (round(sizes.least), round(sizes.most))
         self.trained_rows = (round(rows.least), round(rows.most))
@@ -47,25 +60,33 @@ class Model(nn.Module):
         Raises:
             ContractError: a component returned something its interface does not allow.
         """
-        tasks, _, variables = table.x.shape
-        evidence = self.embedding(table)
-        self._check(evidence, self.specs["embedding"], tasks, variables)
-        evidence = self.encoder(evidence)
-        self._check(evidence, self.specs["encoder"], tasks, variables)
+        embedding, encoder = self.specs["embedding"], self.specs["encoder"]
+        evidence = self._checked(self.embedding(table), embedding, table, embedding.gives)
+        evidence = self._checked(self.encoder(evidence), encoder, table, embedding.gives | encoder.gives)
         aux = dict(evidence.aux)
         for spec, head in zip(self.head_specs, self.heads, strict=True):
-            answers = head(evidence)
+            answers = _named_tensors(head(evidence), _label(spec))
             if set(answers) != spec.gives:
                 raise ContractError(f"{_label(spec)}: expected {sorted(spec.gives)}, found {sorted(answers)}")
             aux |= answers
         logits = aux.pop(MAIN)
-        expect(logits, "B D D", what=_label(self.head_specs[0]), B=tasks, D=variables)
+        expect(logits, "B D D", what=_label(self.head_specs[0]), B=len(table.x), D=table.x.shape[2])
         return Prediction(logits=logits.float(), aux=aux)
 
-    def _check(self, evidence: Evidence, spec: Component, tasks: int, variables: int) -> None:
-        expect(evidence.nodes, "B D E", what=f"{_label(spec)}: nodes", B=tasks, D=variables)
+    def _checked(self, evidence: object, spec: Component, table: Table, given: frozenset[str]) -> Evidence:
+        """What an embedding or encoder returned, when it is evidence of this table and holds all that was `given`."""
+        label = _label(spec)
+        if not isinstance(evidence, Evidence):
+            raise ContractError(f"{label}: expected Evidence, found {type(evidence).__name__}")
+        tasks, _, variables = table.x.shape
+        expect(evidence.nodes, "B D E", what=f"{label}: nodes", B=tasks, D=variables, E=self.width)
         if evidence.pairs is not None:
-            expect(evidence.pairs, "B D D E", what=f"{_label(spec)}: pairs", B=tasks, D=variables)
+            expect(evidence.pairs, "B D D E", what=f"{label}: pairs", B=tasks, D=variables, E=self.width)
+        aux = _named_tensors(evidence.aux, f"{label}: aux")
+        missing = sorted(name for name in given if (evidence.pairs is None if name == PAIRS else name not in aux))
+        if missing:
+            raise ContractError(f"{label}: expected {', '.join(missing)} in the evidence, found none")
+        return evidence
 
 
 def check_wiring(experiment: Experiment) -> None:
@@ -74,28 +95,7 @@ def check_wiring(experiment: Experiment) -> None:
     Raises:
         ConfigError: names every component with an unmet need, and what is there.
     """
-    heads = (experiment.head, *experiment.auxiliary_heads)
-    readers = [
-        *[("auxiliary_losses", entry.component) for entry in experiment.auxiliary_losses],
-        *[("regularisers", entry.component) for entry in experiment.regularisers],
-    ]
-    problems = []
-    if MAIN not in experiment.head.gives:
-        problems.append(Problem("head", (f'the main head must give "{MAIN}"; {experiment.head.name} does not',)))
-    on_evidence = set(experiment.embedding.gives)
-    problems += _unmet("encoder", experiment.encoder, on_evidence)
-    on_evidence |= experiment.encoder.gives
-    for index, head in enumerate(heads):
-        problems += _unmet("head" if index == 0 else f"auxiliary_heads[{index - 1}]", head, on_evidence)
-    answered: set[str] = set()
-    for index, head in enumerate(heads):
-        for name in sorted(answered & head.gives):
-            problems.append(Problem(f"auxiliary_heads[{index - 1}]", (f'another head gives "{name}" already',)))
-        answered |= head.gives
-    given = on_evidence | answered
-    problems += _unmet("loss", experiment.loss, given)
-    for where, component in readers:
-        problems += _unmet(where, component, given)
+    problems = _unwired(experiment)
     if problems:
         raise ConfigError("experiment", problems)
 
@@ -110,27 +110,83 @@ def parameter_count(parameters: Iterable[Tensor]) -> int:
     return sum(parameter.numel() for parameter in parameters)
 
 
+def _unwired(experiment: Experiment) -> list[Problem]:
+    """Every need that nothing meets, by the key of the component that has it."""
+    problems = []
+    if MAIN not in experiment.head.gives:
+        problems.append(Problem("head", (f'the main head must give "{MAIN}"; {experiment.head.name} does not',)))
+    on_evidence: set[str] = set()
+    for where, reader in (("embedding", experiment.embedding), ("encoder", experiment.encoder)):
+        problems += _unmet(where, reader, on_evidence)
+        inner = [part for _, part in _nested(where, reader) if isinstance(part, Encoder)]
+        on_evidence = on_evidence.union(reader.gives, *(encoder.gives for encoder in inner))
+    answered: set[str] = set()
+    for where, head in _heads(experiment).items():
+        problems += _unmet(where, head, on_evidence)
+        problems += [
+            Problem(where, (f'another head gives "{name}" already',)) for name in sorted(answered & head.gives)
+        ]
+        answered |= head.gives
+    given = (on_evidence - {PAIRS}) | answered  # a prediction holds no pairs
+    problems += _unmet("loss", experiment.loss, given)
+    for index, loss in enumerate(experiment.auxiliary_losses):
+        problems += _unmet(f"auxiliary_losses[{index}]", loss.component, given)
+    for index, regulariser in enumerate(experiment.regularisers):
+        problems += _unmet(f"regularisers[{index}]", regulariser.component, given)
+    return problems
+
+
+def _heads(experiment: Experiment) -> dict[str, Head]:
+    """Every head by its key, the main one first."""
+    others = {f"auxiliary_heads[{index}]": head for index, head in enumerate(experiment.auxiliary_heads)}
+    return {"head": experiment.head, **others}
+
+
 def _unmet(where: str, component: Component, given: set[str]) -> list[Problem]:
+    """The needs of a component, and of those inside it, that nothing meets; those inside see also what it gives."""
+    inside = [(key, part, given | component.gives) for key, part in _nested(where, component)]
     return [
         Problem(
-            where,
+            key,
             (
-                f'{component.name} needs "{need}", which nothing before it gives',
-                f"given: {', '.join(sorted(given)) or 'nothing'}",
+                f'{part.name} needs "{need}", which nothing before it gives',
+                f"given: {', '.join(sorted(seen)) or 'nothing'}",
             ),
         )
-        for need in sorted(component.needs - given)
+        for key, part, seen in [(where, component, given), *inside]
+        for need in sorted(part.needs - seen)
     ]
 
 
-def _build(spec: Component, width: int, where: str) -> nn.Module:
-    try:
-        module = spec.build(width)  # type: ignore[attr-defined]
-    except ValueError as error:
-        raise ConfigError("experiment", [Problem(where, (str(error),))]) from error
+def _nested(where: str, value: object) -> Iterator[tuple[str, Component]]:
+    """Every component inside a component, by its key."""
+    cls = type(value)
+    for field in attrs.fields(cls) if attrs.has(cls) else ():
+        held = getattr(value, field.name)
+        key = f"{where}.{field.name}"
+        several = isinstance(held, tuple)
+        for index, entry in enumerate(held if several else (held,)):
+            part = entry.component if isinstance(entry, Weighted) else entry
+            if isinstance(part, Component):
+                place = f"{key}[{index}]" if several else key
+                yield place, part
+                yield from _nested(place, part)
+
+
+def _build(spec: Component, width: int) -> nn.Module:
+    module = spec.build(width)  # type: ignore[attr-defined]
     if not isinstance(module, nn.Module):
         raise ContractError(f"{_label(spec)}: build must return a torch.nn.Module, found {type(module).__name__}")
     return module
+
+
+def _named_tensors(found: object, what: str) -> Mapping[str, Tensor]:
+    if not isinstance(found, Mapping):
+        raise ContractError(f"{what}: expected a dict of tensors, found {type(found).__name__}")
+    for name, value in found.items():
+        if not isinstance(value, Tensor):
+            raise ContractError(f"{what}: expected a tensor as {name}, found {type(value).__name__}")
+    return found
 
 
 def _label(component: Component) -> str:

@@ -6,12 +6,13 @@ import attrs
 import pytest
 import torch
 
-from tabscm import ConfigError, ContractError, Draw
+from tabscm import ConfigError, ContractError, Draw, Encoder, Head, Loss, Regulariser
 from tabscm.engine.evaluate import judge
 from tabscm.engine.metrics import summarise
 from tabscm.engine.model import Model, check_wiring
 from tabscm.engine.optimiser import Optimiser
 from tabscm.engine.stream import Stream
+from tabscm.kernel.experiment import Weighted
 from tabscm.kernel.interfaces import Evidence, Table
 
 CPU = torch.device("cpu")
@@ -138,16 +139,173 @@ def test_a_width_that_does_not_fit_the_heads_is_named(quick, registry):
     )
 
 
-def test_evidence_of_the_wrong_shape_is_named(quick):
-    class Narrow(torch.nn.Module):
-        def forward(self, table):
-            return Evidence(nodes=torch.zeros(len(table.x), 3, 64))
+@attrs.frozen
+class Wants(Regulariser):
+    """Reads what nobody gives."""
 
-    model = Model(quick)
-    model.embedding = Narrow()
-    table, _ = Stream(attrs.evolve(quick.stream, variables=Draw.constant(5)), seed=0, device=CPU).batch(0)
-    with pytest.raises(ContractError, match=r"^embedding cross-moment: nodes: expected shape \[B=\d+, D=5, E\], found"):
+    name = "wants"
+    needs = frozenset({"pairs", "kl"})
+
+    def __call__(self, prediction):
+        raise NotImplementedError
+
+
+@attrs.frozen
+class Penalised(Loss):
+    """Reads what nobody gives, and holds one that does so too."""
+
+    name = "penalised"
+    needs = frozenset({"load"})
+    of: tuple[Wants, ...] = (Wants(),)
+
+    def __call__(self, prediction, truth, table):
+        raise NotImplementedError
+
+
+@attrs.frozen
+class Gate(Encoder):
+    """Measures how open it is."""
+
+    name = "gate"
+    gives = frozenset({"kl"})
+    needs = frozenset({"mood"})
+
+    def build(self, width):
+        raise ValueError("gate: is stuck")
+
+
+@attrs.frozen
+class Answer(Head):
+    """Gives something else than edges."""
+
+    name = "answer"
+    gives = frozenset({"hubs"})
+
+    def build(self, width):
+        raise ValueError("answer: has none")
+
+
+@attrs.frozen
+class Unbuilt(Head):
+    """Forgets to build."""
+
+    name = "unbuilt"
+    gives = frozenset({"edges"})
+
+    def build(self, width):
+        return None
+
+
+def problems(experiment):
+    with pytest.raises(ConfigError) as refusal:
+        Model(experiment)
+    return str(refusal.value)
+
+
+def test_every_problem_is_reported_at_once_by_its_key(quick):
+    unwired = attrs.evolve(
+        quick,
+        encoder=Gate(),
+        head=Answer(),
+        auxiliary_heads=(Answer(),),
+        auxiliary_losses=(Weighted(quick.loss), Weighted(Penalised())),
+        regularisers=(Weighted(Wants()),),
+    )
+    assert problems(unwired) == (
+        "experiment: 9 problems\n\n"
+        '  head\n    the main head must give "edges"; answer does not\n\n'
+        '  encoder\n    gate needs "mood", which nothing before it gives\n    given: pairs\n\n'
+        '  auxiliary_heads[0]\n    another head gives "hubs" already\n\n'
+        '  auxiliary_losses[1]\n    penalised needs "load", which nothing before it gives\n    given: hubs, kl\n\n'
+        '  auxiliary_losses[1].of[0]\n    wants needs "pairs", which nothing before it gives\n    given: hubs, kl\n\n'
+        '  regularisers[0]\n    wants needs "pairs", which nothing before it gives\n    given: hubs, kl\n\n'
+        "  encoder\n    gate: is stuck\n\n"
+        "  head\n    answer: has none\n\n"
+        "  auxiliary_heads[0]\n    answer: has none"
+    )
+
+
+def test_pairs_are_no_part_of_a_prediction(quick):
+    with pytest.raises(ConfigError) as refusal:
+        check_wiring(attrs.evolve(quick, regularisers=(Weighted(Wants()),)))
+    assert str(refusal.value) == (
+        "experiment: 2 problems\n\n"
+        '  regularisers[0]\n    wants needs "kl", which nothing before it gives\n    given: edges\n\n'
+        '  regularisers[0]\n    wants needs "pairs", which nothing before it gives\n    given: edges'
+    )
+
+
+def test_an_encoder_inside_an_embedding_is_wired_as_well(quick):
+    inside = attrs.evolve(quick, embedding=attrs.evolve(quick.embedding, between=Gate()))
+    with pytest.raises(ConfigError) as refusal:
+        check_wiring(inside)
+    assert str(refusal.value) == (
+        "experiment: 1 problem\n\n"
+        '  embedding.between\n    gate needs "mood", which nothing before it gives\n    given: pairs'
+    )
+    assert 'needs "kl"' not in problems(attrs.evolve(inside, regularisers=(Weighted(Wants()),)))
+
+
+def test_what_is_built_must_be_a_module(quick):
+    with pytest.raises(ContractError) as refusal:
+        Model(attrs.evolve(quick, head=Unbuilt()))
+    assert str(refusal.value) == "head unbuilt: build must return a torch.nn.Module, found NoneType"
+
+
+class Returns(torch.nn.Module):
+    def __init__(self, value):
+        super().__init__()
+        self.value = value
+
+    def forward(self, _):
+        return self.value
+
+
+NODES, PAIRS = torch.zeros(2, 4, 16), torch.zeros(2, 4, 4, 16)
+BROKEN = [
+    ("embedding", NODES, "embedding cross-moment: expected Evidence, found Tensor"),
+    (
+        "embedding",
+        Evidence(nodes=NODES[:, :, :7]),
+        "embedding cross-moment: nodes: expected shape [B=2, D=4, E=16], found [2, 4, 7]",
+    ),
+    (
+        "embedding",
+        Evidence(nodes=NODES, pairs=PAIRS[..., :7]),
+        "embedding cross-moment: pairs: expected shape [B=2, D=4, D=4, E=16], found [2, 4, 4, 7]",
+    ),
+    (
+        "embedding",
+        Evidence(nodes=NODES[:, :3]),
+        "embedding cross-moment: nodes: expected shape [B=2, D=4, E=16], found [2, 3, 16]",
+    ),
+    ("embedding", Evidence(nodes=NODES), "embedding cross-moment: expected pairs in the evidence, found none"),
+    ("encoder", None, "encoder triangle: expected Evidence, found NoneType"),
+    ("encoder", Evidence(nodes=NODES), "encoder triangle: expected pairs in the evidence, found none"),
+    (
+        "encoder",
+        Evidence(nodes=NODES, pairs=PAIRS, aux={"kl": 1.0}),
+        "encoder triangle: aux: expected a tensor as kl, found float",
+    ),
+    ("head", PAIRS, "head pair: expected a dict of tensors, found Tensor"),
+    ("head", {"edges": [0.0]}, "head pair: expected a tensor as edges, found list"),
+    ("head", {"edge": PAIRS}, "head pair: expected ['edges'], found ['edge']"),
+    ("head", {"edges": PAIRS}, "head pair: expected shape [B=2, D=4, D=4], found [2, 4, 4, 16]"),
+]
+
+
+@pytest.mark.parametrize(("where", "value", "message"), BROKEN, ids=lambda part: part if isinstance(part, str) else "")
+def test_what_a_component_may_not_return_is_named(tiny, where, value, message):
+    model = Model(tiny)
+    if where == "head":
+        model.heads[0] = Returns(value)
+    else:
+        setattr(model, where, Returns(value))
+    few = attrs.evolve(tiny.stream, variables=Draw.constant(4), tables=2)
+    table, _ = Stream(few, seed=0, device=CPU).batch(0)
+    with pytest.raises(ContractError) as refusal:
         model(table)
+    assert str(refusal.value) == message
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
