@@ -3,6 +3,8 @@
 extends = "quick.toml"      a table without `use` merges into what it extends; anything else replaces it
 [loss]
 use = "focal"               the other keys are the component's; `loss = "focal"` is short for a table with `use` alone
+[head]
+density = 0.2               merges into the head of quick.toml, be that a table or a bare string
 [evaluation.cells.large]    merges into [stream] in the same way
 variables = 50
 """
@@ -154,9 +156,14 @@ def _merge(under: Data, over: Data) -> Data:
         return over  # a whole Draw or Ramp: the rest of the old one would contradict it
     merged = dict(under)
     for key, value in over.items():
-        below = under.get(key)
+        below = _as_table(under.get(key))
         merged[key] = _merge(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
     return merged
+
+
+def _as_table(value: object) -> object:
+    """A bare string is short for a table with `use`, and is read as one when something is laid on it."""
+    return {"use": value} if isinstance(value, str) else value
 
 
 # Overrides ----------------------------------------------------------------------------------------------------------
@@ -175,7 +182,8 @@ def _override(data: Data, text: str) -> KeyPath:
     scalar = _scalar(value.strip())
     table: Any = data
     for depth, key in enumerate(keys[:-1]):
-        table = table.setdefault(key, {})
+        table[key] = _as_table(table.get(key, {}))
+        table = table[key]
         if not isinstance(table, dict):
             raise _BadOverride(f"{'.'.join(keys[: depth + 1])} is not a table, so nothing in it can be set")
     if isinstance(table.get(keys[-1]), dict | list):
@@ -246,6 +254,8 @@ def _written_in(mistake: Mistake, layers: list[tuple[str, Data]], set_here: Mapp
 def _holds(data: Any, path: KeyPath) -> bool:  # noqa: ANN401 - tables, lists and scalars, whatever TOML holds
     try:
         for key in path:
+            if key == "use" and isinstance(data, str):
+                return True
             data = data[key]
     except (LookupError, TypeError):
         return False

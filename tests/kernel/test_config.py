@@ -128,6 +128,26 @@ def test_a_table_without_use_merges_and_one_with_use_replaces(write, shelf):
     assert (experiment.trainer.steps, experiment.trainer.lr) == (10, 0.5)
 
 
+def test_a_table_without_use_merges_into_a_bare_name_too(write, shelf):
+    base = PLAIN.replace('embedding = "moments"', 'embedding = { use = "moments", between = "blocks" }')
+    write("base.toml", base.replace('loss = "bce"', 'loss = "focal"'))
+    write("over.toml", 'extends = "base.toml"\n[loss]\ngamma = 3\n[embedding.between]\nsizes = [7]')
+    experiment = load("over.toml", shelf)
+    assert experiment.loss == shelf.find("loss", "focal")(gamma=3.0)
+    assert experiment.embedding.between == shelf.find("encoder", "blocks")(sizes=(7,))
+
+
+def test_a_wrong_bare_name_below_a_table_is_found_in_its_file(write, shelf):
+    write("base.toml", PLAIN.replace('loss = "bce"', 'loss = "foccal"'))
+    with pytest.raises(ConfigError) as refusal:
+        load(write("top.toml", 'extends = "base.toml"\n[loss]\ngamma = 3'), shelf)
+    assert str(refusal.value) == (
+        "top.toml: 1 problem\n\n"
+        '  loss.use\n    no loss is called "foccal". Did you mean "focal"?\n    on offer: bce, focal\n'
+        "    written in base.toml"
+    )
+
+
 def test_a_list_replaces(read):
     assert len(read('[stream]\nmechanisms = ["sine"]').stream.mechanisms) == 1
 
@@ -214,6 +234,18 @@ def test_an_override_may_make_the_table_it_is_in(read):
     assert read("", ["evaluation.tables=3"]).evaluation.tables == 3
 
 
+def test_an_override_may_set_a_key_of_a_bare_name(read, shelf):
+    experiment = read('loss = "focal"', ["loss.gamma=0.5", "loss.high=3", "embedding.between.use=blocks"])
+    assert experiment.loss == shelf.find("loss", "focal")(gamma=0.5, high=3.0)
+    assert experiment.embedding.between.name == "blocks"
+
+
+def test_an_override_that_a_bare_name_has_no_key_for(report):
+    assert report("", ["loss.gamma=3"]) == (
+        "bad.toml: 1 problem\n\n  loss.gamma\n    unknown key.\n    allowed: none\n    set by --set loss.gamma=3"
+    )
+
+
 def test_an_override_of_the_stream_reaches_the_cells(read):
     experiment = read("[evaluation.cells.all]\nrows = 9", ["stream.variables=7"])
     assert experiment.evaluation.cells["all"].variables == Draw.constant(7.0)
@@ -227,7 +259,7 @@ def test_an_override_of_the_stream_reaches_the_cells(read):
         ("trainer..steps=3", "expected key.path=value, such as trainer.steps=200"),
         ("trainer=3", "trainer is a table; only one number, string or true or false can be set"),
         ("stream.graphs=ring", "stream.graphs is a list; only one number, string or true or false can be set"),
-        ("loss.gamma=3", "loss is not a table, so nothing in it can be set"),
+        ("trainer.steps.x=3", "trainer.steps is not a table, so nothing in it can be set"),
         ("stream.graphs.use=ring", "stream.graphs is not a table, so nothing in it can be set"),
         ("seed=[1]", "one value only: a number, true, false, a word or a quoted string"),
         ("seed=1\nwidth=2", "one value only: a number, true, false, a word or a quoted string"),
@@ -447,9 +479,14 @@ MISTAKES = {
         'no loss is called "identity".\non offer: bce, focal',
     ),
     "component-without-use": (
-        "loss = { gamma = 3 }",
-        "loss.use",
-        "missing: expected the name of a loss\non offer: bce, focal",
+        "regularisers = [{ cap = 3 }]",
+        "regularisers[0].use",
+        "missing: expected the name of a regulariser\non offer: kl-cap",
+    ),
+    "table-on-a-string": (
+        "[trainer]\nprecision = { bits = 16 }",
+        "trainer.precision",
+        'expected "bf16" or "fp32", found a table',
     ),
     "component-use-from-int": (
         "loss = { use = 3 }",
