@@ -50,9 +50,6 @@ def _act(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
     return call(args)
 
 
-# Arguments ----------------------------------------------------------------------------------------------------------
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tabscm", description="Give it a table, get the causal graph.")
     parser.add_argument("--version", action="store_true", help="print the version")

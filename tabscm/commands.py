@@ -54,6 +54,7 @@ def _run(args: argparse.Namespace, registry: Registry) -> int:
     device = _device(args.device)
     experiment = _load(args.experiment, registry, args.overrides)
     run = args.out or Path("runs") / args.experiment.stem
+    rehearse(experiment, device=device)  # before an earlier run is replaced
     prepare(run, experiment, registry, resume=args.resume, overwrite=args.overwrite)
     model = train(experiment, run, device=device, resume=args.resume, out=sys.stdout)
     results = evaluate(model, experiment, device=device)
@@ -141,9 +142,6 @@ def _list(args: argparse.Namespace, registry: Registry) -> int:
         for plugin in registry.quarantined:
             print(f"  {plugin}")
     return 0
-
-
-# What the commands share --------------------------------------------------------------------------------------------
 
 
 def _load(path: Path, registry: Registry, overrides: Sequence[str]) -> Experiment:

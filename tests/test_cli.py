@@ -273,6 +273,15 @@ def test_overwrite_replaces_a_run_and_leaves_the_rest_of_the_folder(call, tmp_pa
     assert "seed = 5\n" in (run / "experiment.toml").read_text()
 
 
+def test_overwrite_replaces_nothing_by_an_experiment_that_does_not_work(call, trained, monkeypatch):
+    before = {path: path.read_bytes() for path in trained.rglob("*") if path.is_file()}
+    monkeypatch.setattr(discover().find("loss", "bce"), "__call__", lambda *_: torch.zeros(()))
+    code, out, err = call("run", TINY, "--out", trained, "--overwrite", "--device", "cpu")
+    assert (code, out) == (2, "")
+    assert err.startswith("loss bce: expected shape [B=8], found []\n")
+    assert {path: path.read_bytes() for path in trained.rglob("*") if path.is_file()} == before
+
+
 def test_overwrite_replaces_only_runs(call, tmp_path):
     (tmp_path / "thesis.tex").write_text("mine")
     message = (

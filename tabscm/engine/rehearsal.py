@@ -35,7 +35,7 @@ def rehearse(experiment: Experiment, *, device: torch.device) -> Model:
     model = Model(experiment).to(device)
     for settings in (experiment.stream, *experiment.evaluation.cells.values()):
         for small in _one_of_each(settings):
-            table, truth = Stream(small, seed=experiment.seed, device=device).batch(0)
+            Stream(small, seed=experiment.seed, device=device).batch(0)
     table, truth = Stream(_small(experiment.stream), seed=experiment.seed, device=device).batch(0)
     with autocast(device, experiment.trainer.precision):
         prediction = model(table)
