@@ -152,13 +152,23 @@ def _merge(under: Data, over: Data) -> Data:
     """The table `over` laid on the table `under`: tables merge, anything else replaces."""
     if "use" in over:
         return over
-    if "use" not in under and any(keys <= over.keys() for keys in ({"low", "high"}, {"choices"}, {"start", "end"})):
-        return over  # a whole Draw or Ramp: the rest of the old one would contradict it
     merged = dict(under)
+    if "use" not in under:
+        for key in _contradicted(under, over):
+            merged.pop(key, None)
     for key, value in over.items():
         below = _as_table(under.get(key))
         merged[key] = _merge(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
     return merged
+
+
+def _contradicted(under: Data, over: Data) -> tuple[str, ...]:
+    """The keys of a Draw that end when the other way to write one is laid on it. Cells may have these names too."""
+    if isinstance(over.get("choices"), list):
+        return ("low", "high", "scale")
+    if isinstance(under.get("choices"), list) and ("low" in over or "high" in over):
+        return ("choices",)
+    return ()
 
 
 def _as_table(value: object) -> object:

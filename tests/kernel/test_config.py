@@ -152,12 +152,33 @@ def test_a_list_replaces(read):
     assert len(read('[stream]\nmechanisms = ["sine"]').stream.mechanisms) == 1
 
 
-def test_a_whole_draw_replaces_and_half_of_one_merges(write, shelf):
-    write("base.toml", PLAIN + 'rows = { low = 10, high = 20, scale = "log" }')
-    write("whole.toml", 'extends = "base.toml"\n[stream]\nrows = { choices = [5, 7] }')
-    write("half.toml", 'extends = "base.toml"\n[stream]\nrows = { high = 30 }')
-    assert load("whole.toml", shelf).stream.rows == Draw(choices=(5.0, 7.0))
-    assert load("half.toml", shelf).stream.rows == Draw(low=10.0, high=30.0, scale="log")
+@pytest.mark.parametrize(
+    ("under", "over", "both"),
+    [
+        ('low = 10, high = 20, scale = "log"', "high = 30", Draw(low=10.0, high=30.0, scale="log")),
+        ('low = 10, high = 20, scale = "log"', "low = 5, high = 30", Draw(low=5.0, high=30.0, scale="log")),
+        ('low = 10, high = 20, scale = "log"', 'scale = "linear"', Draw(low=10.0, high=20.0)),
+        ('low = 10, high = 20, scale = "log"', "choices = [5, 7]", Draw(choices=(5.0, 7.0))),
+        ("choices = [5, 7]", "low = 10, high = 20", Draw(low=10.0, high=20.0)),
+        ("choices = [5, 7]", "choices = [6]", Draw(choices=(6.0,))),
+        # every key written, as in a dump
+        ('choices = [5, 7], scale = "linear"', 'low = 1e1, high = 20, scale = "log"', Draw(10.0, 20.0, "log")),
+        ('low = 10, high = 20, scale = "log"', 'choices = [5], scale = "linear"', Draw(choices=(5.0,))),
+    ],
+)
+def test_draws_merge_but_choices_and_a_range_end_each_other(write, shelf, under, over, both):
+    write("base.toml", PLAIN + f"rows = {{ {under} }}")
+    write("over.toml", f'extends = "base.toml"\n[stream]\nrows = {{ {over} }}')
+    assert load("over.toml", shelf).stream.rows == both
+    write("cell.toml", f'extends = "base.toml"\n[evaluation.cells.one]\nrows = {{ {over} }}')
+    assert load("cell.toml", shelf).evaluation.cells["one"].rows == both
+
+
+def test_cells_may_have_the_names_of_a_draws_keys(write, shelf):
+    write("base.toml", PLAIN + "[evaluation.cells.low]\nrows = 5\n[evaluation.cells.choices]\nrows = 6")
+    write("top.toml", 'extends = "base.toml"\n[evaluation.cells.choices]\nrows = 7\n[evaluation.cells.high]\nrows = 8')
+    cells = load("top.toml", shelf).evaluation.cells
+    assert {name: cell.rows.most for name, cell in cells.items()} == {"low": 5.0, "choices": 7.0, "high": 8.0}
 
 
 def test_fields_called_low_and_high_merge_into_their_component(write, shelf):
