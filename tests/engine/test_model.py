@@ -83,6 +83,15 @@ def test_learns_from_joint_distributions_and_from_nothing_else(small, trained):
     assert abs(shuffled["auroc"] - 0.5) < 3 * shuffled["auroc_se"]
 
 
+def test_columns_that_never_meet_teach_nothing(small, registry):
+    alone = attrs.evolve(
+        small, embedding=registry.find("embedding", "simple")(), encoder=registry.find("encoder", "columns")()
+    )
+    model = fit(alone, Stream(small.stream, seed=0, device=CPU).batch, 100)
+    fresh = Stream(small.stream, seed=0, device=CPU, purpose="evaluation")
+    assert judge(model, fresh, tables=192)["auroc"] < 0.6
+
+
 def test_columns_may_come_in_any_order(quick, untrained):
     table, _ = Stream(quick.stream, seed=2, device=CPU).batch(0)
     order = torch.randperm(table.x.shape[2], generator=torch.Generator().manual_seed(0))
