@@ -14,7 +14,7 @@ import torch
 
 import tabscm.data
 from tabscm.engine import bench
-from tabscm.engine.checkpoint import load_run
+from tabscm.engine.checkpoint import has_checkpoint, load_run
 from tabscm.engine.evaluate import evaluate, render
 from tabscm.engine.graphs import read_graph
 from tabscm.engine.model import Model, parameter_count
@@ -56,7 +56,8 @@ def _run(args: argparse.Namespace, registry: Registry) -> int:
     run = args.out or Path("runs") / args.experiment.stem
     rehearse(experiment, device=device)  # before an earlier run is replaced
     prepare(run, experiment, registry, resume=args.resume, overwrite=args.overwrite)
-    model = train(experiment, run, device=device, resume=args.resume, out=sys.stdout)
+    resume = args.resume and has_checkpoint(run)  # cut short before its first checkpoint, a run starts from step 0
+    model = train(experiment, run, device=device, resume=resume, out=sys.stdout)
     results = evaluate(model, experiment, device=device)
     write_results(run, results)
     print(f"\n{render(results)}\n\nNext: python -m tabscm predict {_quoted(_example_table())} --run {_quoted(run)}")

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -252,6 +253,17 @@ def test_run_names_only_some_differences_to_the_run_it_cannot_resume(call, train
 def test_run_resumes_nothing(call, tmp_path):
     message = f"{tmp_path}: nothing to resume, there is no experiment.toml. Leave out --resume to start.\n"
     assert call("run", TINY, "--out", tmp_path, "--resume") == (2, "", message)
+
+
+def test_run_resumes_what_has_no_checkpoint_yet_from_its_first_step(call, tmp_path):
+    run = tmp_path / "run"
+    words = ["run", TINY, "--out", run, "--set", "trainer.steps=1", "--device", "cpu"]
+    assert call(*words)[0] == 0
+    shutil.rmtree(run / "checkpoints")
+    code, out, err = call(*words, "--resume")
+    assert (code, err) == (0, "")
+    assert "from step" not in out
+    assert [json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines()] == [1, 1]
 
 
 def test_run_resumes_what_has_ended(call, trained):

@@ -3,18 +3,20 @@
     RUN/checkpoints/step-00000400/weights.safetensors     the network
                                   optimiser.safetensors   momenta, by parameter
                                   state.json              counters
-                                  manifest.json           size and sha256 of the other files, written last
+                                  manifest.json           size and sha256 of these files and of the experiment, last
 
-A folder without a manifest is not a checkpoint: it was cut short. The two newest and the best are kept.
+A folder without a manifest is not a checkpoint: it was cut short. The two newest and the best are kept. Where the one
+asked for is damaged, the newest that is whole takes its place, with a note on standard error.
 """
 
 import hashlib
 import json
 import os
 import shutil
+import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import attrs
 import torch
@@ -23,14 +25,18 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from tabscm.engine.model import Model
-from tabscm.kernel.config import load
+from tabscm.kernel.config import load, origins
 from tabscm.kernel.errors import CheckpointError
 from tabscm.kernel.experiment import Experiment
 from tabscm.kernel.registry import Registry
 
 EXPERIMENT = "experiment.toml"
 """The resolved experiment, in the run folder."""
+ORIGINS = "origins.json"
+"""The distribution and version of each component, in the run folder."""
 CHECKPOINTS = "checkpoints"
+WEIGHTS, MOMENTA, STATE = FILES = ("weights.safetensors", "optimiser.safetensors", "state.json")
+MANIFEST = "manifest.json"
 KEPT = 2
 """Newest checkpoints kept besides the best."""
 
@@ -55,11 +61,12 @@ def save(run: Path, weights: Mapping[str, Tensor], momenta: Mapping[str, Tensor]
     part = final.with_name(f".{final.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
-    save_file({name: value.contiguous() for name, value in weights.items()}, part / "weights.safetensors")
-    save_file({name: value.contiguous() for name, value in momenta.items()}, part / "optimiser.safetensors")
-    (part / "state.json").write_text(json.dumps(attrs.asdict(state), indent=2) + "\n")
+    save_file({name: value.contiguous() for name, value in weights.items()}, part / WEIGHTS)
+    save_file({name: value.contiguous() for name, value in momenta.items()}, part / MOMENTA)
+    (part / STATE).write_text(json.dumps(attrs.asdict(state), indent=2) + "\n")
     files = {path.name: _fingerprint(path) for path in sorted(part.iterdir())}
-    (part / "manifest.json").write_text(json.dumps({"files": files}, indent=2) + "\n")
+    manifest = {"files": files, "experiment": _experiment_print(run)}
+    (part / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
     for path in part.iterdir():
         _flush(path)
     if final.exists():
@@ -72,43 +79,45 @@ def save(run: Path, weights: Mapping[str, Tensor], momenta: Mapping[str, Tensor]
     return final
 
 
+def has_checkpoint(run: Path) -> bool:
+    """Whether there is anything to restore, be it damaged."""
+    return bool(_folders(run))
+
+
 def restore(run: Path, which: Literal["last", "best"]) -> tuple[dict[str, Tensor], dict[str, Tensor], State]:
     """Read a checkpoint of `run`: weights, momenta and state, on the host.
 
     Raises:
-        CheckpointError: there is none, or its bytes are not those that were written.
+        CheckpointError: there is none, or none whose bytes are those that were written, or the experiment changed.
     """
-    folders = _folders(run)
-    if not folders:
-        raise CheckpointError(f"{run}: no checkpoint here. Train one: python -m tabscm run EXPERIMENT --out {run}")
-    folder = folders[-1]
-    _verify(folder)
-    state = _read_state(folder)
-    if which == "best" and state.best_step != state.step:
-        folder = _folder(run, state.best_step)
-        _verify(folder)
-        state = _read_state(folder)
-    try:
-        weights = load_file(folder / "weights.safetensors")
-        momenta = load_file(folder / "optimiser.safetensors")
-    except SafetensorError as error:
-        raise CheckpointError(f"{folder}: not readable as safetensors ({error})") from error
-    return weights, momenta, state
+    folder, state = _choose(run, which, FILES)
+    return _tensors(folder / WEIGHTS), _tensors(folder / MOMENTA), state
+
+
+def restore_weights(run: Path, which: Literal["last", "best"]) -> dict[str, Tensor]:
+    """What `restore` reads without the momenta, which only training needs.
+
+    Raises:
+        CheckpointError: as `restore`.
+    """
+    folder, _ = _choose(run, which, (WEIGHTS, STATE))
+    return _tensors(folder / WEIGHTS)
 
 
 def load_run(run: Path, registry: Registry, device: torch.device) -> tuple[Model, Experiment]:
     """The best network of a run, ready to predict, and the experiment it was trained by.
 
     Raises:
-        CheckpointError: not a run folder, no checkpoint, or a damaged one.
+        CheckpointError: not a run folder, no checkpoint, only damaged ones, or an experiment that changed.
         ConfigError: the experiment needs a plugin that is not installed.
     """
     if not (run / EXPERIMENT).is_file():
         raise CheckpointError(
             f"{run}: not a run folder, it has no {EXPERIMENT}. Train one: python -m tabscm run EXPERIMENT --out {run}"
         )
+    weights = restore_weights(run, "best")
     experiment = load(run / EXPERIMENT, registry)
-    weights, _, _ = restore(run, "best")
+    compare_origins(run, experiment, registry)
     model = Model(experiment)
     load_weights(model, weights, run)
     return model.to(device).eval(), experiment
@@ -128,6 +137,23 @@ def load_weights(model: torch.nn.Module, weights: Mapping[str, Tensor], run: Pat
     model.load_state_dict(dict(weights))
 
 
+def compare_origins(run: Path, experiment: Experiment, registry: Registry) -> None:
+    """Note on standard error which components of a run come from another distribution or version now."""
+    changed: dict[str, list[str]] = {}
+    try:
+        before = json.loads((run / ORIGINS).read_text("utf-8"))
+        for component, now in origins(experiment, registry).items():
+            then = before[component]
+            if then != now:
+                both = [f"{origin['distribution']} {origin['version']}" for origin in (then, now)]
+                changed.setdefault(" then, ".join(both) + " now", []).append(component)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        _note(f"{run / ORIGINS}: cannot be compared with what is installed ({type(error).__name__}: {error})")
+    for versions, components in changed.items():
+        more = f" and {len(components) - 3} more" if len(components) > 3 else ""
+        _note(f"{run}: {versions}: {', '.join(components[:3])}{more}")
+
+
 def _shape(weights: Mapping[str, Tensor], name: str) -> torch.Size | None:
     return weights[name].shape if name in weights else None
 
@@ -141,20 +167,81 @@ def _folders(run: Path) -> list[Path]:
     return sorted(path.parent for path in (run / CHECKPOINTS).glob("step-*/manifest.json"))
 
 
-def _read_state(folder: Path) -> State:
-    return State(**json.loads((folder / "state.json").read_text()))
-
-
-def _verify(folder: Path) -> None:
-    try:
-        files = json.loads((folder / "manifest.json").read_text())["files"]
-        damaged = [name for name, print_ in files.items() if _fingerprint(folder / name) != print_]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{folder}: incomplete or unreadable ({error}). Do not use it; delete it.") from error
-    if damaged:
+def _choose(run: Path, which: Literal["last", "best"], needed: tuple[str, ...]) -> tuple[Path, State]:
+    """The checkpoint asked for, or the newest whose `needed` files are whole, and its state."""
+    folders = _folders(run)
+    if not folders:
+        raise CheckpointError(f"{run}: no checkpoint here. Train one: python -m tabscm run EXPERIMENT --out {run}")
+    faults: dict[Path, str] = {}
+    newest = None
+    for folder in reversed(folders):
+        fault = _fault(folder, needed)
+        if fault is None:
+            newest = folder
+            break
+        faults[folder] = fault
+    if newest is None:
+        found = "; ".join(f"{folder.name}: {fault}" for folder, fault in faults.items())
+        raise CheckpointError(f"{run}: no checkpoint can be used ({found}). To start again: {_again(run)}")
+    state = _read_state(newest)
+    chosen = best = _folder(run, state.best_step) if which == "best" else newest
+    if best not in faults and (fault := _fault(best, needed)):
+        faults[best] = fault
+    if best in faults:
+        chosen = newest
+    for folder, fault in faults.items():
+        _note(f"{folder}: {fault}; using {chosen.name} instead")
+    sealed = _manifest(chosen).get("experiment")
+    if sealed is not None and sealed != _experiment_print(run):
         raise CheckpointError(
-            f"{folder}: {', '.join(damaged)} changed since it was written (sha256 differs). Do not use it; delete it."
+            f"{run / EXPERIMENT}: changed since {chosen.name} was written (sha256 differs). Put it back as it was, "
+            f"or start again: {_again(run)}"
         )
+    return chosen, _read_state(chosen)
+
+
+def _again(run: Path) -> str:
+    return f"python -m tabscm run EXPERIMENT --out {run} --overwrite"
+
+
+def _fault(folder: Path, needed: tuple[str, ...]) -> str | None:
+    """What keeps a checkpoint from being used; None when nothing does."""
+    if not folder.is_dir():
+        return "this checkpoint is missing"
+    missing = [name for name in (*needed, MANIFEST) if not (folder / name).is_file()]
+    if missing:
+        return f"{', '.join(missing)} missing"
+    try:
+        files = _manifest(folder)["files"]
+        if sorted(files) != sorted(FILES):
+            return f"{MANIFEST} does not list exactly {', '.join(FILES)}"
+        changed = [name for name in needed if _fingerprint(folder / name) != files[name]]
+        if changed:
+            return f"{', '.join(changed)} changed since it was written (sha256 differs)"
+        _read_state(folder)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return f"unreadable ({type(error).__name__}: {error})"
+    return None
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text())
+    return manifest
+
+
+def _read_state(folder: Path) -> State:
+    return State(**json.loads((folder / STATE).read_text()))
+
+
+def _tensors(file: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(file)
+    except SafetensorError as error:
+        raise CheckpointError(f"{file}: not readable as safetensors ({error})") from error
+
+
+def _experiment_print(run: Path) -> dict[str, int | str] | None:
+    return _fingerprint(run / EXPERIMENT) if (run / EXPERIMENT).is_file() else None
 
 
 def _fingerprint(path: Path) -> dict[str, int | str]:
@@ -163,8 +250,15 @@ def _fingerprint(path: Path) -> dict[str, int | str]:
 
 
 def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
+    """Have the disk keep a file, or the entries of a folder."""
+    if path.is_dir() and os.name == "nt":  # Windows opens no folders
+        return
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _note(text: str) -> None:
+    print(f"note: {text}", file=sys.stderr)

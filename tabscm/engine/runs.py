@@ -14,14 +14,13 @@ import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from tabscm.engine.checkpoint import CHECKPOINTS, EXPERIMENT
+from tabscm.engine.checkpoint import CHECKPOINTS, EXPERIMENT, ORIGINS, compare_origins
 from tabscm.engine.trainer import LOG
 from tabscm.kernel.config import dump, load, origins, to_data
 from tabscm.kernel.errors import CheckpointError
 from tabscm.kernel.experiment import Experiment
 from tabscm.kernel.registry import Registry
 
-ORIGINS = "origins.json"
 RESULTS = "eval.json"
 EVENTS = "events.out.tfevents.*"
 
@@ -47,6 +46,7 @@ def prepare(run: Path, experiment: Experiment, registry: Registry, *, resume: bo
     used = run.is_dir() and any(run.iterdir())
     if resume:
         _check_same(run, experiment, registry)
+        compare_origins(run, experiment, registry)
         return
     if used and not overwrite:
         raise CheckpointError(

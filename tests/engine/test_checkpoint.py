@@ -1,11 +1,24 @@
 """Checkpoints: what comes back is what went in, or nothing does."""
 
+import json
+import shutil
+
 import attrs
 import pytest
 import torch
 
 from tabscm import CheckpointError
-from tabscm.engine.checkpoint import State, load_weights, restore, save
+from tabscm.engine.checkpoint import (
+    State,
+    compare_origins,
+    has_checkpoint,
+    load_run,
+    load_weights,
+    restore,
+    restore_weights,
+    save,
+)
+from tabscm.engine.runs import prepare
 
 STATE = State(step=10, best_step=10, best_gain=0.1, seconds=1.0)
 
@@ -54,31 +67,146 @@ def test_a_folder_cut_short_is_not_a_checkpoint(run):
     assert restore(run, "last")[2].step == 10
 
 
+def spoil(file):
+    """Flip one bit."""
+    data = bytearray(file.read_bytes())
+    data[-3] ^= 1
+    file.write_bytes(data)
+
+
+def refused(run, which="last"):
+    with pytest.raises(CheckpointError) as refusal:
+        restore(run, which)
+    return str(refusal.value)
+
+
+def unusable(run, faults):
+    return (
+        f"{run}: no checkpoint can be used ({faults}). "
+        f"To start again: python -m tabscm run EXPERIMENT --out {run} --overwrite"
+    )
+
+
 @pytest.mark.parametrize("name", ["weights.safetensors", "optimiser.safetensors", "state.json"])
 def test_changed_bytes_are_refused_by_their_hash(run, name):
-    folder = save(run, tensors(), {"b/exp_avg": torch.zeros(4)}, STATE)
-    data = bytearray((folder / name).read_bytes())
-    data[-3] ^= 1
-    (folder / name).write_bytes(data)
-    with pytest.raises(CheckpointError) as refusal:
-        restore(run, "best")
-    assert str(refusal.value) == (
-        f"{folder}: {name} changed since it was written (sha256 differs). Do not use it; delete it."
-    )
+    spoil(save(run, tensors(), {"b/exp_avg": torch.zeros(4)}, STATE) / name)
+    fault = f"{name} changed since it was written (sha256 differs)"
+    assert refused(run, "best") == unusable(run, f"step-00000010: {fault}")
 
 
 def test_a_missing_file_is_refused(run):
     folder = save(run, tensors(), {}, STATE)
     (folder / "weights.safetensors").unlink()
-    with pytest.raises(CheckpointError, match=r"incomplete or unreadable .* Do not use it; delete it\.$"):
-        restore(run, "last")
+    assert refused(run) == unusable(run, "step-00000010: weights.safetensors missing")
 
 
-def test_a_manifest_that_is_not_one_is_refused(run):
+@pytest.mark.parametrize(
+    ("manifest", "fault"),
+    [
+        ("[]", "unreadable (TypeError: list indices must be integers or slices, not str)"),
+        (
+            "{",
+            "unreadable (JSONDecodeError: Expecting property name enclosed in double quotes: line 1 column 2 (char 1))",
+        ),
+        ("{}", "unreadable (KeyError: 'files')"),
+        (
+            '{"files": {}}',
+            "manifest.json does not list exactly weights.safetensors, optimiser.safetensors, state.json",
+        ),
+    ],
+)
+def test_a_manifest_that_seals_nothing_is_refused(run, manifest, fault):
     folder = save(run, tensors(), {}, STATE)
-    (folder / "manifest.json").write_text("[]")
-    with pytest.raises(CheckpointError, match=r"incomplete or unreadable .* Do not use it; delete it\.$"):
-        restore(run, "last")
+    (folder / "manifest.json").write_text(manifest)
+    assert refused(run) == unusable(run, f"step-00000010: {fault}")
+
+
+def test_every_damaged_checkpoint_is_named_when_none_is_whole(run):
+    for step in (10, 20):
+        spoil(save(run, tensors(), {}, attrs.evolve(STATE, step=step)) / "state.json")
+    fault = "state.json changed since it was written (sha256 differs)"
+    assert refused(run) == unusable(run, f"step-00000020: {fault}; step-00000010: {fault}")
+
+
+@pytest.mark.parametrize("which", ["last", "best"])
+def test_the_newest_that_is_whole_takes_the_place_of_a_damaged_one(run, which, capsys):
+    save(run, tensors(1.0), {}, STATE)
+    folder = save(run, tensors(2.0), {}, attrs.evolve(STATE, step=20, best_step=20))
+    spoil(folder / "weights.safetensors")
+    weights, _, state = restore(run, which)
+    assert (weights["b"], state.step) == (1, 10)
+    assert capsys.readouterr() == (
+        "",
+        f"note: {folder}: weights.safetensors changed since it was written (sha256 differs); "
+        "using step-00000010 instead\n",
+    )
+
+
+def test_the_newest_takes_the_place_of_a_best_one_that_is_missing(run, capsys):
+    best = save(run, tensors(1.0), {}, STATE)
+    save(run, tensors(2.0), {}, attrs.evolve(STATE, step=20))
+    shutil.rmtree(best)
+    assert restore(run, "best")[2].step == 20
+    assert capsys.readouterr().err == f"note: {best}: this checkpoint is missing; using step-00000020 instead\n"
+    assert restore(run, "last")[2].step == 20
+    assert capsys.readouterr().err == ""
+
+
+def test_predicting_needs_no_momenta(run):
+    folder = save(run, tensors(2.0), {}, STATE)
+    (folder / "optimiser.safetensors").unlink()
+    assert restore_weights(run, "best")["b"] == 2
+    assert refused(run) == unusable(run, "step-00000010: optimiser.safetensors missing")
+
+
+def test_whether_there_is_a_checkpoint(run):
+    assert not has_checkpoint(run)
+    spoil(save(run, tensors(), {}, STATE) / "state.json")
+    assert has_checkpoint(run)
+
+
+def test_an_experiment_that_changed_is_refused(run):
+    run.mkdir()
+    (run / "experiment.toml").write_text("seed = 1\n")
+    save(run, tensors(), {}, STATE)
+    (run / "experiment.toml").write_text("seed = 2\n")
+    message = (
+        f"{run}/experiment.toml: changed since step-00000010 was written (sha256 differs). Put it back as it was, "
+        f"or start again: python -m tabscm run EXPERIMENT --out {run} --overwrite"
+    )
+    assert refused(run) == message
+    with pytest.raises(CheckpointError) as refusal:
+        load_run(run, None, torch.device("cpu"))
+    assert str(refusal.value) == message
+    (run / "experiment.toml").write_text("seed = 1\n")
+    assert restore(run, "last")[2] == STATE
+
+
+def test_components_that_come_from_elsewhere_now_are_noted(run, tiny, registry, capsys):
+    prepare(run, tiny, registry, resume=False, overwrite=False)
+    compare_origins(run, tiny, registry)
+    assert capsys.readouterr().err == ""
+    file = run / "origins.json"
+    before = json.loads(file.read_text())
+    version = before["loss/bce"]["version"]
+    before["loss/bce"] = {"distribution": "acme", "version": "3"}
+    file.write_text(json.dumps(before))
+    prepare(run, tiny, registry, resume=True, overwrite=False)
+    assert capsys.readouterr().err == f"note: {run}: acme 3 then, tabscm {version} now: loss/bce\n"
+    file.write_text(json.dumps({name: {"distribution": "tabscm", "version": "0"} for name in before}))
+    compare_origins(run, tiny, registry)
+    first = ", ".join(sorted(before)[:3])
+    assert capsys.readouterr().err == (
+        f"note: {run}: tabscm 0 then, tabscm {version} now: {first} and {len(before) - 3} more\n"
+    )
+
+
+def test_origins_that_cannot_be_read_are_noted(run, tiny, registry, capsys):
+    prepare(run, tiny, registry, resume=False, overwrite=False)
+    (run / "origins.json").write_text("{}")
+    compare_origins(run, tiny, registry)
+    err = capsys.readouterr().err
+    assert err.startswith(f"note: {run}/origins.json: cannot be compared with what is installed (KeyError: ")
 
 
 def test_weights_of_another_network_are_refused(run):
