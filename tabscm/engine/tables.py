@@ -164,6 +164,8 @@ class _Column:
         texts = [text for text in self.texts if text.lower() not in MISSING]
         if not texts:
             raise DataError(f"{self.path}, column {show(self.name)}: holds no value in any row; remove it")
+        if self.odd and all(map(_infinite, texts)):
+            self._refuse(*self.odd)
         if len(self.texts) == MANY:
             return f"column {show(self.name)} is text and left aside ({MANY} different values or more)"
         values = f"{len(texts)} value{'s' if len(texts) > 1 else ''}: {listed(texts)}"
@@ -197,8 +199,12 @@ def _meant_as_number(text: str) -> bool:
 
 
 def _overflows(text: str) -> bool:
+    return _infinite(text) and any(map(str.isdigit, text))
+
+
+def _infinite(text: str) -> bool:
     try:
-        return math.isinf(float(text)) and any(map(str.isdigit, text))
+        return math.isinf(float(text))
     except ValueError:
         return False
 

@@ -33,9 +33,6 @@ def refusal(content, *, name="t.csv", **options):
     return str(refused.value)
 
 
-# Files --------------------------------------------------------------------------------------------------------------
-
-
 def test_a_file_that_is_missing():
     with pytest.raises(DataError) as refused:
         read_table("absent.csv")
@@ -142,6 +139,19 @@ REFUSED = {
     "column without any value": (
         "a,b,c\n1,2,\n3,5,NA\n",
         "t.csv, column 'c': holds no value in any row; remove it",
+    ),
+    "column of NaN": (
+        "a,b,c\n1,2,nan\n3,5,NaN\n",
+        "t.csv, column 'c': holds no value in any row; remove it",
+    ),
+    "column of infinities": (
+        "a,b,c\n1,2,inf\n3,5,-Infinity\n4,4,inf\n",
+        "t.csv, row 2, column 'c': found 'inf' in a column of numbers; correct it, or remove the row or the column",
+    ),
+    "column of infinities and nothing": (
+        "a,b,c\n1,2,\n3,5,-inf\n",
+        "t.csv, row 2, column 'c': the cell is empty; missing values are not supported yet: fill it in, or remove the "
+        "row or the column",
     ),
     "infinity": (
         "a,b\n1,2\n-inf,4\n5,6\n",
@@ -252,9 +262,6 @@ def test_a_column_that_is_constant_only_in_the_rows_chosen():
     assert refusal(content, where={"kind": "x"}) == message
 
 
-# What is accepted ---------------------------------------------------------------------------------------------------
-
-
 def test_numbers_come_back_as_they_are():
     table = read_table(write('a,"b, c",d\r\n1,-2.5e-3, 3\r\n.5,"7",1e308\r\n'))
     assert table.names == ("a", "b, c", "d")
@@ -295,6 +302,11 @@ def test_text_columns_are_left_aside_with_a_note():
         "column 'on' is text and left aside (2 values: 'True', 'False'); to make it a variable, write 0 and 1",
         "column 'id' is text and left aside (1000 different values or more)",
     )
+
+
+def test_infinity_may_be_a_word_among_others():
+    table = read_table(write("a,b,dose\n1,2,inf\n3,5,saline\n"))
+    assert table.names == ("a", "b")
 
 
 def test_columns_that_look_like_a_mistake_are_noted():
