@@ -4,7 +4,7 @@ cattrs by itself turns 3.7 into 3, "false" into True and "abc" into ("a", "b", "
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 from types import NoneType, UnionType
@@ -18,6 +18,7 @@ from cattrs import (
     ForbiddenExtraKeysError,
     IterableValidationError,
 )
+from cattrs.cols import homogenous_tuple_structure_factory
 from cattrs.errors import StructureHandlerNotFoundError
 from cattrs.gen import make_dict_structure_fn, make_mapping_structure_fn, override
 
@@ -71,6 +72,8 @@ def _converter(registry: Registry) -> Converter:
     of_fields = partial(_fields, converter)
     for scalar in (bool, int, float, str):
         converter.register_structure_hook(scalar, _scalar)
+    converter.register_structure_hook(bytes, _no_list)
+    converter.register_structure_hook_func(_is_iterable, _no_list)
     converter.register_structure_hook_func(_is(Literal), _literal)
     converter.register_structure_hook_factory(_is(tuple), partial(_list, converter))
     converter.register_structure_hook_factory(_is(dict), partial(_mapping, converter))
@@ -92,6 +95,11 @@ def _bare(wanted: Form) -> Form:
 
 def _is(bare: Form) -> Callable[[Form], bool]:
     return lambda wanted: _bare(wanted) is bare
+
+
+def _is_iterable(wanted: Form) -> bool:
+    bare = _bare(wanted)
+    return isinstance(bare, type) and issubclass(bare, Iterable)
 
 
 def _is_kind(wanted: Form) -> bool:
@@ -121,12 +129,16 @@ def _literal(data: object, wanted: Form) -> object:
 
 
 def _list(converter: Converter, wanted: Form) -> Hook:
-    element, *more = get_args(wanted)
-    if more != [...]:
-        raise StructureHandlerNotFoundError("only tuples of one type and any length", wanted)
-    inner: Form = list.__class_getitem__(element)
-    hook = converter.get_structure_hook(inner)
-    return _only(list, lambda data, _: tuple(hook(data, inner)))
+    if get_args(wanted)[1:] != (...,):
+        return _no_list
+    hook: Hook = homogenous_tuple_structure_factory(wanted, converter)
+    return _only(list, hook)
+
+
+def _no_list(_: object, wanted: Form) -> object:
+    """cattrs would make any iterable of any iterable: ["a", "b", "c"] of "abc"."""
+    name = wanted.__name__ if isinstance(wanted, type) else wanted
+    raise StructureHandlerNotFoundError(f"the field is {name}; use tuple[X, ...] or dict[str, X]", wanted)
 
 
 def _mapping(converter: Converter, wanted: Form) -> Hook:

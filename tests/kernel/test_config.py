@@ -1,5 +1,7 @@
 """From TOML to a frozen Experiment and back, on a shelf of made-up components."""
 
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -600,30 +602,64 @@ def test_what_the_stream_lacks_is_not_repeated_cell_by_cell(shelf):
     assert [problem.where for problem in refusal.value.problems] == ["stream.noises"]
 
 
-def test_a_field_whose_type_toml_cannot_give(shelf):
-    @attrs.frozen
-    class Odd(Mechanism):
-        """Odd."""
+COLLECTIONS = [
+    (tuple[int, int], [1, 2], "tuple[int, int]"),
+    (tuple, [1, 2], "tuple"),
+    (list[str], "abc", "list[str]"),
+    (list[str], ["abc"], "list[str]"),
+    (list, "abc", "list"),
+    (set[str], "abc", "set[str]"),
+    (frozenset[str], "abc", "frozenset[str]"),
+    (frozenset[str] | None, "abc", "frozenset[str]"),
+    (Sequence[str], "abc", "collections.abc.Sequence[str]"),
+    (Iterable[str], "abc", "collections.abc.Iterable[str]"),
+    (Mapping[str, float], {"a": 1.0}, "collections.abc.Mapping[str, float]"),
+    (deque[str], "abc", "collections.deque[str]"),
+    (bytes, 3, "bytes"),
+]
 
-        name = "odd"
-        pair: tuple[int, int] = (1, 2)
-        anything: complex = 1j
 
-        def draw(self, mask, rng):
-            raise NotImplementedError
+@pytest.fixture
+def refused(shelf):
+    """refused(form, value) are the problems of a component with a field of the type `form`, which is given `value`."""
 
-    registry = Registry([*shelf.entries(), Entry(Odd, Origin("acme", "1.0", "odd.py"))])
-    data = tomli.loads(PLAIN)
-    data["stream"]["mechanisms"] = [{"use": "odd", "pair": [1, 2], "anything": 3}]
-    with pytest.raises(ConfigError) as refusal:
-        structure(data, registry, "data")
-    assert [problem.where for problem in refusal.value.problems] == [
-        "stream.mechanisms[0].pair",
-        "stream.mechanisms[0].anything",
-    ]
-    assert refusal.value.problems[0].lines == (
-        "no TOML value can be given here: only tuples of one type and any length",
-    )
+    def refused(form, value):
+        @attrs.frozen
+        class Odd(Mechanism):
+            """Odd."""
+
+            name = "odd"
+            words: form = ()
+
+            def draw(self, mask, rng):
+                raise NotImplementedError
+
+        registry = Registry([*shelf.entries(), Entry(Odd, Origin("acme", "1.0", "odd.py"))])
+        data = tomli.loads(PLAIN)
+        data["stream"]["mechanisms"] = [{"use": "odd", "words": value}]
+        with pytest.raises(ConfigError) as refusal:
+            structure(data, registry, "data")
+        return [(problem.where, problem.lines) for problem in refusal.value.problems]
+
+    return refused
+
+
+@pytest.mark.parametrize(("form", "value", "found"), COLLECTIONS, ids=str)
+def test_collections_that_would_take_anything_are_refused(refused, form, value, found):
+    line = f"no TOML value can be given here: the field is {found}; use tuple[X, ...] or dict[str, X]"
+    assert refused(form, value) == [("stream.mechanisms[0].words", (line,))]
+
+
+def test_collections_in_collections_are_refused(refused):
+    line = "no TOML value can be given here: the field is list[str]; use tuple[X, ...] or dict[str, X]"
+    assert refused(tuple[list[str], ...], ["abc"]) == [("stream.mechanisms[0].words[0]", (line,))]
+    assert refused(dict[str, list[str]], {"a": "abc"}) == [("stream.mechanisms[0].words.a", (line,))]
+
+
+def test_other_types_that_toml_cannot_give(refused):
+    ((where, (line,)),) = refused(complex, 3)
+    assert where == "stream.mechanisms[0].words"
+    assert line.startswith("no TOML value can be given here: Unsupported type: <class 'complex'>.")
 
 
 def test_a_validator_that_compares_fields_is_heard(shelf):
