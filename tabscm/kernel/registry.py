@@ -135,6 +135,27 @@ def discover(plugins: Iterable[EntryPoint] | None = None) -> Registry:
     return Registry(entries, quarantined)
 
 
+def is_name(found: object) -> bool:
+    """Whether this may name a component: lower case, words joined by hyphens."""
+    return isinstance(found, str) and re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", found) is not None
+
+
+def is_frozen(cls: type) -> bool:
+    """Whether the attributes of its instances cannot be set."""
+    try:
+        setattr(object.__new__(cls), "name", None)  # noqa: B010 - mypy would refuse what must fail here
+    except attrs.exceptions.FrozenInstanceError:
+        return True
+    except AttributeError:
+        return False
+    return False
+
+
+def is_set_of_names(found: object) -> bool:
+    """Whether this may be what a component `gives` or `needs`."""
+    return isinstance(found, set | frozenset) and all(isinstance(word, str) for word in found)
+
+
 def _components(plugin: EntryPoint) -> list[type[Component]]:
     """Load one plugin and call its hook, through a plugin manager of its own."""
     manager = pluggy.PluginManager(hooks.GROUP)
@@ -158,9 +179,6 @@ def _components(plugin: EntryPoint) -> list[type[Component]]:
     return list(classes)
 
 
-_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
-
-
 def _fault(cls: object) -> str | None:
     """What keeps a class from being a component; None when nothing does."""
     if not isinstance(cls, type):
@@ -170,12 +188,12 @@ def _fault(cls: object) -> str | None:
         return f"must derive from exactly one of {', '.join(kind.__name__ for kind in KINDS.values())}"
     if inspect.isabstract(cls):
         return "does not define every method of its kind"
-    if "__attrs_attrs__" not in vars(cls) or not _frozen(cls):
+    if "__attrs_attrs__" not in vars(cls) or not is_frozen(cls):
         return "must be decorated with @attrs.frozen"
     name = getattr(cls, "name", None)
     if not isinstance(name, str):
         return 'has no name: give it a class attribute such as name = "wave" (without a type)'
-    if not _NAME.fullmatch(name):
+    if not is_name(name):
         return f"is called {name!r}: a name is lower case, with hyphens"
     if not (cls.__doc__ or "").strip():
         return "has no docstring, whose first line `list` would print"
@@ -186,19 +204,9 @@ def _fault(cls: object) -> str | None:
             return f'has a field "{field.name}" without a type'
     for attribute in ("gives", "needs"):
         names = getattr(cls, attribute)
-        if not isinstance(names, set | frozenset) or not all(isinstance(word, str) for word in names):
+        if not is_set_of_names(names):
             return f"must have a set of names as `{attribute}`, found {names!r}"
     return None
-
-
-def _frozen(cls: type) -> bool:
-    try:
-        setattr(object.__new__(cls), "name", None)  # noqa: B010
-    except attrs.exceptions.FrozenInstanceError:
-        return True
-    except AttributeError:
-        return False
-    return False
 
 
 def _reason(error: Exception) -> str:

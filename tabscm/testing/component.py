@@ -1,20 +1,17 @@
 """What every component promises, whatever its kind."""
 
-import re
-
 import attrs
 import torch
 
 from tabscm.kernel.interfaces import Component
+from tabscm.kernel.registry import is_frozen, is_name, is_set_of_names
 from tabscm.testing.probe import require
-
-NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 
 def name(component: Component, rng: torch.Generator) -> None:
     """The name is lower case, words joined by hyphens."""
     found = getattr(component, "name", None)
-    require(isinstance(found, str) and NAME.fullmatch(found) is not None, f"name is {found!r}")
+    require(is_name(found), f"name is {found!r}")
 
 
 def docstring(component: Component, rng: torch.Generator) -> None:
@@ -26,21 +23,14 @@ def docstring(component: Component, rng: torch.Generator) -> None:
 def frozen(component: Component, rng: torch.Generator) -> None:
     """The class is a frozen attrs class."""
     require(attrs.has(type(component)), "not an attrs class: decorate it with @attrs.frozen")
-    try:
-        setattr(component, "name", component.name)  # noqa: B010 - mypy would refuse what must fail here
-    except attrs.exceptions.FrozenInstanceError:
-        return
-    except AttributeError:
-        pass
-    require(False, "its attributes can be set: decorate it with @attrs.frozen")
+    require(is_frozen(type(component)), "its attributes can be set: decorate it with @attrs.frozen")
 
 
 def gives_and_needs(component: Component, rng: torch.Generator) -> None:
     """`gives` and `needs` are sets of names."""
     for label in ("gives", "needs"):
         found = getattr(component, label)
-        kept = isinstance(found, set | frozenset) and all(isinstance(entry, str) for entry in found)
-        require(kept, f"{label} is {found!r}")
+        require(is_set_of_names(found), f"{label} is {found!r}")
 
 
 CHECKS = (name, docstring, frozen, gives_and_needs)
