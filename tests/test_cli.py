@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -39,9 +40,6 @@ def trained(tmp_path_factory):
     run = tmp_path_factory.mktemp("runs") / "tiny"
     assert main(["run", TINY, "--out", str(run), "--set", "trainer.steps=2", "--device", "cpu"]) == 0
     return run
-
-
-# Arguments ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["--version"]])
@@ -95,9 +93,6 @@ def test_arguments_that_make_no_sense(capsys, words, message):
     assert capsys.readouterr().err.splitlines()[-1] == f"tabscm {words[0]}: error: {message}"
 
 
-# Ends ---------------------------------------------------------------------------------------------------------------
-
-
 def test_a_checkout_that_was_not_installed(call, monkeypatch):
     monkeypatch.setattr(registry, "entry_points", lambda group: [])
     message = "No plugins are installed, not even the built-in ones. Run: pip install -e .\n"
@@ -120,9 +115,6 @@ def test_a_reader_that_has_gone_is_no_news():
     with process.stderr as stream:
         assert stream.read() == ""
     assert process.wait() == 141
-
-
-# list ---------------------------------------------------------------------------------------------------------------
 
 
 def test_list_of_one_kind(call, monkeypatch, shelf):
@@ -169,9 +161,6 @@ def test_list_of_a_kind_that_is_none(call):
     assert call("list", "mechanisms") == (2, "", message)
 
 
-# check --------------------------------------------------------------------------------------------------------------
-
-
 def test_check_of_every_experiment_that_ships(call):
     files = sorted(map(str, (ROOT / "experiments").rglob("*.toml")))
     code, out, err = call("check", *files)
@@ -201,12 +190,8 @@ def test_check_sees_what_only_the_network_can_tell(call, tmp_path, monkeypatch):
     Path("a.toml").write_text(
         f'extends = "{TINY}"\nhead = "pair"\nembedding = "simple"\nencoder = "columns"\nwidth = 15'
     )
-    code, out, err = call("check", "a.toml")
-    assert (code, out) == (2, "")
-    assert err.startswith("a.toml: 1 problem\n\n")
-
-
-# run, eval, predict -------------------------------------------------------------------------------------------------
+    message = "a.toml: 1 problem\n\n  encoder\n    columns: width 15 is not a multiple of heads, which is 4\n"
+    assert call("check", "a.toml") == (2, "", message)
 
 
 def test_run_ends_with_the_next_command_to_type(call, tmp_path, monkeypatch):
@@ -388,13 +373,71 @@ def test_a_column_cannot_have_two_values(call):
     assert call("predict", SACHS, "--run", "nowhere", *words) == (2, "", message)
 
 
-def test_a_bad_table_is_one_line(call, tmp_path):
+SQUARES = "".join(f"{i},{i * i % 7}\n" for i in range(9))
+NAMES = [f"x{i}" for i in range(31)]
+WIDE = "\n".join(",".join(str(hash((row, i)) % 97) for i in range(31)) for row in range(9))
+BAD_TABLES = {
+    "empty": ("", "{}: this file is empty; the first row must name the columns"),
+    "one row": ("a,b\n1,2\n", "{}: there is one row; a table needs at least two rows"),
+    "constant": ("a,b\n1,2\n3,2\n", "{}: column 'b' has the same value in all 2 rows used; remove it"),
+    "NaN": (
+        "a,b\n1,2\n3,nan\n",
+        "{}, row 3, column 'b': found 'nan'; missing values are not supported yet: fill it in, or remove the row or the "
+        "column",
+    ),
+    "infinity": (
+        "a,b,c\n1,2,inf\n3,5,inf\n",
+        "{}, row 2, column 'c': found 'inf' in a column of numbers; correct it, or remove the row or the column",
+    ),
+    "duplicate names": ("a,b,a\n1,2,3\n4,5,6\n", "{}, row 1: columns 1 and 3 are both called 'a'; rename one"),
+    "not UTF-8": (
+        b"a,b\n1,2\n\xff,3\n",
+        "{}, row 3: this is not UTF-8 text; save the table as CSV in UTF-8",
+    ),
+    "text": (
+        "a,b\n1,2\n3,x\n",
+        "{}, row 3, column 'b': found 'x' in a column of numbers; correct it, or remove the row or the column",
+    ),
+    "too many columns": (
+        ",".join(NAMES) + "\n" + WIDE + "\n",
+        "{}: 31 variables, and this model takes at most 30; remove columns, or train a model on larger tables",
+    ),
+}
+
+
+@pytest.mark.parametrize(("content", "message"), BAD_TABLES.values(), ids=BAD_TABLES)
+def test_a_bad_table_is_one_line(call, trained, tmp_path, content, message):
     file = tmp_path / "x.csv"
-    file.write_text("a,b\n1,2\n3,x\n")
-    code, out, err = call("predict", file, "--run", "nowhere")
-    assert (code, out) == (2, "")
-    assert err.startswith(f"{file}, row 3, column 'b': found 'x'")
-    assert err.count("\n") == 1
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    assert call("predict", file, "--run", trained, "--device", "cpu") == (2, "", message.format(file) + "\n")
+
+
+def test_a_bad_graph_is_one_line(call, trained, tmp_path):
+    table, graph = tmp_path / "x.csv", tmp_path / "graph.csv"
+    table.write_text("a,b\n" + SQUARES)
+    graph.write_text("from,to\na,c\n")
+    words = ["predict", table, "--run", trained, "--graph", graph, "--device", "cpu"]
+    message = f"{graph}, row 2, column 'to': the table has no variable 'c'; there are 'a', 'b'\n"
+    assert call(*words) == (2, "", message)
+
+
+def test_a_damaged_checkpoint_is_one_line(call, trained, tmp_path):
+    table, run = tmp_path / "x.csv", tmp_path / "run"
+    table.write_text("a,b\n" + SQUARES)
+    shutil.copytree(trained, run)
+    (run / "checkpoints/step-00000002/weights.safetensors").write_bytes(b"")
+    message = (
+        f"{run}: no checkpoint can be used (step-00000002: weights.safetensors changed since it was written (sha256 "
+        f"differs)). To start again: python -m tabscm run EXPERIMENT --out {run} --overwrite\n"
+    )
+    for words in (["predict", table, "--run", run], ["eval", run], ["run", TINY, "--out", run, "--resume"]):
+        overrides = ["--set", "trainer.steps=2"] if words[0] == "run" else []
+        assert call(*words, *overrides, "--device", "cpu") == (2, "", message)
+
+
+def test_the_console_script_is_this_command_line():
+    (script,) = entry_points(group="console_scripts", name="tabscm")
+    assert script.load() is main
 
 
 def test_bench(call):
