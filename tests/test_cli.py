@@ -382,8 +382,8 @@ BAD_TABLES = {
     "constant": ("a,b\n1,2\n3,2\n", "{}: column 'b' has the same value in all 2 rows used; remove it"),
     "NaN": (
         "a,b\n1,2\n3,nan\n",
-        "{}, row 3, column 'b': found 'nan'; missing values are not supported yet: fill it in, or remove the row or the "
-        "column",
+        "{}, row 3, column 'b': found 'nan'; missing values are not supported yet: fill it in, or remove the row or "
+        "the column",
     ),
     "infinity": (
         "a,b,c\n1,2,inf\n3,5,inf\n",
