@@ -15,19 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-import tomli
 import tomli_w
 
-from tabscm.kernel import strict
+from tabscm.kernel import files, strict
 from tabscm.kernel.errors import ConfigError, Problem
 from tabscm.kernel.experiment import Experiment, Weighted
+from tabscm.kernel.files import Data
 from tabscm.kernel.interfaces import Component
+from tabscm.kernel.mistakes import KeyPath, Mistake
 from tabscm.kernel.registry import Registry
-from tabscm.kernel.strict import KeyPath, Mistake
 from tabscm.kernel.values import Draw, Ramp
-
-Data = dict[str, Any]
-"""What a TOML file holds: tables, lists and scalars."""
 
 
 def load(path: Path | str, registry: Registry, overrides: Iterable[str] = ()) -> Experiment:
@@ -41,16 +38,16 @@ def load(path: Path | str, registry: Registry, overrides: Iterable[str] = ()) ->
     Raises:
         ConfigError: every mistake of the file, of the files it extends, and of the overrides.
     """
-    layers = list(_layers(Path(path)))
+    layers = list(files.layers(Path(path)))
     data: Data = {}
     for _, layer in reversed(layers):
-        data = _merge(data, layer)
+        data = files.merge(data, layer)
     problems = []
     set_here = {}
     for override in overrides:
         try:
-            set_here[_override(data, override)] = override
-        except _BadOverride as error:
+            set_here[files.override(data, override)] = override
+        except files.BadOverride as error:
             problems.append(Problem(f"--set {override}", (str(error),)))
     experiment, mistakes = _structure(data, registry)
     for mistake in mistakes:
@@ -107,120 +104,6 @@ def origins(experiment: Experiment, registry: Registry) -> dict[str, dict[str, s
     return dict(sorted(found.items()))
 
 
-# Files --------------------------------------------------------------------------------------------------------------
-
-
-def _layers(path: Path) -> Iterator[tuple[str, Data]]:
-    """The file, then the file it extends, and so on, each without its `extends`."""
-    seen: list[Path] = []
-    while True:
-        data = _parse(path)
-        seen.append(path.resolve())
-        base = data.pop("extends", None)
-        yield str(path), data
-        if base is None:
-            return
-        if not isinstance(base, str):
-            raise ConfigError(str(path), [Problem("extends", ("expected the path of one file, as a string",))])
-        below = path.parent / base
-        if below.resolve() in seen:
-            circle = " -> ".join(file.name for file in [*seen[seen.index(below.resolve()) :], below])
-            raise ConfigError(str(path), [Problem("extends", (f"goes round in a circle: {circle}",))])
-        if not below.is_file():
-            raise ConfigError(str(path), [Problem("extends", (f"there is no file {below}",))])
-        path = below
-
-
-def _parse(path: Path) -> Data:
-    try:
-        raw = path.read_bytes()
-        return tomli.loads(raw.decode("utf-8-sig"))
-    except FileNotFoundError:
-        raise ConfigError(str(path), [Problem("the file", ("does not exist",))]) from None
-    except OSError as error:
-        raise ConfigError(str(path), [Problem("the file", (f"cannot be read: {error.strerror}",))]) from None
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        found = f"byte 0x{raw[error.start]:02x} is not UTF-8; save the file as UTF-8"
-        raise ConfigError(str(path), [Problem(f"line {line}", (found,))]) from None
-    except tomli.TOMLDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
-        raise ConfigError(str(path), [Problem(where, (f"not TOML: {error.msg}",))]) from None
-
-
-def _merge(under: Data, over: Data) -> Data:
-    """The table `over` laid on the table `under`: tables merge, anything else replaces."""
-    if "use" in over:
-        return over
-    merged = dict(under)
-    if "use" not in under:
-        for key in _contradicted(under, over):
-            merged.pop(key, None)
-    for key, value in over.items():
-        below = _as_table(under.get(key))
-        merged[key] = _merge(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
-    return merged
-
-
-def _contradicted(under: Data, over: Data) -> tuple[str, ...]:
-    """The keys of a Draw that end when the other way to write one is laid on it. Cells may have these names too."""
-    if isinstance(over.get("choices"), list):
-        return ("low", "high", "scale")
-    if isinstance(under.get("choices"), list) and ("low" in over or "high" in over):
-        return ("choices",)
-    return ()
-
-
-def _as_table(value: object) -> object:
-    """A bare string is short for a table with `use`, and is read as one when something is laid on it."""
-    return {"use": value} if isinstance(value, str) else value
-
-
-# Overrides ----------------------------------------------------------------------------------------------------------
-
-
-class _BadOverride(Exception):
-    pass
-
-
-def _override(data: Data, text: str) -> KeyPath:
-    """Set one scalar of `data`, and return its path."""
-    dotted, equals, value = text.partition("=")
-    keys = [key.strip() for key in dotted.split(".")]
-    if not equals or not all(keys):
-        raise _BadOverride("expected key.path=value, such as trainer.steps=200")
-    scalar = _scalar(value.strip())
-    table: Any = data
-    for depth, key in enumerate(keys[:-1]):
-        table[key] = _as_table(table.get(key, {}))
-        table = table[key]
-        if not isinstance(table, dict):
-            raise _BadOverride(f"{'.'.join(keys[: depth + 1])} is not a table, so nothing in it can be set")
-    if isinstance(table.get(keys[-1]), dict | list):
-        what = "table" if isinstance(table[keys[-1]], dict) else "list"
-        raise _BadOverride(f"{dotted.strip()} is a {what}; only one number, string or true or false can be set")
-    table[keys[-1]] = scalar
-    return tuple(keys)
-
-
-def _scalar(text: str) -> object:
-    """A TOML scalar, or a bare word as a string."""
-    if re.fullmatch(r"[A-Za-z][\w.-]*", text) and text not in ("true", "false", "nan", "inf"):
-        return text
-    try:
-        parsed = tomli.loads(f"value = {text}")
-    except tomli.TOMLDecodeError:
-        raise _BadOverride(
-            f"{text!r} is no TOML value: write a number, true, false, a word or a quoted string"
-        ) from None
-    if parsed.keys() != {"value"} or isinstance(parsed["value"], dict | list):
-        raise _BadOverride("one value only: a number, true, false, a word or a quoted string")
-    return parsed["value"]
-
-
-# Mistakes -----------------------------------------------------------------------------------------------------------
-
-
 def _structure(data: Mapping[str, Any], registry: Registry) -> tuple[Experiment | None, list[Mistake]]:
     """Structure with the cells laid on the stream; what is wrong with the stream is not repeated cell by cell."""
     experiment, mistakes = strict.structure(_fill_cells(data), registry)
@@ -232,7 +115,7 @@ def _fill_cells(data: Mapping[str, Any]) -> Data:
     cells = evaluation.get("cells") if isinstance(evaluation, dict) else None
     if not isinstance(stream, dict) or not isinstance(evaluation, dict) or not isinstance(cells, dict):
         return dict(data)
-    filled = {name: _merge(stream, cell) if isinstance(cell, dict) else cell for name, cell in cells.items()}
+    filled = {name: files.merge(stream, cell) if isinstance(cell, dict) else cell for name, cell in cells.items()}
     return {**data, "evaluation": {**evaluation, "cells": filled}}
 
 
@@ -281,9 +164,6 @@ def _show(path: KeyPath) -> str:
         else:
             text += ("." if text else "") + (key if re.fullmatch(r"[\w-]+", key) else f'"{key}"')
     return text or "the file"
-
-
-# Back to plain data -------------------------------------------------------------------------------------------------
 
 
 def _plain(value: object) -> object:

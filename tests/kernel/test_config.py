@@ -68,9 +68,6 @@ def report(read):
     return report
 
 
-# What a file may say ------------------------------------------------------------------------------------------------
-
-
 def test_a_short_file(write, shelf):
     experiment = load(write("plain.toml", PLAIN), shelf)
     assert experiment.embedding == shelf.find("embedding", "moments")()
@@ -115,9 +112,6 @@ def test_an_experiment_is_frozen(write, shelf):
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         experiment.seed = 1
     assert hash(experiment.stream) == hash(load("plain.toml", shelf).stream)
-
-
-# extends ------------------------------------------------------------------------------------------------------------
 
 
 def test_a_table_without_use_merges_and_one_with_use_replaces(write, shelf):
@@ -239,9 +233,6 @@ def test_a_mistake_below_names_the_file_it_is_in(write, shelf):
     )
 
 
-# Overrides ----------------------------------------------------------------------------------------------------------
-
-
 def test_overrides(read):
     experiment = read(
         '[loss]\nuse = "focal"',
@@ -303,9 +294,6 @@ def test_a_wrong_override_is_named_beside_the_mistakes_of_the_file(report):
     )
 
 
-# Files that cannot be read ------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(
     ("content", "where", "message"),
     [
@@ -341,8 +329,6 @@ def test_a_folder_is_no_file(tmp_path, monkeypatch, shelf):
         load("folder", shelf)
     assert str(refusal.value) == "folder: 1 problem\n\n  the file\n    cannot be read: Is a directory"
 
-
-# Mistakes -----------------------------------------------------------------------------------------------------------
 
 A_DRAW = "a number or a table with low and high, or with choices"
 A_RAMP = "a number or a table with start, end and steps"
@@ -687,9 +673,6 @@ def test_a_validator_that_compares_fields_is_heard(shelf):
     assert str(refusal.value) == "data: 1 problem\n\n  stream.mechanisms[0]\n    high is below low"
 
 
-# Cells --------------------------------------------------------------------------------------------------------------
-
-
 def test_cells_say_only_where_they_differ(read):
     experiment = read(
         """
@@ -707,8 +690,6 @@ def test_cells_say_only_where_they_differ(read):
     assert cells["large"].variables == Draw(choices=(30.0, 40.0))
     assert len(cells["large"].mechanisms) == 1
 
-
-# Back ---------------------------------------------------------------------------------------------------------------
 
 NUMBERS = st.floats(-1e9, 1e9)
 POSITIVE = st.floats(1e-6, 1e6)

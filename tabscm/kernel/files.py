@@ -1,0 +1,127 @@
+"""Experiment files as plain data: what a file extends, how tables merge, and what --set overrides."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import tomli
+
+from tabscm.kernel.errors import ConfigError, Problem
+from tabscm.kernel.mistakes import KeyPath
+
+Data = dict[str, Any]
+"""What a TOML file holds: tables, lists and scalars."""
+
+
+def layers(path: Path) -> Iterator[tuple[str, Data]]:
+    """The file, then the file it extends, and so on, each without its `extends`.
+
+    Raises:
+        ConfigError: one of them cannot be read, is not TOML, or extends what it cannot.
+    """
+    seen: list[Path] = []
+    while True:
+        data = _parse(path)
+        seen.append(path.resolve())
+        base = data.pop("extends", None)
+        yield str(path), data
+        if base is None:
+            return
+        if not isinstance(base, str):
+            raise ConfigError(str(path), [Problem("extends", ("expected the path of one file, as a string",))])
+        below = path.parent / base
+        if below.resolve() in seen:
+            circle = " -> ".join(file.name for file in [*seen[seen.index(below.resolve()) :], below])
+            raise ConfigError(str(path), [Problem("extends", (f"goes round in a circle: {circle}",))])
+        if not below.is_file():
+            raise ConfigError(str(path), [Problem("extends", (f"there is no file {below}",))])
+        path = below
+
+
+def _parse(path: Path) -> Data:
+    try:
+        raw = path.read_bytes()
+        return tomli.loads(raw.decode("utf-8-sig"))
+    except FileNotFoundError:
+        raise ConfigError(str(path), [Problem("the file", ("does not exist",))]) from None
+    except OSError as error:
+        raise ConfigError(str(path), [Problem("the file", (f"cannot be read: {error.strerror}",))]) from None
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        found = f"byte 0x{raw[error.start]:02x} is not UTF-8; save the file as UTF-8"
+        raise ConfigError(str(path), [Problem(f"line {line}", (found,))]) from None
+    except tomli.TOMLDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise ConfigError(str(path), [Problem(where, (f"not TOML: {error.msg}",))]) from None
+
+
+def merge(under: Data, over: Data) -> Data:
+    """The table `over` laid on the table `under`: tables merge, anything else replaces."""
+    if "use" in over:
+        return over
+    merged = dict(under)
+    if "use" not in under:
+        for key in _contradicted(under, over):
+            merged.pop(key, None)
+    for key, value in over.items():
+        below = _as_table(under.get(key))
+        merged[key] = merge(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _contradicted(under: Data, over: Data) -> tuple[str, ...]:
+    """The keys of a Draw that end when the other way to write one is laid on it. Cells may have these names too."""
+    if isinstance(over.get("choices"), list):
+        return ("low", "high", "scale")
+    if isinstance(under.get("choices"), list) and ("low" in over or "high" in over):
+        return ("choices",)
+    return ()
+
+
+def _as_table(value: object) -> object:
+    """A bare string is short for a table with `use`, and is read as one when something is laid on it."""
+    return {"use": value} if isinstance(value, str) else value
+
+
+class BadOverride(Exception):
+    """What is wrong with an override."""
+
+
+def override(data: Data, text: str) -> KeyPath:
+    """Set one scalar of `data`, as `key.path=value` says, and return its path.
+
+    Raises:
+        BadOverride: the text is none, or what it addresses is no scalar.
+    """
+    dotted, equals, value = text.partition("=")
+    keys = [key.strip() for key in dotted.split(".")]
+    if not equals or not all(keys):
+        raise BadOverride("expected key.path=value, such as trainer.steps=200")
+    scalar = _scalar(value.strip())
+    table: Any = data
+    for depth, key in enumerate(keys[:-1]):
+        table[key] = _as_table(table.get(key, {}))
+        table = table[key]
+        if not isinstance(table, dict):
+            raise BadOverride(f"{'.'.join(keys[: depth + 1])} is not a table, so nothing in it can be set")
+    if isinstance(table.get(keys[-1]), dict | list):
+        what = "table" if isinstance(table[keys[-1]], dict) else "list"
+        raise BadOverride(f"{dotted.strip()} is a {what}; only one number, string or true or false can be set")
+    table[keys[-1]] = scalar
+    return tuple(keys)
+
+
+def _scalar(text: str) -> object:
+    """A TOML scalar, or a bare word as a string."""
+    if re.fullmatch(r"[A-Za-z][\w.-]*", text) and text not in ("true", "false", "nan", "inf"):
+        return text
+    try:
+        parsed = tomli.loads(f"value = {text}")
+    except tomli.TOMLDecodeError:
+        raise BadOverride(
+            f"{text!r} is no TOML value: write a number, true, false, a word or a quoted string"
+        ) from None
+    if parsed.keys() != {"value"} or isinstance(parsed["value"], dict | list):
+        raise BadOverride("one value only: a number, true, false, a word or a quoted string")
+    return parsed["value"]
