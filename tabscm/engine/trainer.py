@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tabscm.engine.checkpoint import State, load_weights, restore, save
+from tabscm.engine.checkpoint import State, load_weights, restore, restore_weights, save
 from tabscm.engine.evaluate import judge
 from tabscm.engine.metrics import summarise
 from tabscm.engine.model import Model, autocast, parameter_count
@@ -120,8 +120,7 @@ def train(
                 save(run, model.state_dict(), optimiser.state(), state)
                 progress.validated(done, float(loss), found)
 
-    weights, _, _ = restore(run, "best")
-    load_weights(model, weights, run)
+    load_weights(model, restore_weights(run, "best"), run)
     return model
 
 

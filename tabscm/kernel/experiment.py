@@ -84,7 +84,7 @@ class StreamSettings:
     """Standard deviation of a variable's noise: relative to the signal of its parents when standardising between
     variables, absolute otherwise."""
     equal_noise: float = attrs.field(default=0.4, validator=[ge(0), le(1)])
-    """Share of tables in which all variables have the same noise scale."""
+    """Share of the tables scaled after sampling in which all variables have the same noise scale."""
     graphs: tuple[Weighted[GraphSampler], ...] = attrs.field(validator=[min_len(1), _shares])
     mechanisms: tuple[Weighted[Mechanism], ...] = attrs.field(validator=[min_len(1), _shares])
     noises: tuple[Weighted[Noise], ...] = attrs.field(validator=[min_len(1), _shares])
