@@ -56,9 +56,6 @@ def per_variable(matrix):
     return torch.arange(1.0, 1 + matrix.shape[1])[:, None]
 
 
-# One honest component of each kind ------------------------------------------------------------------------------------
-
-
 @attrs.frozen
 class Graphs(GraphSampler):
     """Edges along a random order."""
@@ -242,9 +239,6 @@ class Regularisers(Regulariser):
         edge = self.squash(prediction.logits)
         self.calls.append(1)
         return self.sabotage(self.keep(edge * edge.mT).sum((1, 2)), prediction, len(self.calls))
-
-
-# Saboteurs, by kind and by the check that must name them --------------------------------------------------------------
 
 
 def same_graphs_again(adj, rng):
@@ -468,9 +462,6 @@ HONEST = (
     Losses(),
     Regularisers(),
 )
-
-
-# What all kinds share -------------------------------------------------------------------------------------------------
 
 
 @attrs.frozen

@@ -46,9 +46,6 @@ def result(*edges, names=("pka", "raf", "erk")):
     return Result(names=names, edge_prob=edge_prob)
 
 
-# Predicting ---------------------------------------------------------------------------------------------------------
-
-
 def test_probabilities_are_those_of_the_network():
     table = data()
     found = predict(Fake(), table, device=CPU)
@@ -135,9 +132,6 @@ def test_a_network_that_is_broken():
     assert str(refused.value) == "logits: holds NaN or infinity"
 
 
-# Results ------------------------------------------------------------------------------------------------------------
-
-
 def test_edges_are_those_above_the_threshold_most_probable_first():
     found = result(("raf", "erk", 0.7), ("pka", "raf", 0.9), ("erk", "pka", 0.5), ("pka", "erk", 0.7))
     assert found.edges() == [Edge("pka", "raf", 0.9), Edge("pka", "erk", 0.7), Edge("raf", "erk", 0.7)]
@@ -197,9 +191,6 @@ def test_a_cycle_is_owned_up_to():
     assert found.render().splitlines()[-1] == (
         "They are judged one by one, and here they hold a cycle: pka -> raf -> erk -> pka."
     )
-
-
-# Scores -------------------------------------------------------------------------------------------------------------
 
 
 def test_scores_against_a_known_graph():
