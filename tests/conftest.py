@@ -1,5 +1,11 @@
 """A shelf of made-up components, at least one of each kind, so that tests of the kernel do not need the real one."""
 
+import os
+
+# before torch is imported, here and in what tests start: tables this small gain nothing from threads, and on a busy
+# machine threads that wait for each other made the suite ten times slower
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import attrs
 import pytest
 from attrs.validators import ge, min_len
