@@ -226,6 +226,13 @@ class Losses(Loss):
 
 
 @attrs.frozen
+class Greedy(Losses):
+    """Asks for what nobody makes."""
+
+    asks = frozenset({"moon"})
+
+
+@attrs.frozen
 class Regularisers(Regulariser):
     """Edges that go both ways."""
 
@@ -426,6 +433,7 @@ SABOTEURS = {
     },
     "loss": {
         "shape": Losses(lambda cost, *_: cost.double()),
+        "asks": (Greedy(), set()),
         "degenerate": Losses(lambda cost, prediction, *_: cost / (prediction.logits.shape[1] - 1)),
         "finite": Losses(cost=lambda margin: -torch.log1p(-torch.sigmoid(-margin))),
         "gradient": Losses(stopped),

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from tabscm.kernel.errors import ConfigError, ContractError, Problem
 from tabscm.kernel.experiment import Experiment, Weighted
-from tabscm.kernel.interfaces import Component, Encoder, Evidence, Head, Prediction, Table
+from tabscm.kernel.interfaces import EXTRAS, Component, Encoder, Evidence, Head, Prediction, Table
 from tabscm.kernel.shapes import expect
 
 MAIN = "edges"
@@ -68,6 +68,7 @@ class Model(nn.Module):
             answers = _named_tensors(head(evidence), _label(spec))
             if set(answers) != spec.gives:
                 raise ContractError(f"{_label(spec)}: expected {sorted(spec.gives)}, found {sorted(answers)}")
+            _expect_extras(answers, table, _label(spec))
             aux |= answers
         logits = aux.pop(MAIN)
         expect(logits, "B D D", what=_label(self.head_specs[0]), B=len(table.x), D=table.x.shape[2])
@@ -83,6 +84,7 @@ class Model(nn.Module):
         if evidence.pairs is not None:
             expect(evidence.pairs, "B D D E", what=f"{label}: pairs", B=tasks, D=variables, E=self.width)
         aux = _named_tensors(evidence.aux, f"{label}: aux")
+        _expect_extras(aux, table, label)
         missing = sorted(name for name in given if (evidence.pairs is None if name == PAIRS else name not in aux))
         if missing:
             raise ContractError(f"{label}: expected {', '.join(missing)} in the evidence, found none")
@@ -187,6 +189,12 @@ def _named_tensors(found: object, what: str) -> Mapping[str, Tensor]:
         if not isinstance(value, Tensor):
             raise ContractError(f"{what}: expected a tensor as {name}, found {type(value).__name__}")
     return found
+
+
+def _expect_extras(found: Mapping[str, Tensor], table: Table, what: str) -> None:
+    """Check the shapes of those names that components of different kinds agree on."""
+    for name in found.keys() & EXTRAS.keys():
+        expect(found[name], EXTRAS[name], what=f"{what}: {name}", B=len(table.x), D=table.x.shape[2])
 
 
 def _label(component: Component) -> str:

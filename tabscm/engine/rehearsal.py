@@ -8,7 +8,7 @@ import torch
 
 from tabscm.engine.model import Model, autocast
 from tabscm.engine.stream import Stream
-from tabscm.engine.trainer import loss_terms
+from tabscm.engine.trainer import asked, loss_terms
 from tabscm.kernel.errors import TrainingError
 from tabscm.kernel.experiment import Experiment, StreamSettings, Weighted
 from tabscm.kernel.interfaces import Component
@@ -36,7 +36,8 @@ def rehearse(experiment: Experiment, *, device: torch.device) -> Model:
     for settings in (experiment.stream, *experiment.evaluation.cells.values()):
         for small in _one_of_each(settings):
             Stream(small, seed=experiment.seed, device=device).batch(0)
-    table, truth = Stream(_small(experiment.stream), seed=experiment.seed, device=device).batch(0)
+    effects = "effects" in asked(experiment)
+    table, truth = Stream(_small(experiment.stream), seed=experiment.seed, device=device, effects=effects).batch(0)
     with autocast(device, experiment.trainer.precision):
         prediction = model(table)
     terms = loss_terms(experiment, 0, prediction, truth, table)

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tabscm.engine.effects import Probes
 from tabscm.engine.standardise import location_scale, standardise
 from tabscm.kernel.errors import ContractError
 from tabscm.kernel.experiment import StreamSettings, Weighted
@@ -23,7 +24,7 @@ Purpose = Literal["train", "validation", "evaluation"]
 PURPOSES: tuple[Purpose, ...] = ("train", "validation", "evaluation")
 """Streams of one seed and different purpose share no table."""
 
-PROBE_ROWS = 64
+SIGNAL_ROWS = 64
 """Rows on which the size of a signal is measured before noise is added to it."""
 
 C = TypeVar("C", bound=Component)
@@ -37,15 +38,23 @@ class Stream:
         seed: any whole number >= 0.
         device: where tables are made; the same seed gives other tables on another kind of device.
         purpose: keeps training, validation and evaluation tables apart.
+        effects: measure `Truth.effects` too; costs about D times as much, and leaves the tables as they are.
     """
 
     def __init__(
-        self, settings: StreamSettings, *, seed: int, device: torch.device, purpose: Purpose = "train"
+        self,
+        settings: StreamSettings,
+        *,
+        seed: int,
+        device: torch.device,
+        purpose: Purpose = "train",
+        effects: bool = False,
     ) -> None:
         self.settings = settings
         self.seed = seed
         self.device = device
         self.purpose = purpose
+        self.effects = effects
 
     def batch(self, step: int, part: int = 0) -> tuple[Table, Truth]:
         """Part `part` of the tables of step `step`, and their graphs.
@@ -56,15 +65,16 @@ class Stream:
         Raises:
             ContractError: a component returned something its interface does not allow, or a value that is not finite.
         """
-        x, cells, adj = self._batch(step, part, finite=False)
+        x, shown, truth = self._batch(step, part, finite=False)
         if not bool(torch.isfinite(x).all()):
             # once more, looking at what each component gives: the first that is not finite is named
             self._batch(step, part, finite=True)
             raise ContractError(f"step {step} of the stream: values overflow float32; lower the weights of mechanisms")
-        return Table(x=standardise(x), intervened=cells, observed=torch.ones_like(cells)), Truth(adj=adj)
+        return Table(x=standardise(x), intervened=shown, observed=torch.ones_like(shown)), truth
 
-    def _batch(self, step: int, part: int, *, finite: bool) -> tuple[Tensor, Tensor, Tensor]:
-        """x [B, N, D] on its own scale, intervened cells [B, N, D] and adj [B, D, D]; `finite` checks on the way."""
+    def _batch(self, step: int, part: int, *, finite: bool) -> tuple[Tensor, Tensor, Truth]:
+        """x [B, N, D] on its own scale, which cells the network is told were intervened on [B, N, D], and the truth;
+        `finite` checks on the way."""
         # sizes are drawn on the host, so that no step waits for the device to know a shape
         host = np.random.default_rng([self.seed, PURPOSES.index(self.purpose), step, part])
         rng = torch.Generator(self.device).manual_seed(int(host.integers(2**63)))
@@ -86,16 +96,22 @@ class Stream:
             expect(drawn, "B D N", what=str(family), dtype=torch.float32, finite=finite, **sizes)
             noise[chosen] = drawn
         cells = torch.zeros((tasks, rows, variables), dtype=torch.bool, device=self.device)
+        shown = torch.zeros_like(cells)
         drawn_interventions = []
         for intervention, chosen in self._share_out(settings.interventions, tasks, host, step):
             drawn, rule = intervention.draw(len(chosen), rows, variables, rng)
             expect(drawn, "B N D", what=str(intervention), dtype=torch.bool, B=len(chosen), N=rows, D=variables)
             cells[chosen] = drawn
+            if intervention.shown:
+                shown[chosen] = drawn
             drawn_interventions.append((intervention, rule, chosen))
         mechanisms, which = self._assign(tasks, variables, host, step)
         levels = _levels(adj, depth, mechanisms, which)
-        x = self._sample(noise, levels, _settings(drawn_interventions, cells), rng, finite=finite)
-        return x, cells, adj
+        probes = Probes(rows, variables, asked=self.effects)
+        applied = _settings(drawn_interventions, cells)
+        values = self._sample(probes, noise, levels, applied, rng, finite=finite)  # [B, D, N + probes]
+        x = values[:, :, :rows].transpose(1, 2)
+        return x, shown, Truth(adj=adj, effects=probes.effects(values), targets=cells.any(1))
 
     def _share_out(
         self, choices: tuple[Weighted[C], ...], tasks: int, host: np.random.Generator, step: int
@@ -128,6 +144,7 @@ class Stream:
 
     def _sample(
         self,
+        probes: Probes,
         noise: Tensor,
         levels: "Iterator[_Level]",
         interventions: "list[_Setting]",
@@ -135,11 +152,17 @@ class Stream:
         *,
         finite: bool,
     ) -> Tensor:
-        """Ancestral sampling, level by level. Returns x [B, N, D], each column on its own scale."""
-        tasks, variables, rows = noise.shape
+        """Ancestral sampling, level by level, of the table and of the probes behind it, from the noise [B, D, N].
+
+        Returns:
+            values [B, D, N + probes], each variable on its own scale.
+        """
+        rows = probes.rows
+        noise = probes.extend(noise)
+        tasks, variables, length = noise.shape
         nodes = tasks * variables
         between = self._scaled_between(tasks, rng)  # [B]
-        noise = (noise * self._noise_scale(between, variables, rng)[:, :, None]).view(nodes, rows)
+        noise = (noise * self._noise_scale(between, variables, rng)[:, :, None]).view(nodes, length)
         between = between.repeat_interleave(variables)[:, None]  # [B D, 1]
         # each variable on its own scale, and at mean 0 and deviation 1; padded slots may point at one not sampled yet
         values, unit = torch.zeros_like(noise), torch.zeros_like(noise)
@@ -148,16 +171,17 @@ class Stream:
             for group in level.groups:
                 here = level.nodes[group.place]
                 inputs = (values if group.mechanism.homogeneous else unit)[group.parents].transpose(1, 2)  # [G, N, P]
-                natural[group.place] = _respond(group, inputs, noise[here], between[here], rng, finite=finite)
-            mean, deviation = location_scale(natural)
+                natural[group.place] = _respond(group, inputs, noise[here], between[here], rows, rng, finite=finite)
+            mean, deviation = location_scale(natural[:, :rows])
             deviation = torch.where(deviation > 0, deviation, torch.ones_like(deviation))
             scaled = between[level.nodes]
             natural = torch.where(scaled, (natural - mean) / deviation, natural)
             for intervention in interventions:
-                natural = intervention.apply(natural, level.nodes, finite=finite)
+                natural[:, :rows] = intervention.apply(natural[:, :rows], level.nodes, finite=finite)
+            natural = probes.set(natural, level.nodes % variables)
             values[level.nodes] = natural
             unit[level.nodes] = torch.where(scaled, natural, (natural - mean) / deviation)
-        return values.view(tasks, variables, rows).transpose(1, 2)
+        return values.view(tasks, variables, length)
 
     def _scaled_between(self, tasks: int, rng: torch.Generator) -> Tensor:
         """Which tables are scaled between variables: [B] bool."""
@@ -231,28 +255,29 @@ class _Level:
 
 
 def _respond(
-    group: _Group, inputs: Tensor, noise: Tensor, relative: Tensor, rng: torch.Generator, *, finite: bool
+    group: _Group, inputs: Tensor, noise: Tensor, relative: Tensor, rows: int, rng: torch.Generator, *, finite: bool
 ) -> Tensor:
     """Draw the functions of a group and evaluate them on `inputs` [G, N, P] and `noise` [G, N]: values [G, N].
 
-    Where `relative` [G, 1], noise is in units of the signal of the parents: no mechanism drowns in it or goes without.
+    The first `rows` are those of the table, on which the size of a signal is measured. Where `relative` [G, 1], noise
+    is in units of the signal of the parents: no mechanism drowns in it or goes without.
     """
     function = group.mechanism.draw(group.mask, rng)
 
-    def evaluate(rows: int, noise: Tensor) -> Tensor:
-        found = function(inputs[:, :rows], noise[:, :rows])
-        sizes = {"G": len(noise), "N": rows}
+    def evaluate(length: int, noise: Tensor) -> Tensor:
+        found = function(inputs[:, :length], noise[:, :length])
+        sizes = {"G": len(noise), "N": length}
         expect(found, "G N", what=str(group.mechanism), dtype=torch.float32, finite=finite, **sizes)
         return found
 
-    rows = noise.shape[1]
+    length = noise.shape[1]
     if not group.mask.shape[1]:
-        return evaluate(rows, noise)
+        return evaluate(length, noise)
     additive = group.mechanism.additive
-    signal = evaluate(rows if additive else min(PROBE_ROWS, rows), torch.zeros_like(noise))
-    size = signal.std(-1, correction=0, keepdim=True).clamp(min=0.05)
+    signal = evaluate(length if additive else min(SIGNAL_ROWS, rows), torch.zeros_like(noise))
+    size = signal[:, :rows].std(-1, correction=0, keepdim=True).clamp(min=0.05)
     noise = torch.where(relative, noise * size, noise)
-    return signal + noise if additive else evaluate(rows, noise)
+    return signal + noise if additive else evaluate(length, noise)
 
 
 def _levels(adj: Tensor, depth: Tensor, mechanisms: list[Mechanism], which: Tensor) -> Iterator[_Level]:

@@ -56,8 +56,9 @@ def train(
     model = Model(experiment).to(device)
     forward = torch.compile(model, dynamic=True) if settings.compile else model
     optimiser = Optimiser(model, settings)
-    stream = Stream(experiment.stream, seed=experiment.seed, device=device)
-    validation = Stream(experiment.stream, seed=experiment.seed, device=device, purpose="validation")
+    effects = "effects" in asked(experiment)
+    stream = Stream(experiment.stream, seed=experiment.seed, device=device, effects=effects)
+    validation = Stream(experiment.stream, seed=experiment.seed, device=device, purpose="validation", effects=effects)
     state = State(step=0, best_step=0, best_gain=-math.inf, seconds=0.0)
     if resume:
         weights, momenta, state = restore(run, "last")
@@ -122,6 +123,11 @@ def train(
 
     load_weights(model, restore_weights(run, "best"), run)
     return model
+
+
+def asked(experiment: Experiment) -> frozenset[str]:
+    """The fields of Truth that some loss asks the stream for."""
+    return experiment.loss.asks.union(*(entry.component.asks for entry in experiment.auxiliary_losses))
 
 
 def loss_terms(

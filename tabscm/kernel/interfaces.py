@@ -27,6 +27,20 @@ result only in the cells that the intervention chose."""
 NOTHING: Mapping[str, Tensor] = MappingProxyType({})
 """No tensors, by name."""
 
+EXTRAS: Mapping[str, str] = MappingProxyType(
+    {
+        "effects": "B D D",  # shift of j under do(i), as in Truth
+        "order": "B D",  # causal order: what comes earlier is larger (unitless)
+        "targets": "B D",  # log-odds that some row was intervened on in this variable
+        "kl": "B",  # divergence of a posterior from its prior, mean over variables, nats
+        "gate": "B D E",  # share of the first of two branches, in [0, 1]
+        "load": "B L X",  # share of the tokens that each of X experts got in each of L layers; no gradient
+        "router": "B L X",  # mean probability that the router gave to each expert
+    }
+)
+"""Names in the aux of Evidence and Prediction that components of different kinds, and the trainer's monitors, agree on,
+with their shapes. Any other name may be used; its first axis is B."""
+
 
 # Data: not to be changed once made, and not frozen only because torch.compile cannot trace what attrs writes for that
 
@@ -54,7 +68,10 @@ class Truth:
     adj: Tensor
     """[B, D, D] bool, True at [b, i, j] when i causes j directly."""
     effects: Tensor | None = None
-    """[B, D, D] float32, change of j under do(i), in standard deviations of j; None where nothing asked for it."""
+    """[B, D, D] float32: by how much the mean of j shifts from do(i = its mean) to do(i = one standard deviation
+    higher), in standard deviations of the column j; None where no loss asked."""
+    targets: Tensor | None = None
+    """[B, D] bool, True where some row was intervened on, whether or not the table shows it; None where unknown."""
 
 
 @attrs.define(eq=False)
@@ -157,6 +174,8 @@ class Intervention(Component):
     """A distribution over experiments: which cells are set, and to what."""
 
     kind = "intervention"
+    shown: ClassVar[bool] = True
+    """False when the network is not told which cells were set: `Table.intervened` stays False."""
 
     @abstractmethod
     def draw(self, tasks: int, rows: int, variables: int, rng: torch.Generator) -> tuple[Tensor, Rule]:
@@ -214,6 +233,8 @@ class Loss(Component):
     """How wrong a prediction is."""
 
     kind = "loss"
+    asks: ClassVar[frozenset[str]] = frozenset()
+    """Fields of Truth that it reads and that are made only on demand: "effects"."""
 
     @abstractmethod
     def __call__(self, prediction: Prediction, truth: Truth, table: Table) -> Tensor:

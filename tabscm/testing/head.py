@@ -5,7 +5,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from tabscm.kernel.interfaces import Evidence, Head
+from tabscm.kernel.interfaces import EXTRAS, Evidence, Head
 from tabscm.kernel.shapes import expect
 from tabscm.testing.module import (
     Outputs,
@@ -18,9 +18,9 @@ from tabscm.testing.module import (
     require_state,
 )
 from tabscm.testing.probe import require, require_device, require_finite, unchanged
-from tabscm.testing.samples import AUX_SHAPES, evidence, first_task, rename
+from tabscm.testing.samples import evidence, first_task, rename
 
-SHAPES = {**AUX_SHAPES, "edges": "B D D"}
+SHAPES = {**EXTRAS, "edges": "B D D"}
 
 
 def gives(head: Head, rng: torch.Generator) -> None:

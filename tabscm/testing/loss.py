@@ -1,4 +1,7 @@
-"""What a loss promises. A loss that `needs` something is not asked what it thinks of the edges."""
+"""What a loss promises. A loss that `needs` something is not asked what it thinks of the edges.
+
+It is given those optional fields of the truth that it `asks` for, and no others: one that reads more fails everywhere.
+"""
 
 import attrs
 import torch
@@ -9,12 +12,20 @@ from tabscm.kernel.shapes import expect
 from tabscm.testing.probe import gradients, require, require_device, require_finite, require_same, traced, unchanged
 from tabscm.testing.samples import first_task, prediction, rename, table, truth
 
+ON_DEMAND = frozenset({"effects"})
+
 
 def shape(loss: Loss, rng: torch.Generator) -> None:
     """The loss of each task: [B] float32 on the device of the prediction."""
     found = loss(*_inputs(loss, rng))
     expect(found, "B", what="loss", dtype=torch.float32, B=3)
     require_device(found, rng, "loss")
+
+
+def asks(loss: Loss, rng: torch.Generator) -> None:
+    """What `asks` names is made on demand: "effects"."""
+    unknown = sorted(loss.asks - ON_DEMAND)
+    require(not unknown, f"asks for {', '.join(unknown)}; on demand are made: {', '.join(sorted(ON_DEMAND))}")
 
 
 def degenerate(loss: Loss, rng: torch.Generator) -> None:
@@ -112,7 +123,7 @@ def inputs_untouched(loss: Loss, rng: torch.Generator) -> None:
 def _inputs(loss: Loss, rng: torch.Generator, *, tasks: int = 3, variables: int = 5) -> tuple[Prediction, Truth, Table]:
     return (
         prediction(rng, loss.needs, tasks=tasks, variables=variables),
-        truth(rng, tasks=tasks, variables=variables),
+        truth(rng, loss.asks, tasks=tasks, variables=variables),
         table(rng, tasks=tasks, variables=variables),
     )
 
@@ -128,6 +139,7 @@ def _listed(values: Tensor) -> str:
 
 CHECKS = (
     shape,
+    asks,
     degenerate,
     finite,
     gradient,

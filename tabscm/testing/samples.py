@@ -1,19 +1,18 @@
 """Made-up tables, truths, evidence and predictions to try components on, and how to take and rename parts of them."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, TypeVar
 
 import attrs
 import torch
 from torch import Tensor
 
-from tabscm.kernel.interfaces import Evidence, Prediction, Table, Truth
+from tabscm.kernel.interfaces import EXTRAS, Evidence, Prediction, Table, Truth
 
 WIDTH = 32
 """Width of the evidence that modules are built for."""
 
-AUX_SHAPES = {"effects": "B D D", "order": "B D", "targets": "B D"}
-"""Shapes of the named extras that some component may need; any other is taken to be one number per task, [B]."""
+LAYERS, EXPERTS = 2, 4
 
 Data = TypeVar("Data", Table, Truth, Evidence, Prediction)
 
@@ -28,14 +27,16 @@ def table(rng: torch.Generator, *, tasks: int = 3, rows: int = 24, variables: in
     return Table(x=x * observed, intervened=intervened, observed=observed)
 
 
-def truth(rng: torch.Generator, *, tasks: int = 3, variables: int = 5) -> Truth:
-    """Acyclic graphs of middling density, with made-up effects."""
+def truth(rng: torch.Generator, asks: Collection[str] = (), *, tasks: int = 3, variables: int = 5) -> Truth:
+    """Acyclic graphs of middling density, made-up targets, and made-up effects if `asks` wants them."""
     shape = (tasks, variables, variables)
     adj = (torch.rand(shape, generator=rng, device=rng.device) < 0.4).triu(1)
     order = torch.randperm(variables, generator=rng, device=rng.device)
+    effects = torch.randn(shape, generator=rng, device=rng.device)
     return Truth(
         adj=adj[:, order][:, :, order],
-        effects=torch.randn(shape, generator=rng, device=rng.device),
+        effects=effects if "effects" in asks else None,
+        targets=torch.rand(shape[:2], generator=rng, device=rng.device) < 0.5,
     )
 
 
@@ -63,10 +64,10 @@ def prediction(
 
 
 def extras(rng: torch.Generator, names: Iterable[str], *, tasks: int, variables: int) -> dict[str, Tensor]:
-    """A random positive tensor for each name, of the shape in AUX_SHAPES."""
-    sizes = {"B": tasks, "D": variables}
+    """A random tensor of values in [0, 1) for each name, of the shape in EXTRAS; [B] for a name not in there."""
+    sizes = {"B": tasks, "D": variables, "E": WIDTH, "L": LAYERS, "X": EXPERTS}
     return {
-        name: torch.rand([sizes[axis] for axis in AUX_SHAPES.get(name, "B").split()], generator=rng, device=rng.device)
+        name: torch.rand([sizes[axis] for axis in EXTRAS.get(name, "B").split()], generator=rng, device=rng.device)
         for name in sorted(names)
     }
 
@@ -94,7 +95,7 @@ def _variable_axes(name: str) -> tuple[int, ...]:
         return (1, 2)
     if name == "nodes":
         return (1,)
-    return tuple(index for index, axis in enumerate(AUX_SHAPES.get(name, "B").split()) if axis == "D")
+    return tuple(index for index, axis in enumerate(EXTRAS.get(name, "B").split()) if axis == "D")
 
 
 def _map(data: Data, change: Callable[[str, Tensor], Tensor]) -> Data:
