@@ -192,6 +192,23 @@ def test_extends_is_relative_to_its_file_and_goes_on(write, shelf):
     assert (experiment.seed, experiment.width) == (1, 16)
 
 
+def test_extends_several_files_each_laid_on_those_before(write, shelf):
+    write("base.toml", PLAIN)
+    write("middle.toml", 'extends = "base.toml"\nseed = 1\nwidth = 8')
+    write("sizes.toml", "width = 16\n[embedding]\nfeatures = 4")
+    write("more.toml", "[embedding]\nfeatures = 5")
+    experiment = load(write("top.toml", 'extends = ["middle.toml", "sizes.toml", "more.toml"]\nseed = 2'), shelf)
+    assert (experiment.seed, experiment.width, experiment.embedding.features) == (2, 16, 5)
+
+
+def test_only_the_first_of_several_files_may_extend_another(write, shelf):
+    write("base.toml", PLAIN)
+    write("one.toml", 'extends = "base.toml"')
+    with pytest.raises(ConfigError) as refusal:
+        load(write("top.toml", 'extends = ["base.toml", "one.toml"]'), shelf)
+    assert str(refusal.value) == "top.toml: 1 problem\n\n  extends\n    one.toml extends another; put it first"
+
+
 def test_extends_in_a_circle(write, shelf):
     write("a.toml", 'extends = "b.toml"')
     write("b.toml", 'extends = "c.toml"')
@@ -213,7 +230,9 @@ def test_extends_itself(write, shelf):
     ("value", "message"),
     [
         ('"none.toml"', "there is no file none.toml"),
-        ('["a.toml"]', "expected the path of one file, as a string"),
+        ('["none.toml"]', "there is no file none.toml"),
+        ("7", "expected the path of a file, or a list of them"),
+        ("[7]", "expected the path of a file, or a list of them"),
     ],
 )
 def test_extends_something_that_is_no_file(write, shelf, value, message):
