@@ -62,19 +62,13 @@ def _parser() -> argparse.ArgumentParser:
     again = run.add_mutually_exclusive_group()
     again.add_argument("--resume", action="store_true", help="go on from the newest checkpoint in the folder")
     again.add_argument("--overwrite", action="store_true", help="replace the run in the folder")
-    run.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        dest="overrides",
-        metavar="KEY=VALUE",
-        help="set one scalar of the experiment, such as trainer.steps=200; may be repeated",
-    )
+    _add_set(run)
     _add_device(run)
     run.set_defaults(command="run")
 
     check = commands.add_parser("check", help="do everything short of training")
     check.add_argument("experiments", type=Path, nargs="+", metavar="EXPERIMENT", help="TOML files")
+    _add_set(check)
     check.set_defaults(command="check")
 
     evaluate = commands.add_parser("eval", help="evaluate a trained run again")
@@ -107,6 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     bench = commands.add_parser("bench", help="measure what this machine does with an experiment")
     bench.add_argument("what", choices=["speed"], help="speed of the stream, a training step and a prediction")
     bench.add_argument("experiment", type=Path, metavar="EXPERIMENT", help="a TOML file")
+    _add_set(bench)
     _add_device(bench)
     bench.set_defaults(command="bench")
 
@@ -114,6 +109,17 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("kind", nargs="?", metavar="KIND", help="one kind only, such as mechanism")
     show.set_defaults(command="list")
     return parser
+
+
+def _add_set(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        dest="overrides",
+        metavar="KEY=VALUE",
+        help="set one scalar of the experiment, such as trainer.steps=200; may be repeated",
+    )
 
 
 def _add_device(parser: argparse.ArgumentParser) -> None:

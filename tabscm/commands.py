@@ -68,7 +68,7 @@ def _check(args: argparse.Namespace, registry: Registry) -> int:
     bad = []
     for path in args.experiments:
         try:
-            model = rehearse(_load(path, registry, ()), device=torch.device("cpu"))
+            model = rehearse(_load(path, registry, args.overrides), device=torch.device("cpu"))
         except ConfigError as error:
             bad.append(str(error))
         except TabSCMError as error:
@@ -121,7 +121,7 @@ def _predict(args: argparse.Namespace, registry: Registry) -> int:
 
 
 def _bench(args: argparse.Namespace, registry: Registry) -> int:
-    print(bench.render(bench.speed(_load(args.experiment, registry, ()), device=_device(args.device))))
+    print(bench.render(bench.speed(_load(args.experiment, registry, args.overrides), device=_device(args.device))))
     return 0
 
 
@@ -173,6 +173,8 @@ def _once(where: Sequence[tuple[str, str]]) -> dict[str, str]:
 
 
 def _write(file: Path, text: str) -> None:
+    if not file.parent.is_dir():
+        raise TabSCMError(f"{file}: there is no folder {file.parent}; make it first")
     try:
         file.write_text(text, "utf-8")
     except OSError as error:

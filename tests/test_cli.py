@@ -162,7 +162,8 @@ def test_list_of_a_kind_that_is_none(call):
 
 
 def test_check_of_every_experiment_that_ships(call):
-    files = sorted(map(str, (ROOT / "experiments").rglob("*.toml")))
+    # a file whose name starts with an underscore is laid on others, and is no experiment by itself
+    files = sorted(map(str, (ROOT / "experiments").rglob("[!_]*.toml")))
     code, out, err = call("check", *files)
     assert (code, err) == (0, "")
     lines = out.splitlines()
@@ -364,7 +365,7 @@ def test_predict_for_machines(call, trained, tmp_path):
 def test_predict_into_a_folder_that_is_not_there(call, trained, tmp_path):
     file = tmp_path / "none" / "sachs.json"
     code, _, err = call("predict", SACHS, "--run", trained, *PREDICT, "--json", file)
-    assert (code, err) == (2, f"{file}: cannot be written: No such file or directory\n")
+    assert (code, err) == (2, f"{file}: there is no folder {file.parent}; make it first\n")
 
 
 def test_a_column_cannot_have_two_values(call):

@@ -68,7 +68,7 @@ def test_the_plugin_is_the_one_that_is_tested():
     assert (WAVE / "tabscm_wave.py").read_text() in shown
     assert (WAVE / "test_wave.py").read_text() in shown
     (entry_point,) = [block for block in blocks("toml") if "entry-points" in block]
-    assert entry_point in (WAVE / "pyproject.toml").read_text()
+    assert entry_point == (WAVE / "pyproject.toml").read_text()
 
 
 def test_every_command_is_listed():

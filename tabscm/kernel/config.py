@@ -140,19 +140,8 @@ def _written_in(mistake: Mistake, layers: list[tuple[str, Data]], set_here: Mapp
     if mistake.path in set_here:
         return (f"set by --set {set_here[mistake.path]}",)
     top = layers[0][0]
-    source = next((source for source, layer in layers if _holds(layer, mistake.path)), top)
+    source = next((source for source, layer in layers if _writes(layer, mistake.path)), top)
     return () if source == top else (f"written in {source}",)
-
-
-def _holds(data: Any, path: KeyPath) -> bool:  # noqa: ANN401 - tables, lists and scalars, whatever TOML holds
-    try:
-        for key in path:
-            if key == "use" and isinstance(data, str):
-                return True
-            data = data[key]
-    except (LookupError, TypeError):
-        return False
-    return True
 
 
 def _show(path: KeyPath) -> str:

@@ -50,7 +50,10 @@ def _bases(path: Path, data: Data, seen: list[Path]) -> list[Path]:
             circle = " -> ".join(file.name for file in [*seen[seen.index(base.resolve()) :], base])
             raise ConfigError(str(path), [Problem("extends", (f"goes round in a circle: {circle}",))])
         if not base.is_file():
-            raise ConfigError(str(path), [Problem("extends", (f"there is no file {base}",))])
+            raise ConfigError(
+                str(path),
+                [Problem("extends", (f"there is no file {base}; the path starts at the folder of this file",))],
+            )
     return bases
 
 
@@ -60,6 +63,8 @@ def _parse(path: Path) -> Data:
         return tomli.loads(raw.decode("utf-8-sig"))
     except FileNotFoundError:
         raise ConfigError(str(path), [Problem("the file", ("does not exist",))]) from None
+    except IsADirectoryError:
+        raise ConfigError(str(path), [Problem("the file", ("is a folder; name a TOML file in it",))]) from None
     except OSError as error:
         raise ConfigError(str(path), [Problem("the file", (f"cannot be read: {error.strerror}",))]) from None
     except UnicodeDecodeError as error:

@@ -229,8 +229,8 @@ def test_extends_itself(write, shelf):
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ('"none.toml"', "there is no file none.toml"),
-        ('["none.toml"]', "there is no file none.toml"),
+        ('"none.toml"', "there is no file none.toml; the path starts at the folder of this file"),
+        ('["none.toml"]', "there is no file none.toml; the path starts at the folder of this file"),
         ("7", "expected the path of a file, or a list of them"),
         ("[7]", "expected the path of a file, or a list of them"),
     ],
@@ -239,6 +239,14 @@ def test_extends_something_that_is_no_file(write, shelf, value, message):
     with pytest.raises(ConfigError) as refusal:
         load(write("a.toml", f"extends = {value}"), shelf)
     assert str(refusal.value) == f"a.toml: 1 problem\n\n  extends\n    {message}"
+
+
+def test_a_mistake_in_a_list_that_replaces_another_is_here(write, shelf):
+    write("base.toml", PLAIN)
+    with pytest.raises(ConfigError) as refusal:
+        load(write("top.toml", 'extends = "base.toml"\n[[stream.mechanisms]]\nweight = 1.0'), shelf)
+    assert "written in" not in str(refusal.value)
+    assert "stream.mechanisms[0]" in str(refusal.value)
 
 
 def test_a_mistake_below_names_the_file_it_is_in(write, shelf):
@@ -346,7 +354,7 @@ def test_a_folder_is_no_file(tmp_path, monkeypatch, shelf):
     (tmp_path / "folder").mkdir()
     with pytest.raises(ConfigError) as refusal:
         load("folder", shelf)
-    assert str(refusal.value) == "folder: 1 problem\n\n  the file\n    cannot be read: Is a directory"
+    assert str(refusal.value) == "folder: 1 problem\n\n  the file\n    is a folder; name a TOML file in it"
 
 
 A_DRAW = "a number or a table with low and high, or with choices"
