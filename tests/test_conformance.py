@@ -3,8 +3,11 @@
 import attrs
 import pytest
 import torch
+from tabscm_builtin.graphs.blocks import Blocks
 from tabscm_builtin.graphs.erdos_renyi import ErdosRenyi
+from tabscm_builtin.graphs.geometric import Geometric
 from tabscm_builtin.graphs.scale_free import ScaleFree
+from tabscm_builtin.graphs.small_world import SmallWorld
 from tabscm_builtin.interventions.do import Do
 from tabscm_builtin.mechanisms.linear import Linear
 from tabscm_builtin.mechanisms.mixture import Mixture
@@ -23,7 +26,10 @@ SHIPPED = [entry.component_class for entry in ENTRIES if entry.origin.distributi
 
 EXAMPLES = {
     ErdosRenyi: [ErdosRenyi(density=Draw.constant(0.3)), ErdosRenyi(density=Draw.constant(1.0))],
-    ScaleFree: [ScaleFree(degree=Draw(low=0.0, high=6.0))],
+    ScaleFree: [ScaleFree(degree=Draw(low=0.0, high=6.0)), ScaleFree(transposed=True)],
+    SmallWorld: [SmallWorld(degree=Draw(low=0.0, high=9.0), rewired=Draw(low=0.0, high=1.0))],
+    Blocks: [Blocks(degree=Draw(low=0.0, high=9.0), blocks=Draw(low=1.0, high=30.0), between=Draw.constant(0.0))],
+    Geometric: [Geometric(degree=Draw(low=0.0, high=9.0), dimensions=1)],
     Mixture: [
         Mixture(of=(Weighted(Linear()), Weighted(Sine()), Weighted(MLP()), Weighted(Threshold()))),
         Mixture(of=(Weighted(Linear()), Weighted(Mixture(of=(Weighted(MLP()), Weighted(Sine())))))),

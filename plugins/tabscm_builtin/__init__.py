@@ -7,8 +7,11 @@ from tabscm_builtin.embeddings.simple import Simple
 from tabscm_builtin.encoders.columns import Columns
 from tabscm_builtin.encoders.identity import Identity
 from tabscm_builtin.encoders.triangle import Triangle
+from tabscm_builtin.graphs.blocks import Blocks
 from tabscm_builtin.graphs.erdos_renyi import ErdosRenyi
+from tabscm_builtin.graphs.geometric import Geometric
 from tabscm_builtin.graphs.scale_free import ScaleFree
+from tabscm_builtin.graphs.small_world import SmallWorld
 from tabscm_builtin.heads.bilinear import Bilinear
 from tabscm_builtin.heads.pair import Pair
 from tabscm_builtin.interventions.do import Do
@@ -35,6 +38,9 @@ def tabscm_components() -> list[type]:
         # graphs
         ErdosRenyi,
         ScaleFree,
+        SmallWorld,
+        Blocks,
+        Geometric,
         # noises
         Gaussian,
         Uniform,
