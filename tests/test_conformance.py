@@ -14,6 +14,9 @@ from tabscm_builtin.mechanisms.mixture import Mixture
 from tabscm_builtin.mechanisms.mlp import MLP
 from tabscm_builtin.mechanisms.sine import Sine
 from tabscm_builtin.mechanisms.threshold import Threshold
+from tabscm_builtin.noises.exponential import Exponential
+from tabscm_builtin.noises.gumbel import Gumbel
+from tabscm_builtin.noises.student import Student
 
 from tabscm import Draw, Weighted
 from tabscm.kernel.interfaces import KINDS
@@ -30,6 +33,9 @@ EXAMPLES = {
     SmallWorld: [SmallWorld(degree=Draw(low=0.0, high=9.0), rewired=Draw(low=0.0, high=1.0))],
     Blocks: [Blocks(degree=Draw(low=0.0, high=9.0), blocks=Draw(low=1.0, high=30.0), between=Draw.constant(0.0))],
     Geometric: [Geometric(degree=Draw(low=0.0, high=9.0), dimensions=1)],
+    Exponential: [Exponential(mirrored=True)],
+    Gumbel: [Gumbel(mirrored=True)],
+    Student: [Student(freedom=Draw.constant(4.0))],
     Mixture: [
         Mixture(of=(Weighted(Linear()), Weighted(Sine()), Weighted(MLP()), Weighted(Threshold()))),
         Mixture(of=(Weighted(Linear()), Weighted(Mixture(of=(Weighted(MLP()), Weighted(Sine())))))),

@@ -25,8 +25,11 @@ from tabscm_builtin.mechanisms.quadratic import Quadratic
 from tabscm_builtin.mechanisms.sine import Sine
 from tabscm_builtin.mechanisms.tanh import Tanh
 from tabscm_builtin.mechanisms.threshold import Threshold
+from tabscm_builtin.noises.exponential import Exponential
 from tabscm_builtin.noises.gaussian import Gaussian
+from tabscm_builtin.noises.gumbel import Gumbel
 from tabscm_builtin.noises.laplace import Laplace
+from tabscm_builtin.noises.student import Student
 from tabscm_builtin.noises.uniform import Uniform
 from tabscm_builtin.regularisers.acyclicity import Acyclicity
 
@@ -45,6 +48,9 @@ def tabscm_components() -> list[type]:
         Gaussian,
         Uniform,
         Laplace,
+        Exponential,
+        Gumbel,
+        Student,
         # mechanisms
         Linear,
         MLP,
