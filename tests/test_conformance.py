@@ -9,6 +9,8 @@ from tabscm_builtin.graphs.geometric import Geometric
 from tabscm_builtin.graphs.scale_free import ScaleFree
 from tabscm_builtin.graphs.small_world import SmallWorld
 from tabscm_builtin.interventions.do import Do
+from tabscm_builtin.interventions.shift import Shift
+from tabscm_builtin.interventions.unknown_target import UnknownTarget
 from tabscm_builtin.mechanisms.linear import Linear
 from tabscm_builtin.mechanisms.mixture import Mixture
 from tabscm_builtin.mechanisms.mlp import MLP
@@ -42,7 +44,9 @@ EXAMPLES = {
     ],
     MLP: [MLP(hidden=1)],
     Sine: [Sine(frequency=Draw.constant(5.0), phase=Draw(low=-3.2, high=3.2))],
-    Do: [Do(rows=Draw.constant(1.0), targets=Draw.constant(0.0))],
+    Do: [Do(rows=Draw.constant(1.0), targets=Draw.constant(0.0)), Do(at_once=Draw(low=1.0, high=9.0))],
+    Shift: [Shift(rows=Draw.constant(1.0), at_once=Draw.constant(3.0))],
+    UnknownTarget: [UnknownTarget(of=Do()), UnknownTarget(of=Shift())],
 }
 """Settings to try besides the defaults; the only ones of a component that has no defaults."""
 

@@ -16,6 +16,8 @@ from tabscm_builtin.heads.bilinear import Bilinear
 from tabscm_builtin.heads.pair import Pair
 from tabscm_builtin.interventions.do import Do
 from tabscm_builtin.interventions.none import NoIntervention
+from tabscm_builtin.interventions.shift import Shift
+from tabscm_builtin.interventions.unknown_target import UnknownTarget
 from tabscm_builtin.losses.bce import BCE
 from tabscm_builtin.losses.focal import Focal
 from tabscm_builtin.mechanisms.linear import Linear
@@ -62,6 +64,8 @@ def tabscm_components() -> list[type]:
         # interventions
         NoIntervention,
         Do,
+        Shift,
+        UnknownTarget,
         # embeddings
         Simple,
         Axial,
