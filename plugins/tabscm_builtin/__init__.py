@@ -20,13 +20,19 @@ from tabscm_builtin.interventions.shift import Shift
 from tabscm_builtin.interventions.unknown_target import UnknownTarget
 from tabscm_builtin.losses.bce import BCE
 from tabscm_builtin.losses.focal import Focal
+from tabscm_builtin.mechanisms.additive import Additive
+from tabscm_builtin.mechanisms.heteroscedastic import Heteroscedastic
 from tabscm_builtin.mechanisms.linear import Linear
 from tabscm_builtin.mechanisms.mixture import Mixture
 from tabscm_builtin.mechanisms.mlp import MLP
+from tabscm_builtin.mechanisms.polynomial import Polynomial
+from tabscm_builtin.mechanisms.post_nonlinear import PostNonlinear
 from tabscm_builtin.mechanisms.quadratic import Quadratic
+from tabscm_builtin.mechanisms.random_fourier import RandomFourier
 from tabscm_builtin.mechanisms.sine import Sine
 from tabscm_builtin.mechanisms.tanh import Tanh
 from tabscm_builtin.mechanisms.threshold import Threshold
+from tabscm_builtin.mechanisms.tree import Tree
 from tabscm_builtin.noises.exponential import Exponential
 from tabscm_builtin.noises.gaussian import Gaussian
 from tabscm_builtin.noises.gumbel import Gumbel
@@ -60,6 +66,12 @@ def tabscm_components() -> list[type]:
         Tanh,
         Quadratic,
         Threshold,
+        RandomFourier,
+        Additive,
+        Polynomial,
+        Tree,
+        PostNonlinear,
+        Heteroscedastic,
         Mixture,
         # interventions
         NoIntervention,
