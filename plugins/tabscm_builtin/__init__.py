@@ -7,23 +7,37 @@ from tabscm_builtin.embeddings.simple import Simple
 from tabscm_builtin.encoders.columns import Columns
 from tabscm_builtin.encoders.identity import Identity
 from tabscm_builtin.encoders.triangle import Triangle
+from tabscm_builtin.graphs.blocks import Blocks
 from tabscm_builtin.graphs.erdos_renyi import ErdosRenyi
+from tabscm_builtin.graphs.geometric import Geometric
 from tabscm_builtin.graphs.scale_free import ScaleFree
+from tabscm_builtin.graphs.small_world import SmallWorld
 from tabscm_builtin.heads.bilinear import Bilinear
 from tabscm_builtin.heads.pair import Pair
 from tabscm_builtin.interventions.do import Do
 from tabscm_builtin.interventions.none import NoIntervention
+from tabscm_builtin.interventions.shift import Shift
+from tabscm_builtin.interventions.unknown_target import UnknownTarget
 from tabscm_builtin.losses.bce import BCE
 from tabscm_builtin.losses.focal import Focal
+from tabscm_builtin.mechanisms.additive import Additive
+from tabscm_builtin.mechanisms.heteroscedastic import Heteroscedastic
 from tabscm_builtin.mechanisms.linear import Linear
 from tabscm_builtin.mechanisms.mixture import Mixture
 from tabscm_builtin.mechanisms.mlp import MLP
+from tabscm_builtin.mechanisms.polynomial import Polynomial
+from tabscm_builtin.mechanisms.post_nonlinear import PostNonlinear
 from tabscm_builtin.mechanisms.quadratic import Quadratic
+from tabscm_builtin.mechanisms.random_fourier import RandomFourier
 from tabscm_builtin.mechanisms.sine import Sine
 from tabscm_builtin.mechanisms.tanh import Tanh
 from tabscm_builtin.mechanisms.threshold import Threshold
+from tabscm_builtin.mechanisms.tree import Tree
+from tabscm_builtin.noises.exponential import Exponential
 from tabscm_builtin.noises.gaussian import Gaussian
+from tabscm_builtin.noises.gumbel import Gumbel
 from tabscm_builtin.noises.laplace import Laplace
+from tabscm_builtin.noises.student import Student
 from tabscm_builtin.noises.uniform import Uniform
 from tabscm_builtin.regularisers.acyclicity import Acyclicity
 
@@ -35,10 +49,16 @@ def tabscm_components() -> list[type]:
         # graphs
         ErdosRenyi,
         ScaleFree,
+        SmallWorld,
+        Blocks,
+        Geometric,
         # noises
         Gaussian,
         Uniform,
         Laplace,
+        Exponential,
+        Gumbel,
+        Student,
         # mechanisms
         Linear,
         MLP,
@@ -46,10 +66,18 @@ def tabscm_components() -> list[type]:
         Tanh,
         Quadratic,
         Threshold,
+        RandomFourier,
+        Additive,
+        Polynomial,
+        Tree,
+        PostNonlinear,
+        Heteroscedastic,
         Mixture,
         # interventions
         NoIntervention,
         Do,
+        Shift,
+        UnknownTarget,
         # embeddings
         Simple,
         Axial,
