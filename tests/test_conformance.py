@@ -6,6 +6,9 @@ import torch
 from tabscm_builtin.graphs.erdos_renyi import ErdosRenyi
 from tabscm_builtin.graphs.scale_free import ScaleFree
 from tabscm_builtin.interventions.do import Do
+from tabscm_builtin.losses.bce import BCE
+from tabscm_builtin.losses.focal import Focal
+from tabscm_builtin.losses.weighted_bce import WeightedBCE
 from tabscm_builtin.mechanisms.linear import Linear
 from tabscm_builtin.mechanisms.mixture import Mixture
 from tabscm_builtin.mechanisms.mlp import MLP
@@ -31,6 +34,9 @@ EXAMPLES = {
     MLP: [MLP(hidden=1)],
     Sine: [Sine(frequency=Draw.constant(5.0), phase=Draw(low=-3.2, high=3.2))],
     Do: [Do(rows=Draw.constant(1.0), targets=Draw.constant(0.0))],
+    BCE: [BCE(label_smoothing=0.1)],
+    WeightedBCE: [WeightedBCE(positive_weight=2.33), WeightedBCE(label_smoothing=0.1)],
+    Focal: [Focal(gamma=3.0, alpha=0.25), Focal(label_smoothing=0.1)],
 }
 """Settings to try besides the defaults; the only ones of a component that has no defaults."""
 

@@ -14,7 +14,12 @@ from tabscm_builtin.heads.pair import Pair
 from tabscm_builtin.interventions.do import Do
 from tabscm_builtin.interventions.none import NoIntervention
 from tabscm_builtin.losses.bce import BCE
+from tabscm_builtin.losses.effects import Effects as EffectsLoss
 from tabscm_builtin.losses.focal import Focal
+from tabscm_builtin.losses.intervention import Intervention as InterventionLoss
+from tabscm_builtin.losses.order import Order
+from tabscm_builtin.losses.skeleton import Skeleton
+from tabscm_builtin.losses.weighted_bce import WeightedBCE
 from tabscm_builtin.mechanisms.linear import Linear
 from tabscm_builtin.mechanisms.mixture import Mixture
 from tabscm_builtin.mechanisms.mlp import MLP
@@ -63,7 +68,12 @@ def tabscm_components() -> list[type]:
         Pair,
         # losses
         BCE,
+        WeightedBCE,
         Focal,
+        Skeleton,
+        Order,
+        InterventionLoss,
+        EffectsLoss,
         # regularisers
         Acyclicity,
     ]
