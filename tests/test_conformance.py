@@ -5,6 +5,7 @@ import pytest
 import torch
 from tabscm_builtin.graphs.erdos_renyi import ErdosRenyi
 from tabscm_builtin.graphs.scale_free import ScaleFree
+from tabscm_builtin.heads.ordered import Ordered
 from tabscm_builtin.interventions.do import Do
 from tabscm_builtin.losses.bce import BCE
 from tabscm_builtin.losses.focal import Focal
@@ -34,6 +35,7 @@ EXAMPLES = {
     MLP: [MLP(hidden=1)],
     Sine: [Sine(frequency=Draw.constant(5.0), phase=Draw(low=-3.2, high=3.2))],
     Do: [Do(rows=Draw.constant(1.0), targets=Draw.constant(0.0))],
+    Ordered: [Ordered(temperature=0.01)],
     BCE: [BCE(label_smoothing=0.1)],
     WeightedBCE: [WeightedBCE(positive_weight=2.33), WeightedBCE(label_smoothing=0.1)],
     Focal: [Focal(gamma=3.0, alpha=0.25), Focal(label_smoothing=0.1)],

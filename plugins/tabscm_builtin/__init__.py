@@ -10,6 +10,9 @@ from tabscm_builtin.encoders.triangle import Triangle
 from tabscm_builtin.graphs.erdos_renyi import ErdosRenyi
 from tabscm_builtin.graphs.scale_free import ScaleFree
 from tabscm_builtin.heads.bilinear import Bilinear
+from tabscm_builtin.heads.effects import Effects
+from tabscm_builtin.heads.intervention import Intervention
+from tabscm_builtin.heads.ordered import Ordered
 from tabscm_builtin.heads.pair import Pair
 from tabscm_builtin.interventions.do import Do
 from tabscm_builtin.interventions.none import NoIntervention
@@ -66,6 +69,9 @@ def tabscm_components() -> list[type]:
         # heads
         Bilinear,
         Pair,
+        Ordered,
+        Intervention,
+        Effects,
         # losses
         BCE,
         WeightedBCE,
