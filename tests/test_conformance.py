@@ -15,6 +15,9 @@ from tabscm_builtin.mechanisms.mixture import Mixture
 from tabscm_builtin.mechanisms.mlp import MLP
 from tabscm_builtin.mechanisms.sine import Sine
 from tabscm_builtin.mechanisms.threshold import Threshold
+from tabscm_builtin.regularisers.acyclicity import Acyclicity
+from tabscm_builtin.regularisers.kl_cap import KLCap
+from tabscm_builtin.regularisers.sparsity import Sparsity
 
 from tabscm import Draw, Weighted
 from tabscm.kernel.interfaces import KINDS
@@ -39,6 +42,10 @@ EXAMPLES = {
     BCE: [BCE(label_smoothing=0.1)],
     WeightedBCE: [WeightedBCE(positive_weight=2.33), WeightedBCE(label_smoothing=0.1)],
     Focal: [Focal(gamma=3.0, alpha=0.25), Focal(label_smoothing=0.1)],
+    # "naive-power" breaks the promise to be finite: tests/plugins/test_regularisers.py
+    Acyclicity: [Acyclicity(form=form) for form in ("exponential", "log-determinant", "spectral-radius")],
+    KLCap: [KLCap(free_bits=0.5)],
+    Sparsity: [Sparsity(density=0.3)],
 }
 """Settings to try besides the defaults; the only ones of a component that has no defaults."""
 

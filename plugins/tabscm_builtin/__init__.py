@@ -34,6 +34,9 @@ from tabscm_builtin.noises.gaussian import Gaussian
 from tabscm_builtin.noises.laplace import Laplace
 from tabscm_builtin.noises.uniform import Uniform
 from tabscm_builtin.regularisers.acyclicity import Acyclicity
+from tabscm_builtin.regularisers.kl_cap import KLCap
+from tabscm_builtin.regularisers.load_balance import LoadBalance
+from tabscm_builtin.regularisers.sparsity import Sparsity
 
 
 @hookimpl
@@ -82,4 +85,7 @@ def tabscm_components() -> list[type]:
         EffectsLoss,
         # regularisers
         Acyclicity,
+        Sparsity,
+        KLCap,
+        LoadBalance,
     ]
