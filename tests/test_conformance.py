@@ -8,9 +8,13 @@ from tabscm_builtin.graphs.erdos_renyi import ErdosRenyi
 from tabscm_builtin.graphs.geometric import Geometric
 from tabscm_builtin.graphs.scale_free import ScaleFree
 from tabscm_builtin.graphs.small_world import SmallWorld
+from tabscm_builtin.heads.ordered import Ordered
 from tabscm_builtin.interventions.do import Do
 from tabscm_builtin.interventions.shift import Shift
 from tabscm_builtin.interventions.unknown_target import UnknownTarget
+from tabscm_builtin.losses.bce import BCE
+from tabscm_builtin.losses.focal import Focal
+from tabscm_builtin.losses.weighted_bce import WeightedBCE
 from tabscm_builtin.mechanisms.additive import Additive
 from tabscm_builtin.mechanisms.heteroscedastic import Heteroscedastic
 from tabscm_builtin.mechanisms.linear import Linear
@@ -25,6 +29,9 @@ from tabscm_builtin.mechanisms.tree import Tree
 from tabscm_builtin.noises.exponential import Exponential
 from tabscm_builtin.noises.gumbel import Gumbel
 from tabscm_builtin.noises.student import Student
+from tabscm_builtin.regularisers.acyclicity import Acyclicity
+from tabscm_builtin.regularisers.kl_cap import KLCap
+from tabscm_builtin.regularisers.sparsity import Sparsity
 
 from tabscm import Draw, Weighted
 from tabscm.kernel.interfaces import KINDS
@@ -63,6 +70,14 @@ EXAMPLES = {
     Do: [Do(rows=Draw.constant(1.0), targets=Draw.constant(0.0)), Do(at_once=Draw(low=1.0, high=9.0))],
     Shift: [Shift(rows=Draw.constant(1.0), at_once=Draw.constant(3.0))],
     UnknownTarget: [UnknownTarget(of=Do()), UnknownTarget(of=Shift())],
+    Ordered: [Ordered(temperature=0.01)],
+    BCE: [BCE(label_smoothing=0.1)],
+    WeightedBCE: [WeightedBCE(positive_weight=2.33), WeightedBCE(label_smoothing=0.1)],
+    Focal: [Focal(gamma=3.0, alpha=0.25), Focal(label_smoothing=0.1)],
+    # "naive-power" breaks the promise to be finite: tests/plugins/test_regularisers.py
+    Acyclicity: [Acyclicity(form=form) for form in ("exponential", "log-determinant", "spectral-radius")],
+    KLCap: [KLCap(free_bits=0.5)],
+    Sparsity: [Sparsity(density=0.3)],
 }
 """Settings to try besides the defaults; the only ones of a component that has no defaults."""
 

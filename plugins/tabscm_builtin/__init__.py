@@ -13,13 +13,21 @@ from tabscm_builtin.graphs.geometric import Geometric
 from tabscm_builtin.graphs.scale_free import ScaleFree
 from tabscm_builtin.graphs.small_world import SmallWorld
 from tabscm_builtin.heads.bilinear import Bilinear
+from tabscm_builtin.heads.effects import Effects
+from tabscm_builtin.heads.intervention import Intervention
+from tabscm_builtin.heads.ordered import Ordered
 from tabscm_builtin.heads.pair import Pair
 from tabscm_builtin.interventions.do import Do
 from tabscm_builtin.interventions.none import NoIntervention
 from tabscm_builtin.interventions.shift import Shift
 from tabscm_builtin.interventions.unknown_target import UnknownTarget
 from tabscm_builtin.losses.bce import BCE
+from tabscm_builtin.losses.effects import Effects as EffectsLoss
 from tabscm_builtin.losses.focal import Focal
+from tabscm_builtin.losses.intervention import Intervention as InterventionLoss
+from tabscm_builtin.losses.order import Order
+from tabscm_builtin.losses.skeleton import Skeleton
+from tabscm_builtin.losses.weighted_bce import WeightedBCE
 from tabscm_builtin.mechanisms.additive import Additive
 from tabscm_builtin.mechanisms.heteroscedastic import Heteroscedastic
 from tabscm_builtin.mechanisms.linear import Linear
@@ -40,6 +48,9 @@ from tabscm_builtin.noises.laplace import Laplace
 from tabscm_builtin.noises.student import Student
 from tabscm_builtin.noises.uniform import Uniform
 from tabscm_builtin.regularisers.acyclicity import Acyclicity
+from tabscm_builtin.regularisers.kl_cap import KLCap
+from tabscm_builtin.regularisers.load_balance import LoadBalance
+from tabscm_builtin.regularisers.sparsity import Sparsity
 
 
 @hookimpl
@@ -89,9 +100,20 @@ def tabscm_components() -> list[type]:
         # heads
         Bilinear,
         Pair,
+        Ordered,
+        Intervention,
+        Effects,
         # losses
         BCE,
+        WeightedBCE,
         Focal,
+        Skeleton,
+        Order,
+        InterventionLoss,
+        EffectsLoss,
         # regularisers
         Acyclicity,
+        Sparsity,
+        KLCap,
+        LoadBalance,
     ]
