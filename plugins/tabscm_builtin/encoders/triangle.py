@@ -77,5 +77,6 @@ class _Block(nn.Module):
         factors = torch.addmm(self.factor_bias[:, None], self.factors.flatten(0, 1), normed.mT)  # [6 C, B D D]
         a, b, c, d, e, f = factors.view(6, -1, variables, variables).unbind()  # each [C B, D, D]
         sums = torch.cat([a @ b, c.mT @ d, e @ f.mT]).view(-1, len(normed)) / math.sqrt(variables)  # [3 C, B D D]
-        branch: Tensor = F.hardsigmoid(self.gate(normed)) * self.out(self.norm_out(sums.mT.contiguous()))
-        return pairs + self.dropout(branch).view_as(pairs)
+        branch = F.hardsigmoid(self.gate(normed)) * self.out(self.norm_out(sums.mT.contiguous()))
+        kept: Tensor = self.dropout(branch)
+        return pairs + kept.view_as(pairs)
