@@ -3,9 +3,15 @@
 from tabscm import hookimpl
 from tabscm_builtin.embeddings.axial import Axial
 from tabscm_builtin.embeddings.cross_moment import CrossMoment
+from tabscm_builtin.embeddings.gated_fusion import GatedFusion
+from tabscm_builtin.embeddings.set import Set
 from tabscm_builtin.embeddings.simple import Simple
+from tabscm_builtin.embeddings.tabpfn import TabPFN
+from tabscm_builtin.embeddings.variational import Variational
 from tabscm_builtin.encoders.columns import Columns
+from tabscm_builtin.encoders.graph import Graph
 from tabscm_builtin.encoders.identity import Identity
+from tabscm_builtin.encoders.moe import MixtureOfExperts
 from tabscm_builtin.encoders.triangle import Triangle
 from tabscm_builtin.graphs.blocks import Blocks
 from tabscm_builtin.graphs.erdos_renyi import ErdosRenyi
@@ -91,11 +97,17 @@ def tabscm_components() -> list[type]:
         UnknownTarget,
         # embeddings
         Simple,
+        Set,
+        TabPFN,
         Axial,
         CrossMoment,
+        GatedFusion,
+        Variational,
         # encoders
         Identity,
         Columns,
+        MixtureOfExperts,
+        Graph,
         Triangle,
         # heads
         Bilinear,
