@@ -95,6 +95,40 @@ def summarise(batches: Sequence[tuple[Tensor, Tensor]], *, threshold: float = 0.
     return summary
 
 
+def best_threshold(batches: Sequence[tuple[Tensor, Tensor]]) -> float:
+    """The probability above which the edges have the highest F1, all ordered pairs of all tables together.
+
+    Args:
+        batches: (logits [T, D, D], adj [T, D, D]); T and D may differ from batch to batch.
+
+    Returns:
+        Halfway between the least probable pair that is taken for an edge and the next one; 0.5 where no pair is one.
+    """
+    probability = torch.cat([_ordered_pairs(logits).double().sigmoid().flatten() for logits, _ in batches])  # [M]
+    labels = torch.cat([_ordered_pairs(adj).flatten() for _, adj in batches])  # [M]
+    if not bool(labels.any()):
+        return 0.5
+    ordered, order = probability.sort(descending=True)
+    taken = torch.arange(1, len(ordered) + 1, device=ordered.device)
+    f1 = 2 * labels[order].cumsum(0) / (taken + labels.sum())
+    # equal probabilities are taken together: only the last of them counts
+    below = torch.cat([ordered[1:], ordered.new_zeros(1)])
+    best = int(torch.where(ordered > below, f1, 0.0).argmax())
+    least, rest = ordered[best].item(), below[best].item()
+    middle = (least + rest) / 2
+    return middle if middle < least else rest
+
+
+def effects_error(batches: Sequence[tuple[Tensor, Tensor]]) -> float:
+    """Mean absolute error over the ordered pairs of all tables together; NaN where there is none.
+
+    Args:
+        batches: (effects [T, D, D] as predicted, effects [T, D, D] as they are), in standard deviations.
+    """
+    errors = [_ordered_pairs((found - true).abs()).double().flatten() for found, true in batches]
+    return torch.cat(errors).mean().item() if errors else torch.nan
+
+
 def _ranking(scores: Tensor, labels: Tensor) -> dict[str, Tensor]:
     """What depends only on the order of the scores: [T, M] float64 and [T, M] bool -> [T] by name."""
     ordered, order = scores.sort(-1, descending=True)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, f1_score, precision_recall_curve, roc_auc_score
 
 from tabscm import ContractError
-from tabscm.engine.metrics import score, summarise
+from tabscm.engine.metrics import best_threshold, effects_error, score, summarise
 
 UNDEFINED_WITHOUT_PAIRS = {
     *("auroc", "ap", "precision", "recall", "f1", "f1_oracle", "density", "direction"),
@@ -197,3 +197,36 @@ def test_what_is_not_finite_is_refused():
     with pytest.raises(ContractError) as refused:
         score(torch.full((1, 2, 2), math.nan), edges(2))
     assert str(refused.value) == "logits: holds NaN or infinity"
+
+
+@settings(deadline=None, max_examples=60)
+@given(seed=st.integers(0, 2**32), levels=st.integers(0, 5), density=st.floats(0.0, 1.0))
+def test_no_threshold_is_better_than_the_best(seed, levels, density):
+    batches = [
+        draw(seed, levels=levels, density=density),
+        draw(seed + 1, tables=2, variables=3, levels=levels, density=density),
+    ]
+    threshold = best_threshold(batches)
+    assert 0 <= threshold < 1
+    if any(bool(adj.any()) for _, adj in batches):
+        found = summarise(batches, threshold=threshold)
+        if not math.isnan(found["f1_oracle_pooled"]):
+            assert found["f1_pooled"] == pytest.approx(found["f1_oracle_pooled"])
+
+
+def test_the_best_threshold_lies_halfway_to_what_is_left_out():
+    logits = torch.logit(torch.tensor([[[0.5, 0.4], [0.1, 0.5]], [[0.5, 0.05], [0.3, 0.5]]]))
+    adj = torch.tensor([[[False, True], [False, False]], [[False, False], [True, False]]])
+    assert best_threshold([(logits, adj)]) == pytest.approx(0.2)
+    assert best_threshold([(logits, torch.ones_like(adj))]) == pytest.approx(0.025)
+    assert best_threshold([(logits, torch.zeros_like(adj))]) == 0.5
+    assert best_threshold([(torch.zeros(2, 1, 1), torch.zeros(2, 1, 1, dtype=torch.bool))]) == 0.5
+
+
+def test_the_error_of_effects_leaves_out_the_diagonal_and_counts_every_pair_once():
+    found = torch.tensor([[[9.0, 1.0], [0.0, 9.0]]])
+    three = torch.full((1, 3, 3), 2.0)
+    batches = [(found, torch.zeros(1, 2, 2)), (three, torch.zeros(1, 3, 3))]
+    assert effects_error(batches) == pytest.approx((1 + 0 + 6 * 2) / 8)
+    assert math.isnan(effects_error([]))
+    assert math.isnan(effects_error([(torch.ones(1, 1, 1), torch.zeros(1, 1, 1))]))
