@@ -29,9 +29,12 @@ class Columns(Encoder):
 class _Columns(nn.Module):
     def __init__(self, width: int, layers: int, heads: int) -> None:
         super().__init__()
-        self.layers = nn.Sequential(
-            *(nn.Sequential(SelfAttention(width, heads), FeedForward(width)) for _ in range(layers))
+        self.layers = nn.ModuleList(
+            nn.Sequential(SelfAttention(width, heads), FeedForward(width)) for _ in range(layers)
         )
 
     def forward(self, evidence: Evidence) -> Evidence:
-        return attrs.evolve(evidence, nodes=self.layers(evidence.nodes))
+        nodes = evidence.nodes
+        for layer in self.layers:
+            nodes = layer(nodes)
+        return attrs.evolve(evidence, nodes=nodes)
