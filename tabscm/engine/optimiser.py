@@ -73,7 +73,7 @@ def schedule(settings: TrainerSettings, step: int) -> float:
     rise = min(1.0, (step + 1) / max(1, settings.warmup))
     done = min(1.0, step / settings.steps)
     if settings.schedule == "exponential":
-        return rise * settings.floor**done
+        return rise * math.pow(settings.floor, done)
     if settings.schedule == "constant":
         return rise * (settings.floor if done >= settings.drop_at and settings.drop_at < 1 else 1.0)
     fall = 0.5 * (1 + math.cos(math.pi * done))
