@@ -89,7 +89,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="COLUMN=VALUE",
         help="use only the rows with this value; may be repeated",
     )
-    predict.add_argument("--threshold", type=_probability, default=0.5, metavar="P", help="of an edge (default: 0.5)")
+    predict.add_argument(
+        "--threshold",
+        type=_threshold,
+        default=0.5,
+        metavar="P",
+        help="of an edge: a probability (default: 0.5), or chosen, the one that was best in validation",
+    )
     predict.add_argument("--graph", type=Path, metavar="FILE", help="score against a known graph: CSV with from,to")
     predict.add_argument(
         "--json", nargs="?", const="-", metavar="FILE", help="write everything as JSON, into FILE or to the terminal"
@@ -134,13 +140,15 @@ def _positive(text: str) -> int:
     return int(text)
 
 
-def _probability(text: str) -> float:
+def _threshold(text: str) -> float | str:
+    if text == "chosen":
+        return text
     try:
         value = float(text)
     except ValueError:
         value = -1.0
     if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, found {text!r}")
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, or chosen, found {text!r}")
     return value
 
 

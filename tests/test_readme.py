@@ -50,7 +50,7 @@ def test_the_commands_work_in_order(checkout, capsys):
 def test_a_run_leaves_what_the_table_of_files_says(checkout):
     main([*commands()[0], *SHORT])
     named = re.findall(r"^\| `([^`]+)` \|", README.split("A run folder holds")[1].split("##")[0], re.MULTILINE)
-    assert len(named) == 6
+    assert len(named) == 7
     for pattern in named:
         assert list((checkout / "runs" / "quick").glob(pattern.rstrip("/"))), pattern
 

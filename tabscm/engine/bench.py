@@ -12,6 +12,7 @@ from tabscm.engine.layout import align
 from tabscm.engine.model import Model, autocast
 from tabscm.engine.optimiser import Optimiser
 from tabscm.engine.predict import predict
+from tabscm.engine.recompute import recompute_layers
 from tabscm.engine.stream import Stream
 from tabscm.engine.tables import DataTable
 from tabscm.engine.trainer import loss_terms
@@ -45,6 +46,8 @@ def speed(experiment: Experiment, *, device: torch.device, variables: int = 20, 
 
     torch.manual_seed(experiment.seed)
     model = Model(experiment).to(device)
+    if experiment.trainer.gradient_checkpointing:
+        recompute_layers(model)
     optimiser = Optimiser(model, experiment.trainer)
 
     def step() -> None:

@@ -122,19 +122,14 @@ def best_threshold(batches: Sequence[tuple[Tensor, Tensor]]) -> float:
     return middle if middle < least else most  # no number lies between neighbours
 
 
-def effects_error(found: Tensor, truth: Tensor) -> float:
-    """Mean absolute error of the effects over all ordered pairs of all tables, in standard deviations of the effect.
+def effects_error(batches: Sequence[tuple[Tensor, Tensor]]) -> float:
+    """Mean absolute error over the ordered pairs of all tables together; NaN where there is none.
 
     Args:
-        found: [T, D, D] float, predicted shift of j under do(i).
-        truth: [T, D, D] float, see `Truth.effects`.
-
-    Returns:
-        NaN without pairs.
+        batches: (effects [T, D, D] as predicted, effects [T, D, D] as they are), in standard deviations.
     """
-    sizes = expect(found, "T D D", what="found", finite=True)
-    expect(truth, "T D D", what="truth", finite=True, T=sizes["T"], D=sizes["D"])
-    return _ordered_pairs(found.double() - truth.double()).abs().mean().item()
+    errors = [_ordered_pairs((found - true).abs()).double().flatten() for found, true in batches]
+    return torch.cat(errors).mean().item() if errors else torch.nan
 
 
 def gini(shares: Tensor) -> Tensor:

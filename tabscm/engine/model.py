@@ -50,6 +50,8 @@ class Model(nn.Module):
         sizes, rows = experiment.stream.variables, experiment.stream.rows
         self.trained_variables = (round(sizes.least), round(sizes.most))
         self.trained_rows = (round(rows.least), round(rows.most))
+        self.threshold = 0.5
+        """The probability above which edges were best in validation; 0.5 where none was chosen."""
 
     @property
     def max_variables(self) -> int:

@@ -260,17 +260,13 @@ def test_best_threshold_without_edges(logits):
     assert best_threshold([(logits, torch.zeros(logits.shape, dtype=torch.bool))]) == 0.5
 
 
-def test_error_of_effects_ignores_the_diagonal():
-    found = torch.tensor([[[9.0, 1.0], [0.0, 9.0]], [[9.0, -2.0], [0.5, 9.0]]])
-    assert effects_error(found, torch.zeros(2, 2, 2)) == pytest.approx(3.5 / 4)
-    assert effects_error(found, found + torch.diag_embed(torch.ones(2, 2))) == 0
-    assert math.isnan(effects_error(torch.zeros(3, 1, 1), torch.zeros(3, 1, 1)))
-
-
-def test_error_of_effects_refuses_what_is_not_finite():
-    with pytest.raises(ContractError) as refused:
-        effects_error(torch.zeros(1, 2, 2), torch.full((1, 2, 2), math.inf))
-    assert str(refused.value) == "truth: holds NaN or infinity"
+def test_the_error_of_effects_leaves_out_the_diagonal_and_counts_every_pair_once():
+    found = torch.tensor([[[9.0, 1.0], [0.0, 9.0]]])
+    three = torch.full((1, 3, 3), 2.0)
+    batches = [(found, torch.zeros(1, 2, 2)), (three, torch.zeros(1, 3, 3))]
+    assert effects_error(batches) == pytest.approx((1 + 0 + 6 * 2) / 8)
+    assert math.isnan(effects_error([]))
+    assert math.isnan(effects_error([(torch.ones(1, 1, 1), torch.zeros(1, 1, 1))]))
 
 
 def test_gini_and_entropy_by_hand():

@@ -31,14 +31,15 @@ class Columns(Encoder):
 class _Columns(nn.Module):
     def __init__(self, spec: Columns, width: int) -> None:
         super().__init__()
-        self.layers = nn.Sequential(
-            *(
-                nn.Sequential(
-                    SelfAttention(width, spec.heads, dropout=spec.dropout), FeedForward(width, dropout=spec.dropout)
-                )
-                for _ in range(spec.layers)
+        self.layers = nn.ModuleList(
+            nn.Sequential(
+                SelfAttention(width, spec.heads, dropout=spec.dropout), FeedForward(width, dropout=spec.dropout)
             )
+            for _ in range(spec.layers)
         )
 
     def forward(self, evidence: Evidence) -> Evidence:
-        return attrs.evolve(evidence, nodes=self.layers(evidence.nodes))
+        nodes = evidence.nodes
+        for layer in self.layers:
+            nodes = layer(nodes)
+        return attrs.evolve(evidence, nodes=nodes)

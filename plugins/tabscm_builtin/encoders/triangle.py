@@ -39,18 +39,18 @@ class Triangle(Encoder):
 class _Triangle(nn.Module):
     def __init__(self, spec: Triangle, width: int) -> None:
         super().__init__()
-        self.blocks = nn.Sequential(
-            *(
-                nn.Sequential(
-                    _Block(width, spec.channels, dropout=spec.dropout),
-                    FeedForward(width, spec.expansion, dropout=spec.dropout),
-                )
-                for _ in range(spec.blocks)
+        self.blocks = nn.ModuleList(
+            nn.Sequential(
+                _Block(width, spec.channels, dropout=spec.dropout),
+                FeedForward(width, spec.expansion, dropout=spec.dropout),
             )
+            for _ in range(spec.blocks)
         )
 
     def forward(self, evidence: Evidence) -> Evidence:
-        pairs = self.blocks(evidence.pairs)
+        pairs = evidence.pairs
+        for block in self.blocks:
+            pairs = block(pairs)
         return attrs.evolve(evidence, nodes=block_diagonal(pairs), pairs=pairs)
 
 
