@@ -19,8 +19,8 @@ RUNNING, LOST = 3, 0.5
 STALL = 5.0
 """... and seconds lost that are one at once."""
 
-STARVED = 0.5
-"""Share of the time that making tables may take; quick.toml needs .08."""
+STARVED = 0.6
+"""Share of the time that making tables may take; quick.toml needs .08, tiny.toml with hardly a network .45."""
 WINDOW = 50
 """Steps over which the share is measured."""
 
@@ -90,6 +90,5 @@ class Pace:
         if len(self.usual) < NEEDED:
             return None
         near = heapq.nsmallest(NEAREST, self.usual, key=lambda one: abs(one[0] - size))
-        # larger than all that was seen, as after a change of level: in proportion
-        larger = max(0.0, size - max(one[0] for one in near))
-        return statistics.median(seconds for _, seconds in near) * math.exp(larger)
+        # smaller steps in proportion, as after a change of level; larger ones as they are, for much of a step is fixed
+        return statistics.median(seconds * math.exp(max(0.0, size - seen)) for seen, seconds in near)

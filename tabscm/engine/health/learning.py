@@ -92,7 +92,7 @@ class Gap:
         near = [at for at, value in self.validations if value >= best[1] - NEAR_BEST]
         scalars = {"gap": train - gain, "best_step": float(best[0])}
         events = []
-        if self.apart.rings(train - gain > GAP):
+        if self.apart.rings(train > 0 and train - gain > GAP):  # who has learned nothing has no gap
             line = (
                 f"gain {train:+.3f} in training since the last validation, {gain:+.3f} on validation. Usually tables "
                 "come back (a stream that repeats itself), or training has easier tables than validation (a "

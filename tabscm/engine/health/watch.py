@@ -69,9 +69,9 @@ class Health:
     def before_update(self, step: int, norm: Tensor) -> None:
         """The gradient of step `step`, counted from 0, has this norm before clipping; weights are as they were."""
         done = step + 1
-        self.events += self.explosion.look(done, float(norm), lambda: self._by_term(step, self.batches))
+        self.events += self.explosion.look(done, float(norm), lambda: self.by_term(step, self.batches))
         if self.several and self._due(done, self.settings.validate_every):
-            scalars, events = self.shares.look(done, self._by_term(step, self.batches[:1]))
+            scalars, events = self.shares.look(done, self.by_term(step, self.batches[:1]))
             self.scalars |= scalars
             self.events += events
 
@@ -115,6 +115,10 @@ class Health:
         """Where the values of this step that are not finite begin; None when the terms of the loss make them."""
         return culprit(self.model, [table for table, _ in self.batches], self.settings.precision)
 
+    def by_term(self, step: int, batches: Sequence[tuple[Table, Truth]]) -> dict[str, float]:
+        """The norm of the gradient of each term on some parts of step `step`, by doing them again."""
+        return by_term(self.model, batches, self.terms, step=step, precision=self.settings.precision)
+
     def report(self, done: int, log: TextIO, board: object, say: Callable[[str], None]) -> None:
         """Hand over what has come up: events to whoever watches, and everything to the log and to TensorBoard."""
         known = {name: value if math.isfinite(value) else None for name, value in self.scalars.items()}
@@ -133,9 +137,6 @@ class Health:
 
     def _due(self, done: int, every: int) -> bool:
         return done % every == 0 or done == self.settings.steps
-
-    def _by_term(self, step: int, batches: Sequence[tuple[Table, Truth]]) -> dict[str, float]:
-        return by_term(self.model, batches, self.terms, step=step, precision=self.settings.precision)
 
 
 def replay(seed: int, step: int, part: int) -> str:
