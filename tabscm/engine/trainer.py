@@ -5,6 +5,7 @@ import math
 import os
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
@@ -16,6 +17,7 @@ from torch import Tensor
 from tabscm.engine.checkpoint import State, load_weights, restore, restore_weights, save
 from tabscm.engine.curriculum import Curriculum
 from tabscm.engine.evaluate import judge
+from tabscm.engine.health.watch import Health
 from tabscm.engine.metrics import summarise
 from tabscm.engine.model import Model, autocast, parameter_count
 from tabscm.engine.optimiser import Optimiser
@@ -69,6 +71,7 @@ def train(
         weights, momenta, state = restore(run, "last")
         load_weights(model, weights, run)
         optimiser.load_state(momenta)
+    health = Health(experiment, model, partial(loss_terms, experiment), step=state.step)
     _forget_after(run / LOG, state.step)
     table_log = TrainingLog(run, experiment, validations=math.ceil(state.step / settings.validate_every))
     began = time.perf_counter() - state.seconds
@@ -90,10 +93,11 @@ def train(
             # dropout, if any, follows from the step as well
             torch.manual_seed(int(np.random.SeedSequence([experiment.seed, step]).generate_state(1, np.uint64)[0] >> 1))
             model.train()
+            health.begin()
             level, stream = state.level, curriculum.stream(state.level)
             parts: list[tuple[Prediction, Truth, dict[str, Tensor]]] = []
             for part in range(settings.accumulate):
-                table, truth = stream.batch(step, part)
+                table, truth = health.sample(stream, step, part)
                 with autocast(device, settings.precision):
                     prediction = forward(table)
                 terms = loss_terms(experiment, step, prediction, truth, table)
@@ -104,8 +108,11 @@ def train(
             loss = torch.stack(list(means.values())).sum()
             norm = torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
             if not bool(torch.isfinite(loss + norm)):
-                raise TrainingError(_diagnosis(experiment, step, level, [terms for _, _, terms in parts], norm))
+                seen = [terms for _, _, terms in parts]
+                raise TrainingError(_diagnosis(experiment, step, level, seen, norm, health.culprit()))
+            health.before_update(step, norm)
             rate = optimiser.step(step)
+            health.after_update(step)
             done = step + 1
 
             if done % settings.log_every == 0 or done == settings.steps:
@@ -126,6 +133,7 @@ def train(
                 _write(log, board, done, "train", record)
                 table_log.add(parts, means, fresh)
                 progress.show(done, level, record)
+                health.logged(done, record, [prediction for prediction, _, _ in parts])
 
             if done % settings.validate_every == 0 or done == settings.steps:
                 found = judge(model, validation, tables=settings.validation_tables)
@@ -142,6 +150,9 @@ def train(
                     state = attrs.evolve(state, level_value=at_level[experiment.curriculum[level - 1].metric])
                 save(run, model.state_dict(), optimiser.state(), state)
                 progress.validated(done, level, float(loss), found)
+                health.validated(done, found)
+
+            health.report(done, log, board, progress.say)
 
     weights, best = restore_weights(run, "best")
     load_weights(model, weights, run)
@@ -178,7 +189,9 @@ def loss_terms(
     return terms
 
 
-def _diagnosis(experiment: Experiment, step: int, level: int, seen: list[dict[str, Tensor]], norm: Tensor) -> str:
+def _diagnosis(
+    experiment: Experiment, step: int, level: int, seen: list[dict[str, Tensor]], norm: Tensor, culprit: str | None
+) -> str:
     """Which term of which part of the step went wrong, and how to see its tables again."""
     bad = [(part, name) for part, terms in enumerate(seen) for name in terms if not bool(torch.isfinite(terms[name]))]
     if bad:
@@ -186,6 +199,7 @@ def _diagnosis(experiment: Experiment, step: int, level: int, seen: list[dict[st
         what = f"the term {' and '.join(name for part, name in bad if part == first)} is not finite"
     else:
         first, what = 0, f"every term is finite, but the norm of their gradient is {float(norm)}"
+    what += f"; it begins in {culprit}" if culprit else ""
     batch = f"{step}, {first}" if experiment.trainer.accumulate > 1 else f"{step}"
     settings = "stream" if level > len(experiment.curriculum) else f"curriculum[{level - 1}].stream"
     return (

@@ -49,6 +49,7 @@ class _Triangle(nn.Module):
 
     def forward(self, evidence: Evidence) -> Evidence:
         pairs = evidence.pairs
+        assert pairs is not None  # needs "pairs"
         for block in self.blocks:
             pairs = block(pairs)
         return attrs.evolve(evidence, nodes=block_diagonal(pairs), pairs=pairs)
