@@ -148,11 +148,12 @@ def train(
                     at_level = judge(model, own, tables=settings.validation_tables)
                     _write(log, board, done, "level", {"level": level, **at_level})
                     state = attrs.evolve(state, level_value=at_level[experiment.curriculum[level - 1].metric])
-                save(run, model.state_dict(), optimiser.state(), state)
-                progress.validated(done, level, float(loss), found)
                 health.validated(done, found)
 
             health.report(done, log, board, progress.say)
+            if state.step == done:  # validated just now
+                save(run, model.state_dict(), optimiser.state(), state)
+                progress.validated(done, level, float(loss), found)
 
     weights, best = restore_weights(run, "best")
     load_weights(model, weights, run)
