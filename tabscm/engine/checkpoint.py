@@ -104,6 +104,16 @@ def restore_weights(run: Path, which: Literal["last", "best"]) -> dict[str, Tens
     return _tensors(folder / WEIGHTS)
 
 
+def seal(run: Path) -> tuple[State, str]:
+    """The state that belongs to the best weights of `run`, and the sha256 of the file they are in.
+
+    Raises:
+        CheckpointError: as `restore`.
+    """
+    folder, state = _choose(run, "best", (WEIGHTS, STATE))
+    return state, str(_manifest(folder)["files"][WEIGHTS]["sha256"])
+
+
 def load_run(run: Path, registry: Registry, device: torch.device) -> tuple[Model, Experiment]:
     """The best network of a run, ready to predict, and the experiment it was trained by.
 
