@@ -59,5 +59,5 @@ def linear_r2(x: Tensor) -> Tensor:
     # a diagonal of ones also for constant columns, and a trifle more: copies of a column leave nothing to invert
     eye = torch.eye(x.shape[2], dtype=torch.float64, device=x.device)
     correlation = torch.where(eye > 0, 1 + 1e-9, correlation)
-    precision = torch.linalg.inv(correlation).diagonal(dim1=1, dim2=2)
-    return (1 - 1 / precision).clamp(0, 1)
+    precision: Tensor = torch.linalg.inv(correlation).diagonal(dim1=1, dim2=2)
+    return (1 - precision.reciprocal()).clamp(0, 1)
