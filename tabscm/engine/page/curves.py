@@ -11,7 +11,7 @@ from tabscm.engine.page.svg import Point, element, figure, path, text
 
 DRAWN = 160
 """Most points of a curve; a longer one is drawn as means of neighbours, in a band from the lowest to the highest."""
-DOTTED = 40
+DOTTED = 20
 """Most points of a curve that are drawn as dots too."""
 
 
@@ -98,8 +98,8 @@ def reliability(counts: Sequence[float], claimed: Sequence[float], occurred: Seq
         occurred: how many are edges.
         name: of the tables they are from.
     """
-    size, left, top, below = 220.0, 34.0, 8.0, 46.0
-    width, height = left + size + 8, top + size + below + 32
+    size, left, top, below = 220.0, 30.0, 8.0, 44.0
+    width, height = left + size + 8, top + size + below + 22
     used = [index for index, count in enumerate(counts) if count]
     points = [(size * claimed[i] / counts[i], size * (1 - occurred[i] / counts[i])) for i in used]
     grid = path(
@@ -111,9 +111,9 @@ def reliability(counts: Sequence[float], claimed: Sequence[float], occurred: Seq
         element(
             "rect",
             x=step * i + 2,
-            y=size + 14 + (below - 24) * (1 - math.log1p(counts[i]) / tallest),
+            y=size + 10 + (below - 20) * (1 - math.log1p(counts[i]) / tallest),
             width=step - 4,
-            height=max(1.0, (below - 24) * math.log1p(counts[i]) / tallest),
+            height=max(1.0, (below - 20) * math.log1p(counts[i]) / tallest),
             rx=1.5,
         )
         for i in used

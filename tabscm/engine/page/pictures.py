@@ -27,26 +27,39 @@ Drawn = tuple[int, int, str]
 """An edge: from, to, and the class of the style sheet it is drawn in."""
 
 
-def heat_map(values: NDArray[np.float64], order: Sequence[int], title: str, description: str) -> Markup:
-    """A square of shades, values [D, D] in [0, 1], causes down and effects across, variables in the given order."""
+def heat_map(
+    values: NDArray[np.float64],
+    order: Sequence[int],
+    title: str,
+    description: str,
+    *,
+    outlined: NDArray[np.float64] | None = None,
+) -> Markup:
+    """A square of shades, causes down and effects across.
+
+    Args:
+        values: [D, D] in [0, 1].
+        order: [D] of the variables, in both directions.
+        title: for who cannot see it, as is the description.
+        description: what it shows.
+        outlined: [D, D], the cells other than 0 get a frame.
+    """
     side, margin = 240.0, 18.0
     count = len(order)
     cell = side / count
     shades = np.ceil(np.clip(values[np.ix_(order, order)], 0, 1) * LEVELS - 0.25).astype(int)  # under 2 %: left empty
-    paths = []
-    for level in range(1, LEVELS + 1):
-        squares = "".join(
-            f"M{short(j * cell + 0.5)} {short(i * cell + 0.5)}h{size}v{size}h-{size}z"
-            for size in [short(cell - 1 if cell > 3 else cell)]
-            for i, j in zip(*np.nonzero(shades == level), strict=True)
-        )
-        if squares:
-            paths.append(element("path", d=squares, fill_opacity=f"{level / LEVELS:.2f}"))
+    heat = [
+        element("path", d=_squares(shades == level, cell), fill_opacity=f"{level / LEVELS:.2f}")
+        for level in range(1, LEVELS + 1)
+        if (shades == level).any()
+    ]
+    frames = np.zeros_like(values) if outlined is None else outlined[np.ix_(order, order)]
     diagonal = f"M0 0L{side:g} {side:g}"
     drawn = [
         element("rect", width=side, height=side, rx=3, class_="field"),
         element("path", d=diagonal, class_="grid"),
-        element("g", *paths, class_="heat"),
+        element("g", *heat, class_="heat"),
+        element("path", d=_squares(frames > 0, cell), class_="frame"),
     ]
     labels = []
     if count <= LABELLED:
@@ -82,12 +95,12 @@ def layers(adj: NDArray[np.bool_]) -> list[list[int]]:
 
 def dag(rows: Sequence[Sequence[int]], edges: Iterable[Drawn], title: str, description: str) -> Markup:
     """A graph in layers, causes above effects, each edge in the style of its class."""
-    width, gap, margin = 480.0, 62.0, 26.0
+    width, gap, margin = 520.0, 66.0, 26.0
     count = sum(map(len, rows))
     radius = 11.0 if max(map(len, rows)) <= 18 and count <= 45 else 6.5
     at: dict[int, Point] = {}
     for depth, row in enumerate(rows):
-        apart = min(64.0, (width - 2 * margin) / max(1, len(row) - 1))
+        apart = min(116.0, (width - 2 * margin) / max(1, len(row) - 1))
         for place, node in enumerate(row):
             # neighbours of one layer stand a little higher and lower, so that edges between layers do not pile up
             raised = (13.0 if len(row) > CROWDED else 5.0) * (1 if place % 2 else -1) * (len(row) > 2)
@@ -112,6 +125,16 @@ def dag(rows: Sequence[Sequence[int]], edges: Iterable[Drawn], title: str, descr
         if radius > 8:
             drawn.append(text(x, y + 3.4, str(node + 1), anchor="middle", class_="name"))
     return figure(title, description, width, height, *drawn, class_="dag")
+
+
+def _squares(chosen: NDArray[np.bool_], cell: float) -> str:
+    """The chosen cells of a matrix [D, D], each a square a little smaller than the cell, for the attribute d."""
+    gap = 1.0 if cell > 3 else 0.0
+    size = short(cell - gap)
+    return "".join(
+        f"M{short(j * cell + gap / 2)} {short(i * cell + gap / 2)}h{size}v{size}h-{size}z"
+        for i, j in zip(*np.nonzero(chosen), strict=True)
+    )
 
 
 def _arrow(start: Point, end: Point, clear: float, others: Sequence[Point]) -> tuple[str, str]:
