@@ -247,7 +247,9 @@ def _results(file: Path) -> dict[str, dict[str, float | None]] | None:
         found = json.loads(file.read_text("utf-8"))
         return {cell: {metric: _scalar(value) for metric, value in values.items()} for cell, values in found.items()}
     except (ValueError, AttributeError):
-        raise CheckpointError(f"{file}: not what an evaluation writes. Judge again: eval RUN --overwrite") from None
+        raise CheckpointError(
+            f"{file}: not what an evaluation writes. To judge again: python -m tabscm eval {file.parent} --overwrite"
+        ) from None
 
 
 def _scalar(value: object) -> float | None:

@@ -55,9 +55,10 @@ def curves(chart: Chart) -> Markup:
     guide = [] if chart.guide is None else [chart.guide]
     last = max((bucket[0] for _, buckets in series for bucket in buckets), default=1)
     along = ticks(0, last, 4)
-    up = log_ticks(min(found + guide), max(found + guide)) if chart.log and found else ticks_of(found + guide)
+    log = chart.log and bool(found)  # without a value there is no logarithm to take
+    up = log_ticks(min(found + guide), max(found + guide)) if log else ticks_of(found + guide)
     low, top_value = up[0], up[-1]
-    scale = math.log10 if chart.log else float
+    scale = math.log10 if log else float
 
     def x(step: float) -> float:
         return wide * step / max(along[-1], last)
