@@ -95,12 +95,13 @@ def layers(adj: NDArray[np.bool_]) -> list[list[int]]:
 
 def dag(rows: Sequence[Sequence[int]], edges: Iterable[Drawn], title: str, description: str) -> Markup:
     """A graph in layers, causes above effects, each edge in the style of its class."""
-    width, gap, margin = 520.0, 66.0, 26.0
-    count = sum(map(len, rows))
-    radius = 11.0 if max(map(len, rows)) <= 18 and count <= 45 else 6.5
+    most, gap, margin = 460.0, 66.0, 26.0
+    count, longest = sum(map(len, rows)), max(map(len, rows))
+    width = min(most, max(360.0, (longest - 1) * 104.0 + 4 * margin))  # a small graph is drawn a little larger
+    radius = 12.0 if longest <= 18 and count <= 45 else 6.5
     at: dict[int, Point] = {}
     for depth, row in enumerate(rows):
-        apart = min(116.0, (width - 2 * margin) / max(1, len(row) - 1))
+        apart = min(104.0, (width - 2 * margin) / max(1, len(row) - 1))
         for place, node in enumerate(row):
             # neighbours of one layer stand a little higher and lower, so that edges between layers do not pile up
             raised = (13.0 if len(row) > CROWDED else 5.0) * (1 if place % 2 else -1) * (len(row) > 2)
@@ -123,7 +124,7 @@ def dag(rows: Sequence[Sequence[int]], edges: Iterable[Drawn], title: str, descr
     for node, (x, y) in at.items():
         drawn.append(element("circle", cx=x, cy=y, r=radius, class_="node"))
         if radius > 8:
-            drawn.append(text(x, y + 3.4, str(node + 1), anchor="middle", class_="name"))
+            drawn.append(text(x, y + 4, str(node + 1), anchor="middle", class_="name"))
     return figure(title, description, width, height, *drawn, class_="dag")
 
 
