@@ -18,7 +18,7 @@ from tabscm.engine.page.shown import DASH
 from tabscm.engine.report import gather, write_report
 
 CPU = torch.device("cpu")
-VOID = {"meta", "br", "hr", "img", "link", "input"}
+VOID = {"meta", "wbr", "br", "hr", "img", "link", "input"}
 HOSTILE = '<script>alert("1")</script>&"\'><img src=x>'
 
 
