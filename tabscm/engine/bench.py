@@ -1,21 +1,27 @@
 """How fast the stream, a training step and a prediction are, side by side on the machine at hand."""
 
+import io
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 
 import attrs
 import numpy as np
 import torch
 
+from tabscm.engine.health.watch import Health
 from tabscm.engine.layout import align
 from tabscm.engine.model import Model, autocast
 from tabscm.engine.optimiser import Optimiser
 from tabscm.engine.predict import predict
+from tabscm.engine.recompute import recompute_layers
 from tabscm.engine.stream import Stream
 from tabscm.engine.tables import DataTable
 from tabscm.engine.trainer import loss_terms
 from tabscm.kernel.experiment import Experiment
+from tabscm.kernel.interfaces import Prediction, Table, Truth
 from tabscm.kernel.values import Draw
 
 REPEATS = 30
@@ -35,7 +41,8 @@ def speed(experiment: Experiment, *, device: torch.device, variables: int = 20, 
     Returns:
         By name: "tables" in a batch; "stream" and "step" in seconds per batch (a step is everything else: forward,
         loss, backward, optimiser); "tables_per_second" of the stream; "stream_share" of a whole training step, 0 to 1;
-        "predict_D" in seconds for a table of D variables and 1 000 rows, for each D that the network takes.
+        "monitors" in seconds per step, those of log steps and validations shared out; "predict_D" in seconds for a
+        table of D variables and 1 000 rows, for each D that the network takes.
     """
     settings = attrs.evolve(experiment.stream, variables=Draw.constant(variables), rows=Draw.constant(rows))
     stream = Stream(settings, seed=experiment.seed, device=device)
@@ -45,6 +52,8 @@ def speed(experiment: Experiment, *, device: torch.device, variables: int = 20, 
 
     torch.manual_seed(experiment.seed)
     model = Model(experiment).to(device)
+    if experiment.trainer.gradient_checkpointing:
+        recompute_layers(model)
     optimiser = Optimiser(model, experiment.trainer)
 
     def step() -> None:
@@ -62,6 +71,7 @@ def speed(experiment: Experiment, *, device: torch.device, variables: int = 20, 
         "step": training,
         "tables_per_second": len(table.x) / sampling,
         "stream_share": sampling / (sampling + training),
+        "monitors": _monitors(experiment, model, table, truth, device),
     }
     for size, length in PREDICTED:
         if size <= model.max_variables:
@@ -78,6 +88,7 @@ def render(found: dict[str, float], *, variables: int = 20, rows: int = 200) -> 
         (f"stream, a batch of {found['tables']:.0f}", f"{1e3 * found['stream']:.1f} ms"),
         ("training step on it, without the stream", f"{1e3 * found['step']:.1f} ms"),
         ("share of the stream in a whole step", f"{100 * found['stream_share']:.1f} %"),
+        ("monitors, added to a whole step", f"{100 * found['monitors'] / (found['stream'] + found['step']):.1f} %"),
     ]
     lines += [
         (f"prediction, D = {size}, N = {length}", f"{1e3 * found[f'predict_{size}']:.1f} ms")
@@ -85,6 +96,46 @@ def render(found: dict[str, float], *, variables: int = 20, rows: int = 200) -> 
         if f"predict_{size}" in found
     ]
     return align(lines)
+
+
+class _Same(Stream):
+    """A stream whose tables cost nothing, for they are always the same."""
+
+    given: tuple[Table, Truth]
+
+    def batch(self, step: int, part: int = 0) -> tuple[Table, Truth]:
+        return self.given
+
+
+def _monitors(experiment: Experiment, model: Model, table: Table, truth: Truth, device: torch.device) -> float:
+    """Seconds per step that watching a run costs, what it writes included."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    settings = experiment.trainer
+    stream = _Same(experiment.stream, seed=experiment.seed, device=device)
+    stream.given = (table, truth)
+    health = Health(experiment, model, partial(loss_terms, experiment))
+    health.several = False  # gradients by term are timed below
+    norm, record = torch.ones((), device=device), {"loss": 1.0, "log_prob_gain": 1.0, "auroc": 1.0, "lr": 1.0}
+    prediction: Prediction = model(table)
+    log, steps = io.StringIO(), iter(range(10**9))
+    with tempfile.TemporaryDirectory() as folder, SummaryWriter(folder) as board:
+
+        def watch() -> None:
+            """As many steps as make one log step."""
+            for _ in range(settings.log_every):
+                step = next(steps)
+                health.begin()
+                health.sample(stream, step, 0)
+                health.before_update(step, norm)
+                health.after_update(step)
+            health.logged(step, record, [prediction])
+            health.report(step, log, board, lambda line: None)
+
+        each = _median(watch, device) / settings.log_every
+    if experiment.auxiliary_losses or experiment.regularisers:
+        each += _median(lambda: health.by_term(0, [(table, truth)]), device) / settings.validate_every
+    return each
 
 
 def _median(work: Callable[[], object], device: torch.device) -> float:

@@ -26,6 +26,7 @@ from tabscm.engine.page.curves import Chart, Series
 from tabscm.engine.page.pictures import Drawn, layers
 from tabscm.engine.runs import RESULTS
 from tabscm.engine.sortability import r2_sortability
+from tabscm.engine.stopping import why_stop
 from tabscm.engine.stream import Stream
 from tabscm.engine.trainer import LOG
 from tabscm.kernel.config import load
@@ -130,6 +131,8 @@ class Report:
     """What is missing, one sentence each."""
     steps: int
     steps_done: int
+    ending: str | None
+    """Why training ended before its last step."""
     state: State | None
     parameters: int | None
     sha256: str | None
@@ -191,17 +194,19 @@ def gather(run: Path, registry: Registry, *, device: torch.device) -> Report:
     lines = _log(run / LOG)
     results = _results(run / RESULTS)
     done = max((step for step, kind, _ in lines if kind in ("train", "validation")), default=0)
-    model, state, sha256, gaps = None, None, None, []
-    if done < experiment.trainer.steps:
-        gaps.append(f"Training is not finished: {done} of {experiment.trainer.steps} steps are logged.")
+    model, state, sha256, ending = None, None, None, None
+    gaps: list[str] = []
     if has_checkpoint(run):
         try:
             model, _ = load_run(run, registry, device)
-            state, sha256 = seal(run)
+            state, sha256 = seal(run, "best")
+            ending = why_stop(seal(run, "last")[0], experiment.trainer.early_stopping)
         except CheckpointError as error:
             gaps.append(f"The network cannot be read, so nothing is drawn that needs it: {error}")
     else:
         gaps.append("There is no checkpoint yet, so nothing is drawn that needs a network.")
+    if done < experiment.trainer.steps and ending is None:
+        gaps.insert(0, f"Training is not finished: {done} of {experiment.trainer.steps} steps are logged.")
     if results is None:
         gaps.append(f"The network was not judged on fresh tables yet: there is no {RESULTS}.")
     return Report(
@@ -210,6 +215,7 @@ def gather(run: Path, registry: Registry, *, device: torch.device) -> Report:
         gaps=tuple(gaps),
         steps=experiment.trainer.steps,
         steps_done=done,
+        ending=ending,
         state=state,
         parameters=None if model is None else parameter_count(model.parameters()),
         sha256=sha256,
@@ -361,6 +367,7 @@ def _charts(lines: Sequence[tuple[int, str, Mapping[str, object]]]) -> tuple[Cha
         Chart("Direction", "true edges that point the right way", validation("direction"), 0.5, "chance"),
         Chart("SHD", "wrong or missing edges", validation("shd"), newest("shd_empty"), "empty graph", digits=1),
         Chart("Norm of the gradient", "before clipping", train("grad_norm"), log=True, digits=2),
+        Chart("Level", "of the curriculum", train("level"), digits=0),
         Chart("Learning rate", "", train("lr"), digits=5),
     )
     return tuple(chart for chart in charts if chart.series)

@@ -9,7 +9,8 @@ def test_every_part_is_timed(tiny, monkeypatch):
     monkeypatch.setattr(bench, "REPEATS", 3)
     found = bench.speed(tiny, device=torch.device("cpu"), variables=5, rows=20)
     # five times the largest table of tiny.toml's training is below 100 variables
-    assert set(found) == {"tables", "stream", "step", "tables_per_second", "stream_share", "predict_20"}
+    parts = {"tables", "stream", "step", "tables_per_second", "stream_share", "monitors"}
+    assert set(found) == {*parts, "predict_20"}
     assert all(value > 0 for value in found.values())
     assert found["tables"] == 8
     assert found["stream_share"] == found["stream"] / (found["stream"] + found["step"])
@@ -20,5 +21,6 @@ def test_every_part_is_timed(tiny, monkeypatch):
         "stream, a batch of 8",
         "training step on it, without the stream",
         "share of the stream in a whole step",
+        "monitors, added to a whole step",
         "prediction, D = 20, N = 1000",
     ]

@@ -148,7 +148,20 @@ def test_the_numbers_are_those_of_the_evaluation(trained):
     body = text.split("<tbody", 1)[1].split("</tbody>", 1)[0]
     rows = re.findall(r"<tr.*?</tr>", body, re.DOTALL)
     assert len(rows) == len(results) == 5
-    metrics = ["auroc", "auroc_se", "ap", "density", "f1", "shd", "shd_empty", "log_prob_gain", "ece", "direction"]
+    metrics = [
+        "auroc",
+        "auroc_se",
+        "ap",
+        "density",
+        "f1",
+        "f1_chosen",
+        "threshold_chosen",
+        "shd",
+        "shd_empty",
+        "log_prob_gain",
+        "ece",
+        "direction",
+    ]
     for row, (cell, values) in zip(rows, results.items(), strict=True):
         assert f"<bdi>{cell}</bdi>" in row
         shown = [float(value) for value in re.findall(r'<data value="([^"]+)"', row)]
@@ -255,6 +268,26 @@ def test_an_unfinished_run(run, page):
     assert "Training is not finished: 0 of 2 steps are logged." in words
     assert "No step has been logged yet." in found.sections["training"]
     assert not found.all("article")
+
+
+def test_a_run_that_stopped_early_is_finished(tmp_path, page):
+    run = tmp_path / "run"
+    shutil.copy("experiments/tiny.toml", tmp_path)
+    shutil.copy("experiments/quick.toml", tmp_path)
+    file = tmp_path / "early.toml"
+    file.write_text('extends = "tiny.toml"\n[trainer.early_stopping]\nmetric = "auroc"\npatience = 1\nleast = 1.0\n')
+    short = [
+        "--set",
+        "trainer.validate_every=1",
+        "--set",
+        "trainer.validation_tables=2",
+        "--set",
+        "evaluation.tables=2",
+    ]
+    assert main(["run", str(file), "--out", str(run), *short, "--device", "cpu"]) == 0
+    words = " ".join("".join(page(run)[1].words).split())
+    assert "It stopped after step 2: auroc has not improved by 1 in 1 validations" in words
+    assert "not finished" not in words
 
 
 def test_a_damaged_checkpoint_is_said_on_the_page(run, page):

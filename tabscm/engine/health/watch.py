@@ -1,0 +1,145 @@
+"""All monitors of a run together, as the trainer calls them."""
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import TextIO
+
+from torch import Tensor, nn
+
+from tabscm.engine.health.clock import Pace
+from tabscm.engine.health.event import Event
+from tabscm.engine.health.finite import broken_weights, culprit, listed
+from tabscm.engine.health.gradient import Explosion, Shares, Terms, by_term
+from tabscm.engine.health.learning import Collapse, Gap, Movement
+from tabscm.engine.health.prediction import Divergence, Experts, Gate, Shape
+from tabscm.engine.stream import Stream
+from tabscm.kernel.errors import ContractError, TrainingError
+from tabscm.kernel.experiment import Experiment
+from tabscm.kernel.interfaces import Prediction, Table, Truth
+
+
+class Health:
+    """Watches a run and changes nothing in it.
+
+    Between log steps it reads the clock and the norm of the gradient, which the trainer waits for anyway. A resumed run
+    looks afresh: it may name again what is still wrong.
+
+    Args:
+        experiment: what is trained.
+        model: the network, with the weights of `step`.
+        terms: what the loss is made of.
+        step: steps done already.
+    """
+
+    def __init__(self, experiment: Experiment, model: nn.Module, terms: Terms, *, step: int = 0) -> None:
+        settings = experiment.trainer
+        self.settings, self.model, self.terms = settings, model, terms
+        self.several = bool(experiment.auxiliary_losses or experiment.regularisers)
+        self.batches: list[tuple[Table, Truth]] = []
+        self.pace = Pace()
+        self.explosion, self.shares = Explosion(), Shares(experiment.loss.name)
+        self.collapse, self.gap, self.movement = Collapse(settings.warmup), Gap(), Movement(model, step)
+        self.inside = (Shape(settings.warmup), Divergence(experiment), Gate(), Experts())
+        self.scalars: dict[str, float] = {}
+        self.events: list[Event] = []
+
+    def begin(self) -> None:
+        """A step begins."""
+        self.batches.clear()
+        self.pace.begin()
+
+    def sample(self, stream: Stream, step: int, part: int) -> tuple[Table, Truth]:
+        """The tables of part `part` of step `step`, timed.
+
+        Raises:
+            ContractError: a component of the stream broke its promise; says in which batch.
+        """
+        self.pace.sampling()
+        try:
+            table, truth = stream.batch(step, part)
+        except ContractError as error:
+            raise ContractError(f"{error}\nIt happens again in {replay(stream.seed, step, part)}") from error
+        tasks, rows, variables = table.x.shape
+        # a row costs about what a variable costs another two, on the grid of pairs
+        self.pace.sampled(tasks * variables * (rows + variables**2))
+        self.batches.append((table, truth))
+        return table, truth
+
+    def before_update(self, step: int, norm: Tensor) -> None:
+        """The gradient of step `step`, counted from 0, has this norm before clipping; weights are as they were."""
+        done = step + 1
+        self.events += self.explosion.look(done, float(norm), lambda: self.by_term(step, self.batches))
+        if self.several and self._due(done, self.settings.validate_every):
+            scalars, events = self.shares.look(done, self.by_term(step, self.batches[:1]))
+            self.scalars |= scalars
+            self.events += events
+
+    def after_update(self, step: int) -> None:
+        """The weights have moved.
+
+        Raises:
+            TrainingError: some are not finite now.
+        """
+        done = step + 1
+        self.events += self.pace.ended(done)
+        if self._due(done, self.settings.log_every) or self._due(done, self.settings.validate_every):
+            broken = broken_weights(self.model)
+            if broken:
+                raise TrainingError(
+                    f"step {step}: the weights {listed(broken)} are not finite after the update, though loss and "
+                    "gradient were finite at every step. Lower trainer.lr and trainer.muon_lr and start again with "
+                    "--overwrite."
+                )
+
+    def logged(self, done: int, record: Mapping[str, float], predictions: Sequence[Prediction]) -> None:
+        """Look at a step that is logged: its `record` of the log and the predictions of its parts."""
+        self.events += self.collapse.logged(done, record)
+        self.gap.logged(record)
+        for scalars, events in (
+            self.movement.logged(done, self.collapse.gain, record["lr"]),
+            self.pace.logged(done),
+            *(monitor.logged(done, predictions) for monitor in self.inside),
+        ):
+            self.scalars |= scalars
+            self.events += events
+
+    def validated(self, done: int, found: Mapping[str, float]) -> None:
+        """Look at a validation."""
+        self.events += self.collapse.validated(done, found)
+        scalars, events = self.gap.validated(done, found)
+        self.scalars |= scalars
+        self.events += events
+
+    def culprit(self) -> str | None:
+        """Where the values of this step that are not finite begin; None when the terms of the loss make them."""
+        return culprit(self.model, [table for table, _ in self.batches], self.settings.precision)
+
+    def by_term(self, step: int, batches: Sequence[tuple[Table, Truth]]) -> dict[str, float]:
+        """The norm of the gradient of each term on some parts of step `step`, by doing them again."""
+        return by_term(self.model, batches, self.terms, step=step, precision=self.settings.precision)
+
+    def report(self, done: int, log: TextIO, board: object, say: Callable[[str], None]) -> None:
+        """Hand over what has come up: events to whoever watches, and everything to the log and to TensorBoard."""
+        known = {name: value if math.isfinite(value) else None for name, value in self.scalars.items()}
+        lines: list[dict[str, object]] = [{"step": done, "kind": "monitors", **known}] if known else []
+        for event in self.events:
+            say(str(event))
+            kind = {"step": event.step, "kind": "health", "monitor": event.monitor}
+            lines.append({**kind, "value": event.value if math.isfinite(event.value) else None, "line": event.line})
+            known[f"event/{event.monitor}"] = event.value
+        log.writelines(json.dumps(line) + "\n" for line in lines)
+        log.flush()
+        for name, value in known.items():
+            if value is not None:
+                board.add_scalar(f"health/{name}", value, done)  # type: ignore[attr-defined]
+        self.scalars, self.events = {}, []
+
+    def _due(self, done: int, every: int) -> bool:
+        return done % every == 0 or done == self.settings.steps
+
+
+def replay(seed: int, step: int, part: int) -> str:
+    """How to see the tables of a batch again."""
+    batch = f"{step}, {part}" if part else f"{step}"
+    return f"tabscm.engine.stream: Stream(experiment.stream, seed={seed}, device=device).batch({batch})."

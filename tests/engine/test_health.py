@@ -1,0 +1,620 @@
+"""Every monitor names the sources' own mistakes in a run that makes them, and is silent on runs that learn."""
+
+import io
+import json
+import math
+
+import attrs
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from tabscm import ContractError, Embedding, Encoder, Evidence, Head, Mechanism, Ramp, Regulariser, TrainingError
+from tabscm.engine import trainer
+from tabscm.engine.checkpoint import restore
+from tabscm.engine.health import clock, watch
+from tabscm.engine.health.clock import Pace
+from tabscm.engine.health.event import RECOVERY, Alarm
+from tabscm.engine.health.gradient import Explosion, by_term
+from tabscm.engine.health.learning import Collapse, Gap
+from tabscm.engine.health.prediction import Experts, gini
+from tabscm.engine.model import Model
+from tabscm.engine.stream import Stream
+from tabscm.engine.trainer import loss_terms, train
+from tabscm.kernel.experiment import Weighted
+from tabscm.kernel.interfaces import Prediction
+from tabscm.kernel.values import Draw
+
+CPU = torch.device("cpu")
+
+
+@attrs.frozen
+class Columns(Embedding):
+    """Means over rows, column by column, what the local mistakes below are added to."""
+
+    name = "columns-alone"
+
+    def build(self, width):
+        return _Columns(width)
+
+
+class _Columns(nn.Module):
+    def __init__(self, width):
+        super().__init__()
+        self.cell = nn.Sequential(nn.Linear(1, width), nn.Tanh(), nn.Linear(width, width))
+
+    def forward(self, table):
+        return Evidence(nodes=self.cell(table.x[..., None]).mean(1))
+
+
+@attrs.frozen
+class Drowsy(Columns):
+    """With dropout, so that a step depends on the generator."""
+
+    name = "drowsy"
+
+    def build(self, width):
+        module = _Columns(width)
+        module.cell.append(nn.Dropout(0.5))
+        return module
+
+
+@attrs.frozen
+class Variational(Columns):
+    """A posterior of each variable, sampled; its KL is given and nobody has to mind it."""
+
+    name = "variational-alone"
+    gives = frozenset({"kl"})
+    scale: float = 1.0
+
+    def build(self, width):
+        return _Variational(width, self.scale)
+
+
+class _Variational(_Columns):
+    def __init__(self, width, scale):
+        super().__init__(width)
+        self.norm = nn.LayerNorm(width)
+        self.scale = scale
+
+    def forward(self, table):
+        mean = self.scale * self.norm(super().forward(table).nodes)
+        kl = mean.square().sum(-1).mean(-1) / 2
+        return Evidence(nodes=mean + torch.randn_like(mean) if self.training else mean, aux={"kl": kl})
+
+
+@attrs.frozen
+class KL(Regulariser):
+    """The KL itself."""
+
+    name = "kl-itself"
+    needs = frozenset({"kl"})
+
+    def __call__(self, prediction):
+        return prediction.aux["kl"].float()
+
+
+@attrs.frozen
+class Gated(Columns):
+    """Two branches and a gate that begins at sigmoid(bias)."""
+
+    name = "gated"
+    gives = frozenset({"gate"})
+    bias: float = 0.0
+
+    def build(self, width):
+        return _Gated(width, self.bias)
+
+
+class _Gated(_Columns):
+    def __init__(self, width, bias):
+        super().__init__(width)
+        self.other = nn.Linear(width, width)
+        self.gate = nn.Linear(width, width)
+        nn.init.constant_(self.gate.bias, bias)
+
+    def forward(self, table):
+        nodes = super().forward(table).nodes
+        gate = self.gate(nodes).sigmoid()
+        return Evidence(nodes=gate * nodes + (1 - gate) * self.other(nodes), aux={"gate": gate})
+
+
+@attrs.frozen
+class Router(Encoder):
+    """Four experts, of which the router takes the first `used` in turn."""
+
+    name = "router"
+    gives = frozenset({"load"})
+    used: int = 1
+
+    def build(self, width):
+        return _Router(width, self.used)
+
+
+class _Router(nn.Module):
+    def __init__(self, width, used):
+        super().__init__()
+        self.experts = nn.ModuleList(nn.Linear(width, width) for _ in range(4))
+        self.used = used
+
+    def forward(self, evidence):
+        nodes = sum(expert(evidence.nodes) for expert in self.experts[: self.used]) / self.used
+        load = (torch.arange(4) < self.used).float() / self.used
+        return attrs.evolve(evidence, nodes=nodes, aux={**evidence.aux, "load": load.expand(len(nodes), 1, 4)})
+
+
+@attrs.frozen
+class Scaled(Head):
+    """The angle between two views of a variable, times a constant."""
+
+    name = "scaled"
+    gives = frozenset({"edges"})
+    factor: float = 512**-0.5  # what the sources had: every logit within .044 of 0
+
+    def build(self, width):
+        return _Scaled(width, self.factor)
+
+
+class _Scaled(nn.Module):
+    def __init__(self, width, factor):
+        super().__init__()
+        self.cause, self.effect = nn.Linear(width, width), nn.Linear(width, width)
+        self.factor = factor
+
+    def forward(self, evidence):
+        cause, effect = (
+            F.normalize(self.cause(evidence.nodes), dim=-1),
+            F.normalize(self.effect(evidence.nodes), dim=-1),
+        )
+        return {"edges": self.factor * cause @ effect.mT}
+
+
+@attrs.frozen
+class NaivePower(Regulariser):
+    """trace(A^D) / D, as the structure learner had it."""
+
+    name = "naive-power-alone"
+
+    def __call__(self, prediction):
+        variables = prediction.logits.shape[1]
+        adj = prediction.logits.sigmoid() * (1 - torch.eye(variables))
+        return torch.linalg.matrix_power(adj, variables).diagonal(dim1=1, dim2=2).sum(1) / variables
+
+
+@attrs.frozen
+class Squares(Regulariser):
+    """Mean square of the logits."""
+
+    name = "squares"
+
+    def __call__(self, prediction):
+        return prediction.logits.square().mean((1, 2))
+
+
+@attrs.frozen
+class Brittle(Mechanism):
+    """Noise, and in one node of a batch not a number."""
+
+    name = "brittle"
+
+    def draw(self, mask, rng):
+        broken = torch.rand(1, generator=rng) < 0.1
+        return lambda parents, noise: noise / torch.where(broken, 0.0, 1.0) * torch.where(broken, 0.0, 1.0)
+
+
+@pytest.fixture(scope="module")
+def fast(tiny, registry):
+    """tiny.toml with one of each in its stream, and the learning rates of quick.toml."""
+    stream = attrs.evolve(
+        tiny.stream,
+        graphs=tiny.stream.graphs[:1],
+        mechanisms=tiny.stream.mechanisms[:1],
+        noises=tiny.stream.noises[1:2],
+        rows=Draw.constant(40),
+    )
+    return changed(attrs.evolve(tiny, stream=stream), muon_lr=0.03, lr=0.006, log_every=5)
+
+
+def changed(experiment, **settings):
+    return attrs.evolve(experiment, trainer=attrs.evolve(experiment.trainer, **settings))
+
+
+def columns(experiment, registry, **parts):
+    """The experiment with a network that is cheaper still, and knows nothing of pairs."""
+    plain = {"embedding": Columns(), "encoder": registry.find("encoder", "identity")()}
+    head = registry.find("head", "bilinear")()
+    return attrs.evolve(experiment, **{**plain, "head": head, **parts})
+
+
+def follow(experiment, folder, steps, *, validate_every=1000):
+    """Train; what was printed, and the lines of metrics.jsonl by kind."""
+    folder.mkdir(exist_ok=True)
+    out = io.StringIO()
+    train(changed(experiment, steps=steps, validate_every=validate_every), folder, device=CPU, out=out)
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    kinds = ("train", "validation", "monitors", "health")
+    return out.getvalue(), {kind: [line for line in lines if line["kind"] == kind] for kind in kinds}
+
+
+def named(found):
+    """(step, monitor) of every event."""
+    return [(event["step"], event["monitor"]) for event in found["health"]]
+
+
+def monitors(found):
+    return {monitor for _, monitor in named(found)}
+
+
+def test_an_alarm_rings_once_an_episode():
+    alarm = Alarm(patience=2)
+    looks = [True, False, True, True, True] + [False] * (RECOVERY - 1) + [True] + [False] * RECOVERY + [True, True]
+    assert [look for look, wrong in enumerate(looks) if alarm.rings(wrong)] == [3, len(looks) - 1]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_runs_that_learn_are_silent(fast, tmp_path, seed):
+    _, found = follow(attrs.evolve(fast, seed=seed), tmp_path, 180, validate_every=60)
+    assert found["validation"][-1]["log_prob_gain"] > 0.01
+    assert named(found) == []
+
+
+def test_squeezed_columns_are_a_collapse_within_300_steps(fast, registry, tmp_path):
+    simple = registry.find("embedding", "simple")()
+    encoder = registry.find("encoder", "columns")(layers=1)
+    printed, found = follow(attrs.evolve(fast, embedding=simple, encoder=encoder), tmp_path, 200)
+    (step,) = [step for step, monitor in named(found) if monitor == "collapse"]
+    assert step == fast.trainer.warmup + 150
+    (line,) = [line for line in printed.splitlines() if line.startswith("health: ") and "collapse: " in line]
+    assert line.startswith("health: step 155: collapse: gain ")
+    assert "no better than the base rate, and a falling loss is no proof of learning" in line
+
+
+def test_logits_scaled_by_width_are_flat(fast, registry, tmp_path):
+    _, found = follow(columns(fast, registry, head=Scaled()), tmp_path, 120)
+    assert (115, "flat-logits") in named(found)
+    assert all(line["logit_spread"] < 0.1 for line in found["monitors"])
+
+
+def test_logits_out_of_reach_are_saturated(fast, registry, tmp_path):
+    _, found = follow(columns(fast, registry, head=Scaled(factor=1e5)), tmp_path, 16)
+    assert (15, "saturated-logits") in named(found)
+
+
+def test_the_term_that_explodes_is_named(fast, registry, tmp_path):
+    large = attrs.evolve(fast.stream, variables=Draw.constant(12))
+    half = registry.find("head", "bilinear")(density=0.5)
+    naive = (Weighted(NaivePower(), Ramp.constant(0.1)),)
+    _, found = follow(columns(fast, registry, head=half, stream=large, regularisers=naive), tmp_path, 5)
+    first = found["health"][0]
+    assert (first["step"], first["monitor"]) == (1, "explosion")
+    assert first["value"] > 1000
+    assert "; the term naive-power-alone makes it (by term: naive-power-alone " in first["line"]
+    shares = found["monitors"][-1]
+    assert shares["grad_share/naive-power-alone"] > 0.99
+    assert shares["grad/bce"] < 10
+
+
+def test_the_term_that_is_norm_controlled_does_not_explode(fast, registry, tmp_path):
+    stable = (Weighted(registry.find("regulariser", "acyclicity")(), Ramp.constant(0.1)),)
+    _, found = follow(attrs.evolve(fast, regularisers=stable), tmp_path, 30, validate_every=5)
+    assert named(found) == []
+
+
+def test_a_term_that_drowns_the_loss_is_named(fast, registry, tmp_path):
+    heavy = (Weighted(Squares(), Ramp.constant(100.0)),)
+    _, found = follow(columns(fast, registry, regularisers=heavy), tmp_path, 6, validate_every=2)
+    assert (4, "drowned") in named(found)
+
+
+def test_an_explosion_is_told_from_a_hard_batch_by_the_median():
+    explosion = Explosion()
+    norms = [0.3, 0.5] * 15 + [5.0, 30.0, 0.4]
+    events = [explosion.look(step, norm, lambda: {"bce": 29.0, "kl": 2.0}) for step, norm in enumerate(norms)]
+    assert [step for step, found in enumerate(events) if found] == [31]
+    assert "the norm of the gradient is 30, 60 times its median; the term bce makes it" in events[31][0].line
+
+
+def test_gradients_by_term_are_those_of_the_step(fast, registry):
+    experiment = columns(fast, registry, embedding=Drowsy(), regularisers=(Weighted(Squares(), Ramp.constant(2.0)),))
+    torch.manual_seed(3)
+    model = Model(experiment).train()
+    batch = Stream(experiment.stream, seed=0, device=CPU).batch(7)
+
+    def terms(step, *parts):
+        return loss_terms(experiment, step, *parts)
+
+    expected = {}
+    for name in ("bce", "squares"):
+        torch.manual_seed(5)
+        model.zero_grad()
+        terms(7, model(batch[0]), batch[1], batch[0])[name].backward()
+        expected[name] = float(
+            torch.nn.utils.get_total_norm([w.grad for w in model.parameters() if w.grad is not None])
+        )
+    torch.manual_seed(5)
+    model.zero_grad()
+    torch.rand(1)
+    state = torch.get_rng_state()
+    found = by_term(model, [batch], terms, step=7, precision="fp32")
+    assert found == pytest.approx(expected)
+    assert torch.equal(state, torch.get_rng_state())
+    assert all(weight.grad is None for weight in model.parameters())
+
+
+def test_health_changes_nothing(fast, registry, tmp_path, monkeypatch):
+    regularisers = (Weighted(Squares(), Ramp.constant(100.0)),)
+    experiment = columns(fast, registry, embedding=Drowsy(), regularisers=regularisers)
+    _, found = follow(experiment, tmp_path / "with", 8, validate_every=2)
+    assert "drowned" in monitors(found)  # it has replayed
+    for name in ("before_update", "after_update", "logged", "validated", "report"):
+        monkeypatch.setattr(watch.Health, name, lambda *_: None)
+    _, without = follow(experiment, tmp_path / "without", 8, validate_every=2)
+    assert without["monitors"] == []
+    weights = [restore(tmp_path / name, "last")[0] for name in ("with", "without")]
+    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+
+
+def test_a_kl_without_a_cap_is_high(fast, registry, tmp_path):
+    ramp = Weighted(KL(), Ramp(start=0.0, end=1e-6, steps=10))
+    _, found = follow(columns(fast, registry, embedding=Variational(scale=3.0), regularisers=(ramp,)), tmp_path, 16)
+    assert (15, "high-kl") in named(found)
+    assert found["monitors"][0]["kl"] == pytest.approx(9 * 16 / 2, rel=0.1)
+    assert [line["kl_weight"] for line in found["monitors"]] == [pytest.approx(w) for w in (4e-7, 9e-7, 1e-6, 1e-6)]
+
+
+def test_a_posterior_that_is_the_prior_is_named(fast, registry, tmp_path):
+    heavy = Weighted(KL(), Ramp.constant(100.0))
+    _, found = follow(
+        columns(changed(fast, lr=0.03), registry, embedding=Variational(), regularisers=(heavy,)), tmp_path, 120
+    )
+    assert found["monitors"][0]["kl"] > 1
+    assert "posterior-collapse" in monitors(found)
+
+
+@pytest.mark.parametrize(("bias", "branch"), [(-9.0, "first"), (9.0, "second")])
+def test_a_gate_forced_shut_is_a_dead_branch(fast, registry, tmp_path, bias, branch):
+    _, found = follow(columns(fast, registry, embedding=Gated(bias=bias)), tmp_path, 16)
+    (event,) = [event for event in found["health"] if event["monitor"] == "gate"]
+    assert event["step"] == 15
+    assert f": the {branch} branch is dead." in event["line"]
+
+
+def test_an_open_gate_is_measured_and_fine(fast, registry, tmp_path):
+    _, found = follow(columns(fast, registry, embedding=Gated()), tmp_path, 20)
+    last = found["monitors"][-1]
+    assert last["gate_min"] <= last["gate_median"] <= last["gate_max"]
+    assert 0.02 < last["gate_mean"] < 0.98
+    assert named(found) == []
+
+
+@pytest.mark.parametrize(("used", "fires"), [(1, True), (2, True), (4, False)])
+def test_a_router_that_always_picks_the_same_is_named(fast, registry, tmp_path, used, fires):
+    _, found = follow(columns(fast, registry, encoder=Router(used=used)), tmp_path, 16)
+    assert named(found) == ([(15, "experts")] if fires else [])
+    assert found["monitors"][0]["expert_gini"] == pytest.approx(1 - used / 4)
+    assert found["monitors"][0]["expert_entropy"] == pytest.approx(math.log(used) / math.log(4), abs=1e-6)
+
+
+def test_experts_in_their_healthy_range_are_fine():
+    load = torch.tensor([[0.02, 0.08, 0.1, 0.12, 0.13, 0.15, 0.2, 0.2]])
+    assert 0.25 < float(gini(load)) < 0.4
+    prediction = Prediction(torch.zeros(1, 3, 3), {"load": load[None]})
+    experts = Experts()
+    assert [experts.logged(step, [prediction])[1] for step in range(5)] == [[]] * 5
+
+
+def test_tables_that_come_back_open_a_gap(fast, tmp_path, monkeypatch):
+    real = Stream.batch
+
+    def batch(self, step, part=0):
+        return real(self, 0 if self.purpose == "train" else step, part)
+
+    monkeypatch.setattr(Stream, "batch", batch)
+    _, found = follow(fast, tmp_path, 120, validate_every=30)
+    assert "gap" in monitors(found)
+    assert found["monitors"][-1]["gap"] > 0.1
+
+
+def test_a_best_validation_long_ago_is_named(fast, registry, tmp_path, monkeypatch):
+    real, gains = trainer.judge, iter([0.1, 0.3, *[0.295] * 2, *[0.2] * 20])
+
+    def judge(model, stream, *, tables):
+        return {**real(model, stream, tables=tables), "log_prob_gain": next(gains)}
+
+    monkeypatch.setattr(trainer, "judge", judge)
+    _, found = follow(columns(fast, registry), tmp_path, 15, validate_every=1)
+    (event,) = [event for event in found["health"] if event["monitor"] == "stale"]
+    assert event["step"] == 12
+    assert event["line"].startswith(
+        "10 validations without a new best: +0.300 at step 2, +0.200 now; within 0.01 of the best from step 2 to 4."
+    )
+
+
+class Watch:
+    """A clock that moves by a hundredth of a second when looked at."""
+
+    def __init__(self):
+        self.now = 0.0
+
+    def perf_counter(self):
+        self.now += 0.01
+        return self.now
+
+
+@pytest.mark.parametrize(
+    ("stalls", "named_at"), [({30: 6.0}, [31]), ({30: 0.5, 31: 0.5, 32: 0.5}, [33]), ({30: 0.5}, [])]
+)
+def test_a_stalled_data_step_is_named_while_it_happens(fast, registry, tmp_path, monkeypatch, stalls, named_at):
+    watch, real = Watch(), Stream.batch
+
+    def batch(self, step, part=0):
+        watch.now += stalls.get(step, 0.0) if self.purpose == "train" else 0.0
+        return real(self, step, part)
+
+    monkeypatch.setattr(clock, "time", watch)
+    monkeypatch.setattr(Stream, "batch", batch)
+    _, found = follow(columns(fast, registry), tmp_path, 36)
+    events = [event for event in found["health"] if event["monitor"] == "slow"]
+    assert [event["step"] for event in events] == named_at
+    for event in events:
+        assert "times what its size takes (0.03" in event["line"]
+        assert "% of it went into making tables" in event["line"]
+
+
+def test_larger_steps_may_take_longer(monkeypatch):
+    watch = Watch()
+    monkeypatch.setattr(clock, "time", watch)
+    pace = Pace()
+    for step in range(60):
+        size = 1000.0 if step < 30 else 100_000.0
+        pace.begin()
+        pace.sampling()
+        pace.sampled(size)
+        watch.now += size / 1000
+        assert pace.ended(step) == []
+
+
+def test_a_stream_slower_than_the_network_starves_it(fast, registry, tmp_path, monkeypatch):
+    watch, real = Watch(), Stream.batch
+
+    def batch(self, step, part=0):
+        watch.now += 0.1
+        return real(self, step, part)
+
+    monkeypatch.setattr(clock, "time", watch)
+    monkeypatch.setattr(Stream, "batch", batch)
+    _, found = follow(columns(fast, registry), tmp_path, 51)
+    assert (50, "starved") in named(found)
+    assert found["monitors"][-1]["stream_share"] > 0.8
+
+
+def test_weights_that_do_not_move_are_named(fast, registry, tmp_path):
+    _, found = follow(columns(changed(fast, muon_lr=1e-12, lr=1e-12), registry), tmp_path, 11)
+    assert (10, "still") in named(found)
+    assert found["monitors"][0]["movement"] < 1e-7
+
+
+def test_a_loss_that_falls_is_no_proof(fast):
+    collapse = Collapse(warmup=0)
+    events = []
+    for step in range(10, 310, 10):
+        events += collapse.logged(step, {"loss": 30 / step**2, "log_prob_gain": -0.001, "auroc": 0.5})
+    (event,) = events
+    assert event.step == 150
+    assert "over the last 100 steps while the loss went from 0.3 to 0.00133: no better than the base rate" in event.line
+
+
+def test_a_gap_of_what_is_undefined_is_undefined():
+    scalars, events = Gap().validated(5, {"log_prob_gain": math.nan})
+    assert math.isnan(scalars["gap"])
+    assert events == []
+
+
+def poison(monkeypatch, at):
+    """Put a NaN into the training tables of step `at`."""
+    real = Stream.batch
+
+    def batch(self, step, part=0):
+        table, truth = real(self, step, part)
+        if self.purpose == "train" and step == at:
+            table = attrs.evolve(table, x=table.x.clone())
+            table.x[1, 2, 3] = math.nan
+        return table, truth
+
+    monkeypatch.setattr(Stream, "batch", batch)
+
+
+def test_a_nan_in_a_batch_stops_the_run_and_comes_back_with_its_seed(fast, registry, tmp_path, monkeypatch):
+    poison(monkeypatch, at=3)
+    experiment = columns(attrs.evolve(fast, seed=11), registry)
+    with pytest.raises(TrainingError) as refusal:
+        follow(experiment, tmp_path, 6)
+    assert str(refusal.value) == (
+        "step 3: the term bce is not finite; it begins in the table itself: 1 cells, first table 1, row 2, variable 3. "
+        "Its tables come back with tabscm.engine.stream: Stream(experiment.stream, seed=11, device=device).batch(3). "
+        "Lower trainer.lr, trainer.muon_lr or trainer.clip and start again with --overwrite."
+    )
+    # what the message says to do
+    table, truth = Stream(experiment.stream, seed=11, device=CPU).batch(3)
+    assert not bool(torch.isfinite(experiment.loss(Model(experiment)(table), truth, table).mean()))
+    table, truth = Stream(experiment.stream, seed=11, device=CPU).batch(2)
+    assert bool(torch.isfinite(experiment.loss(Model(experiment)(table), truth, table).mean()))
+
+
+def test_a_mechanism_that_gives_a_nan_is_named_with_its_seed(fast, registry, tmp_path):
+    stream = attrs.evolve(fast.stream, mechanisms=(Weighted(Brittle()),))
+    experiment = columns(attrs.evolve(fast, stream=stream, seed=12), registry)
+    with pytest.raises(ContractError, match="mechanism brittle: ") as refusal:
+        follow(experiment, tmp_path, 30)
+    step = int(str(refusal.value).split(".batch(")[1].split(")")[0])
+    assert (
+        f"It happens again in tabscm.engine.stream: Stream(experiment.stream, seed=12, device=device).batch({step})."
+        in str(refusal.value)
+    )
+    with pytest.raises(ContractError, match="mechanism brittle: "):
+        Stream(stream, seed=12, device=CPU).batch(step)
+
+
+@attrs.frozen
+class Overflowing(Columns):
+    """Squares of squares, until nothing is finite."""
+
+    name = "overflowing"
+
+    def build(self, width):
+        module = _Columns(width)
+        module.cell.append(Blow())
+        return module
+
+
+class Blow(nn.Module):
+    def forward(self, cells):
+        return cells * math.inf
+
+
+def test_the_module_that_makes_it_is_named(fast, registry, tmp_path):
+    with pytest.raises(
+        TrainingError, match=r"it begins in the module embedding\.cell\.3 of the network, though its table"
+    ):
+        follow(columns(fast, registry, embedding=Overflowing()), tmp_path, 2)
+
+
+@pytest.mark.parametrize(
+    ("log_every", "message"),
+    [
+        (
+            1,
+            r"^step 1: the weights heads\.0\.bias are not finite after the update, though loss",
+        ),
+        (
+            5,
+            r"^step 2: the term bce is not finite; it begins in the weights heads\.0\.bias",
+        ),
+    ],
+)
+def test_weights_that_an_update_broke_are_named(fast, registry, tmp_path, monkeypatch, log_every, message):
+    class Breaking(trainer.Optimiser):
+        def __init__(self, model, settings):
+            super().__init__(model, settings)
+            self.model = model
+
+        def step(self, step):
+            rate = super().step(step)
+            if step == 1:
+                self.model.heads[0].bias.data.fill_(math.nan)
+            return rate
+
+    monkeypatch.setattr(trainer, "Optimiser", Breaking)
+    with pytest.raises(TrainingError, match=message):
+        follow(columns(changed(fast, log_every=log_every), registry), tmp_path, 6)
+
+
+def test_scalars_and_events_reach_tensorboard(fast, registry, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    follow(columns(fast, registry, encoder=Router()), tmp_path, 16)
+    board = EventAccumulator(str(tmp_path))
+    board.Reload()
+    assert {"health/expert_gini", "health/logit_spread", "health/step_seconds"} <= set(board.Tags()["scalars"])
+    assert [(event.step, event.value) for event in board.Scalars("health/event/experts")] == [(15, 0.75)]
