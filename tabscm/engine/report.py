@@ -5,9 +5,8 @@ Read from the run's files, and, for pictures, from fresh tables that its best ne
 """
 
 import json
-import math
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -20,9 +19,11 @@ from torch import Tensor, nn
 
 from tabscm.engine import metrics
 from tabscm.engine.checkpoint import EXPERIMENT, ORIGINS, State, has_checkpoint, load_run, seal
+from tabscm.engine.health.event import Event
+from tabscm.engine.journal import charts, events, read_log, scalar
 from tabscm.engine.model import parameter_count
 from tabscm.engine.page import render
-from tabscm.engine.page.curves import Chart, Series
+from tabscm.engine.page.curves import Chart
 from tabscm.engine.page.pictures import Drawn, layers
 from tabscm.engine.runs import RESULTS
 from tabscm.engine.sortability import r2_sortability
@@ -43,15 +44,6 @@ EVENTS = 60
 
 Scalars = Mapping[str, float | None]
 """Values by name, None where undefined."""
-
-
-@attrs.frozen
-class Event:
-    """Something that a monitor saw."""
-
-    step: int
-    monitor: str
-    line: str
 
 
 @attrs.frozen
@@ -191,7 +183,7 @@ def gather(run: Path, registry: Registry, *, device: torch.device) -> Report:
     if not (run / EXPERIMENT).is_file():
         raise CheckpointError(f"{run}: not a run folder, it has no {EXPERIMENT}, so there is nothing to report on")
     experiment = load(run / EXPERIMENT, registry)
-    lines = _log(run / LOG)
+    lines = read_log(run / LOG)
     results = _results(run / RESULTS)
     done = max((step for step, kind, _ in lines if kind in ("train", "validation")), default=0)
     model, state, sha256, ending = None, None, None, None
@@ -221,28 +213,12 @@ def gather(run: Path, registry: Registry, *, device: torch.device) -> Report:
         sha256=sha256,
         seed=experiment.seed,
         cells=tuple(_cells(model, experiment, results or {}, device)),
-        charts=_charts(lines),
-        events=tuple(_events(lines)),
+        charts=charts(lines),
+        events=tuple(events(lines)),
         origins=_origins(run / ORIGINS),
         versions=_versions(device),
         experiment=(run / EXPERIMENT).read_text("utf-8"),
     )
-
-
-def _log(file: Path) -> list[tuple[int, str, Mapping[str, object]]]:
-    """The lines of metrics.jsonl as (step, kind, values), without one that was cut short."""
-    if not file.is_file():
-        return []
-    found = []
-    for number, line in enumerate(file.read_text("utf-8").splitlines(keepends=True), 1):
-        if not line.endswith("\n"):
-            break
-        try:
-            values = json.loads(line)
-            found.append((int(values.pop("step")), str(values.pop("kind")), values))
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise CheckpointError(f"{file}, line {number}: not a line that training writes") from None
-    return found
 
 
 def _results(file: Path) -> dict[str, dict[str, float | None]] | None:
@@ -251,16 +227,11 @@ def _results(file: Path) -> dict[str, dict[str, float | None]] | None:
         return None
     try:
         found = json.loads(file.read_text("utf-8"))
-        return {cell: {metric: _scalar(value) for metric, value in values.items()} for cell, values in found.items()}
+        return {cell: {metric: scalar(value) for metric, value in values.items()} for cell, values in found.items()}
     except (ValueError, AttributeError):
         raise CheckpointError(
             f"{file}: not what an evaluation writes. To judge again: python -m tabscm eval {file.parent} --overwrite"
         ) from None
-
-
-def _scalar(value: object) -> float | None:
-    """A finite number, or None."""
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
 
 def _cells(
@@ -298,7 +269,7 @@ def _read(model: nn.Module, experiment: Experiment, settings: StreamSettings, de
         step, missing = step + 1, missing - len(adj)
     assert example is not None
     counts, claimed, occurred = (part.tolist() for part in metrics.calibration(batches))
-    return Reading(tables, _scalar(torch.cat(sortability).nanmean().item()), counts, claimed, occurred, example)
+    return Reading(tables, scalar(torch.cat(sortability).nanmean().item()), counts, claimed, occurred, example)
 
 
 def _example(logits: Tensor, adj: Tensor, intervened: Tensor) -> Example:
@@ -312,7 +283,7 @@ def _example(logits: Tensor, adj: Tensor, intervened: Tensor) -> Example:
         edge_prob=edge_prob,
         layers=layers(true),
         edges=tuple(_verdicts(true, edge_prob)),
-        scores={name: _scalar(value.item()) for name, value in metrics.score(logits, adj).items()},
+        scores={name: scalar(value.item()) for name, value in metrics.score(logits, adj).items()},
     )
 
 
@@ -328,55 +299,6 @@ def _verdicts(adj: NDArray[np.bool_], edge_prob: NDArray[np.float64]) -> Iterato
         elif asserted[i, j]:
             turned = adj[j, i] and not asserted[j, i]
             yield Edge(source, target, "reversed" if turned else "extra", probability)
-
-
-def _charts(lines: Sequence[tuple[int, str, Mapping[str, object]]]) -> tuple[Chart, ...]:
-    """The curves of whatever was logged."""
-
-    def series(kind: str, key: str, name: str, style: str) -> tuple[Series, ...]:
-        points = tuple((step, _scalar(values[key])) for step, found, values in lines if found == kind and key in values)
-        return (Series(name, style, points),) if points else ()
-
-    def train(key: str) -> tuple[Series, ...]:
-        return series("train", key, "training", "train")
-
-    def validation(key: str) -> tuple[Series, ...]:
-        return series("validation", key, "validation", "validation")
-
-    def newest(key: str) -> float | None:
-        return next((_scalar(v[key]) for _, kind, v in reversed(lines) if kind == "validation" and key in v), None)
-
-    terms = sorted({key for _, kind, values in lines if kind == "train" for key in values if key.startswith("loss/")})
-    parts = [
-        part
-        for place, key in enumerate(terms)
-        for part in series("train", key, key.removeprefix("loss/"), f"term-{place % 5}")
-    ]
-    charts = (
-        Chart("Loss", "nats per pair", train("loss") + validation("loss")),
-        Chart("Terms of the loss", "nats, weighted", tuple(parts)),
-        Chart(
-            "Log-probability of the truth",
-            "nats per pair above the base rate",
-            train("log_prob_gain") + validation("log_prob_gain"),
-            guide=0.0,
-            guide_name="base rate",
-        ),
-        Chart("AUROC", "all pairs together", train("auroc") + validation("auroc_pooled"), 0.5, "chance"),
-        Chart("Average precision", "mean over tables", validation("ap"), newest("density"), "guessing"),
-        Chart("Direction", "true edges that point the right way", validation("direction"), 0.5, "chance"),
-        Chart("SHD", "wrong or missing edges", validation("shd"), newest("shd_empty"), "empty graph", digits=1),
-        Chart("Norm of the gradient", "before clipping", train("grad_norm"), log=True, digits=2),
-        Chart("Level", "of the curriculum", train("level"), digits=0),
-        Chart("Learning rate", "", train("lr"), digits=5),
-    )
-    return tuple(chart for chart in charts if chart.series)
-
-
-def _events(lines: Sequence[tuple[int, str, Mapping[str, object]]]) -> Iterator[Event]:
-    for step, kind, values in lines:
-        if kind == "health":
-            yield Event(step, str(values.get("monitor", "")), str(values.get("line", "")))
 
 
 def _origins(file: Path) -> tuple[tuple[str, tuple[str, ...]], ...]:
