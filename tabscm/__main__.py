@@ -104,6 +104,13 @@ def _parser() -> argparse.ArgumentParser:
     _add_device(predict)
     predict.set_defaults(command="predict")
 
+    report = commands.add_parser("report", help="put all that is known of a run on one page of HTML")
+    report.add_argument("run", type=Path, metavar="RUN", help="folder of a run, finished or not")
+    report.add_argument("--out", type=Path, metavar="FILE", help="where to (default: report.html of the run)")
+    report.add_argument("--overwrite", action="store_true", help="replace FILE")
+    _add_device(report)
+    report.set_defaults(command="report")
+
     bench = commands.add_parser("bench", help="measure what this machine does with an experiment")
     bench.add_argument("what", choices=["speed"], help="speed of the stream, a training step and a prediction")
     bench.add_argument("experiment", type=Path, metavar="EXPERIMENT", help="a TOML file")

@@ -20,7 +20,8 @@ from tabscm.engine.graphs import read_graph
 from tabscm.engine.model import Model, parameter_count
 from tabscm.engine.predict import predict, render_score
 from tabscm.engine.rehearsal import rehearse
-from tabscm.engine.runs import RESULTS, prepare, write_results
+from tabscm.engine.report import write_report
+from tabscm.engine.runs import REPORT, RESULTS, prepare, write_results
 from tabscm.engine.tables import read_table
 from tabscm.engine.trainer import train
 from tabscm.kernel.config import load
@@ -43,7 +44,15 @@ def call(args: argparse.Namespace) -> int:
         TabSCMError: something has to be mended first; a component that broke its contract is named with who brought it.
     """
     registry = discover()
-    commands = {"run": _run, "check": _check, "eval": _eval, "predict": _predict, "bench": _bench, "list": _list}
+    commands = {
+        "run": _run,
+        "check": _check,
+        "eval": _eval,
+        "predict": _predict,
+        "report": _report,
+        "bench": _bench,
+        "list": _list,
+    }
     try:
         return commands[args.command](args, registry)
     except ContractError as error:
@@ -60,7 +69,10 @@ def _run(args: argparse.Namespace, registry: Registry) -> int:
     model = train(experiment, run, device=device, resume=resume, out=sys.stdout)
     results = evaluate(model, experiment, device=device, threshold=model.threshold)
     write_results(run, results)
-    print(f"\n{render(results)}\n\nNext: python -m tabscm predict {_quoted(_example_table())} --run {_quoted(run)}")
+    print(f"\n{render(results)}")
+    write_report(run, run / REPORT, registry, device=device)
+    print(f"\nAll of it on one page: {_quoted(run / REPORT)}")
+    print(f"\nNext: python -m tabscm predict {_quoted(_example_table())} --run {_quoted(run)}")
     return 0
 
 
@@ -118,6 +130,15 @@ def _predict(args: argparse.Namespace, registry: Registry) -> int:
     print(result.render(threshold))
     if score is not None:
         print(f"\n{render_score(score)}")
+    return 0
+
+
+def _report(args: argparse.Namespace, registry: Registry) -> int:
+    if args.out is not None and args.out.exists() and not args.overwrite:
+        raise TabSCMError(f"{args.out}: exists already. Use --overwrite to replace it.")
+    file = args.out or args.run / REPORT  # the run's own page is made anew each time
+    write_report(args.run, file, registry, device=_device(args.device))
+    print(file)
     return 0
 
 

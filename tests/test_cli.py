@@ -42,7 +42,7 @@ def trained(tmp_path_factory):
     return run
 
 
-@pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["--version"]])
+@pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["report", "--help"], ["--version"]])
 def test_help_imports_no_torch(words):
     code = f"""
 import sys
@@ -60,7 +60,7 @@ assert not {{"torch", "numpy", "networkx"}} & set(sys.modules)
 def test_every_command_is_in_the_help(call):
     code, out, err = call()
     assert (code, err) == (2, "")
-    for command in ("run", "check", "eval", "predict", "bench", "list"):
+    for command in ("run", "check", "eval", "predict", "report", "bench", "list"):
         assert f"\n    {command} " in out
 
 
@@ -203,7 +203,7 @@ def test_run_ends_with_the_next_command_to_type(call, tmp_path, monkeypatch):
     left = {path.name.split(".tfevents")[0] for path in Path("runs/tiny").iterdir()}
     assert left == {
         *("checkpoints", "eval.json", "events.out", "experiment.toml", "metrics.jsonl", "origins.json"),
-        "training_log.csv",
+        *("report.html", "training_log.csv"),
     }
     results = json.loads(Path("runs/tiny/eval.json").read_text())
     assert "mixed-d20" in results

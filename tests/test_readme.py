@@ -50,7 +50,7 @@ def test_the_commands_work_in_order(checkout, capsys):
 def test_a_run_leaves_what_the_table_of_files_says(checkout):
     main([*commands()[0], *SHORT])
     named = re.findall(r"^\| `([^`]+)` \|", README.split("A run folder holds")[1].split("##")[0], re.MULTILINE)
-    assert len(named) == 7
+    assert len(named) == 8
     for pattern in named:
         assert list((checkout / "runs" / "quick").glob(pattern.rstrip("/"))), pattern
 
@@ -73,4 +73,4 @@ def test_the_plugin_is_the_one_that_is_tested():
 
 def test_every_command_is_listed():
     listed = set(re.findall(r"^\| `python -m tabscm (\w+)", README, re.MULTILINE))
-    assert listed == {"run", "predict", "eval", "check", "list", "bench"}
+    assert listed == {"run", "predict", "eval", "report", "check", "list", "bench"}

@@ -119,6 +119,16 @@ def restore_weights(run: Path, which: Literal["last", "best"]) -> tuple[dict[str
     return _tensors(folder / WEIGHTS), state
 
 
+def seal(run: Path, which: Literal["last", "best"]) -> tuple[State, str]:
+    """The state of a checkpoint of `run`, and the sha256 of the file its weights are in.
+
+    Raises:
+        CheckpointError: as `restore`.
+    """
+    folder, state = _choose(run, which, (WEIGHTS, STATE))
+    return state, str(_manifest(folder)["files"][WEIGHTS]["sha256"])
+
+
 def load_run(run: Path, registry: Registry, device: torch.device) -> tuple[Model, Experiment]:
     """The best network of a run, ready to predict, and the experiment it was trained by.
 

@@ -95,6 +95,20 @@ def summarise(batches: Sequence[tuple[Tensor, Tensor]], *, threshold: float = 0.
     return summary
 
 
+def calibration(batches: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor, Tensor]:
+    """What was claimed and what occurred, in BINS bins of probability of equal width.
+
+    Args:
+        batches: (logits [T, D, D], adj [T, D, D]); T and D may differ from batch to batch.
+
+    Returns:
+        [BINS] each: the ordered pairs of the bin, the sum of their probabilities, and how many of them are edges.
+    """
+    probability = torch.cat([_ordered_pairs(logits).double().sigmoid().flatten() for logits, _ in batches])
+    labels = torch.cat([_ordered_pairs(adj).flatten() for _, adj in batches])
+    return _binned(probability, labels)
+
+
 def best_threshold(batches: Sequence[tuple[Tensor, Tensor]]) -> float:
     """The threshold at which the graphs of a whole evaluation have the best F1, over all ordered pairs of all tables.
 
@@ -209,10 +223,16 @@ def _direction(logits: Tensor, adj: Tensor) -> Tensor:
 
 def _calibration_error(probability: Tensor, labels: Tensor) -> float:
     """Expected calibration error of [M] probabilities, given [M] bool."""
+    _, claimed, occurred = _binned(probability, labels)
+    return ((claimed - occurred).abs().sum() / len(labels)).item()
+
+
+def _binned(probability: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """How many fell into each bin, the sum of their probabilities, and how many are True: [BINS] each."""
     bins = (probability * BINS).long().clamp(max=BINS - 1)
     claimed = torch.bincount(bins, weights=probability, minlength=BINS)
     occurred = torch.bincount(bins, weights=labels.double(), minlength=BINS)
-    return ((claimed - occurred).abs().sum() / len(labels)).item()
+    return torch.bincount(bins, minlength=BINS), claimed, occurred
 
 
 def _ordered_pairs(matrix: Tensor) -> Tensor:

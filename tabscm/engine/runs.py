@@ -7,6 +7,7 @@ RUN/experiment.toml          the resolved experiment: what the run is
     training_log.csv         a line per validation
     events.out.tfevents.*    losses and validations for TensorBoard
     eval.json                {cell: {metric: value}} on fresh tables
+    report.html              all of it on one page, see report.py
 """
 
 import json
@@ -24,6 +25,7 @@ from tabscm.kernel.experiment import Experiment
 from tabscm.kernel.registry import Registry
 
 RESULTS = "eval.json"
+REPORT = "report.html"
 EVENTS = "events.out.tfevents.*"
 
 SHOWN = 5
@@ -107,5 +109,8 @@ def _clear(run: Path) -> None:
             "only runs. Use --out for another folder."
         )
     shutil.rmtree(run / CHECKPOINTS, ignore_errors=True)
-    for file in [*run.glob(EVENTS), *(run / name for name in (LOG, TRAINING_LOG, RESULTS, ORIGINS, EXPERIMENT))]:
+    for file in [
+        *run.glob(EVENTS),
+        *(run / name for name in (LOG, TRAINING_LOG, RESULTS, REPORT, ORIGINS, EXPERIMENT)),
+    ]:
         file.unlink(missing_ok=True)
