@@ -39,8 +39,9 @@ def speed(experiment: Experiment, *, device: torch.device, variables: int = 20, 
 
     Returns:
         By name: "tables" in a batch; "stream" and "step" in seconds per batch (a step is everything else: forward,
-        loss, backward, optimiser); "tables_per_second" of the stream; "stream_share" of a whole training step, 0 to 1; "monitors",
-        seconds per step, those of log steps and validations shared out; "predict_D" in seconds for a table of D variables and 1 000 rows, for each D that the network takes.
+        loss, backward, optimiser); "tables_per_second" of the stream; "stream_share" of a whole training step, 0 to 1;
+        "monitors", seconds that watching adds to a step, those of log steps and validations shared out; "predict_D" in
+        seconds for a table of D variables and 1 000 rows, for each D that the network takes.
     """
     settings = attrs.evolve(experiment.stream, variables=Draw.constant(variables), rows=Draw.constant(rows))
     stream = Stream(settings, seed=experiment.seed, device=device)

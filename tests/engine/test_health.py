@@ -505,6 +505,12 @@ def test_a_loss_that_falls_is_no_proof(fast):
     assert "over the last 100 steps while the loss went from 0.3 to 0.00133: no better than the base rate" in event.line
 
 
+def test_one_bad_batch_after_a_resume_is_no_collapse():
+    collapse = Collapse(warmup=0, step=1000)
+    record = {"loss": 0.5, "log_prob_gain": -0.05, "auroc": 0.5}
+    assert [step for step in range(1010, 1210, 10) if collapse.logged(step, record)] == [1100]
+
+
 def test_a_gap_of_what_is_undefined_is_undefined():
     scalars, events = Gap().validated(5, {"log_prob_gain": math.nan})
     assert math.isnan(scalars["gap"])

@@ -39,7 +39,7 @@ class Health:
         self.batches: list[tuple[Table, Truth]] = []
         self.pace = Pace()
         self.explosion, self.shares = Explosion(), Shares(experiment.loss.name)
-        self.collapse, self.gap, self.movement = Collapse(settings.warmup), Gap(), Movement(model, step)
+        self.collapse, self.gap, self.movement = Collapse(settings.warmup, step), Gap(), Movement(model, step)
         self.inside = (Shape(settings.warmup), Divergence(experiment), Gate(), Experts())
         self.scalars: dict[str, float] = {}
         self.events: list[Event] = []
