@@ -62,19 +62,13 @@ def _parser() -> argparse.ArgumentParser:
     again = run.add_mutually_exclusive_group()
     again.add_argument("--resume", action="store_true", help="go on from the newest checkpoint in the folder")
     again.add_argument("--overwrite", action="store_true", help="replace the run in the folder")
-    run.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        dest="overrides",
-        metavar="KEY=VALUE",
-        help="set one scalar of the experiment, such as trainer.steps=200; may be repeated",
-    )
+    _add_set(run)
     _add_device(run)
     run.set_defaults(command="run")
 
     check = commands.add_parser("check", help="do everything short of training")
     check.add_argument("experiments", type=Path, nargs="+", metavar="EXPERIMENT", help="TOML files")
+    _add_set(check)
     check.set_defaults(command="check")
 
     evaluate = commands.add_parser("eval", help="evaluate a trained run again")
@@ -95,7 +89,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="COLUMN=VALUE",
         help="use only the rows with this value; may be repeated",
     )
-    predict.add_argument("--threshold", type=_probability, default=0.5, metavar="P", help="of an edge (default: 0.5)")
+    predict.add_argument(
+        "--threshold",
+        type=_threshold,
+        default=0.5,
+        metavar="P",
+        help="of an edge: a probability (default: 0.5), or chosen, the one that was best in validation",
+    )
     predict.add_argument("--graph", type=Path, metavar="FILE", help="score against a known graph: CSV with from,to")
     predict.add_argument(
         "--json", nargs="?", const="-", metavar="FILE", help="write everything as JSON, into FILE or to the terminal"
@@ -107,6 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     bench = commands.add_parser("bench", help="measure what this machine does with an experiment")
     bench.add_argument("what", choices=["speed"], help="speed of the stream, a training step and a prediction")
     bench.add_argument("experiment", type=Path, metavar="EXPERIMENT", help="a TOML file")
+    _add_set(bench)
     _add_device(bench)
     bench.set_defaults(command="bench")
 
@@ -114,6 +115,17 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("kind", nargs="?", metavar="KIND", help="one kind only, such as mechanism")
     show.set_defaults(command="list")
     return parser
+
+
+def _add_set(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        dest="overrides",
+        metavar="KEY=VALUE",
+        help="set one scalar of the experiment, such as trainer.steps=200; may be repeated",
+    )
 
 
 def _add_device(parser: argparse.ArgumentParser) -> None:
@@ -128,13 +140,15 @@ def _positive(text: str) -> int:
     return int(text)
 
 
-def _probability(text: str) -> float:
+def _threshold(text: str) -> float | str:
+    if text == "chosen":
+        return text
     try:
         value = float(text)
     except ValueError:
         value = -1.0
     if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, found {text!r}")
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, or chosen, found {text!r}")
     return value
 
 

@@ -58,7 +58,7 @@ def _run(args: argparse.Namespace, registry: Registry) -> int:
     prepare(run, experiment, registry, resume=args.resume, overwrite=args.overwrite)
     resume = args.resume and has_checkpoint(run)  # cut short before its first checkpoint, a run starts from step 0
     model = train(experiment, run, device=device, resume=resume, out=sys.stdout)
-    results = evaluate(model, experiment, device=device)
+    results = evaluate(model, experiment, device=device, threshold=model.threshold)
     write_results(run, results)
     print(f"\n{render(results)}\n\nNext: python -m tabscm predict {_quoted(_example_table())} --run {_quoted(run)}")
     return 0
@@ -68,7 +68,7 @@ def _check(args: argparse.Namespace, registry: Registry) -> int:
     bad = []
     for path in args.experiments:
         try:
-            model = rehearse(_load(path, registry, ()), device=torch.device("cpu"))
+            model = rehearse(_load(path, registry, args.overrides), device=torch.device("cpu"))
         except ConfigError as error:
             bad.append(str(error))
         except TabSCMError as error:
@@ -83,7 +83,7 @@ def _check(args: argparse.Namespace, registry: Registry) -> int:
 def _eval(args: argparse.Namespace, registry: Registry) -> int:
     device = _device(args.device)
     model, experiment = load_run(args.run, registry, device)
-    results = evaluate(model, experiment, device=device, tables=args.tables)
+    results = evaluate(model, experiment, device=device, tables=args.tables, threshold=model.threshold)
     print(render(results))
     file = args.run / RESULTS
     if args.overwrite or not file.exists():
@@ -102,9 +102,10 @@ def _predict(args: argparse.Namespace, registry: Registry) -> int:
     adj = read_graph(args.graph, data.names) if args.graph else None
     model, _ = load_run(args.run, registry, device)
     result = predict(model, data, device=device)
-    score = result.score(adj, args.threshold) if adj is not None else None
+    threshold = model.threshold if args.threshold == "chosen" else args.threshold
+    score = result.score(adj, threshold) if adj is not None else None
     if args.json is not None:
-        whole = result.to_json(args.threshold)
+        whole = result.to_json(threshold)
         if score is not None:
             whole["score"] = {name: value if math.isfinite(value) else None for name, value in score.items()}
         text = json.dumps(whole, indent=2, allow_nan=False) + "\n"
@@ -114,14 +115,14 @@ def _predict(args: argparse.Namespace, registry: Registry) -> int:
         _write(file, text)
     for note in result.notes:
         print(f"note: {note}", file=sys.stderr)
-    print(result.render(args.threshold))
+    print(result.render(threshold))
     if score is not None:
         print(f"\n{render_score(score)}")
     return 0
 
 
 def _bench(args: argparse.Namespace, registry: Registry) -> int:
-    print(bench.render(bench.speed(_load(args.experiment, registry, ()), device=_device(args.device))))
+    print(bench.render(bench.speed(_load(args.experiment, registry, args.overrides), device=_device(args.device))))
     return 0
 
 
@@ -173,6 +174,8 @@ def _once(where: Sequence[tuple[str, str]]) -> dict[str, str]:
 
 
 def _write(file: Path, text: str) -> None:
+    if not file.parent.is_dir():
+        raise TabSCMError(f"{file}: there is no folder {file.parent}; make it first")
     try:
         file.write_text(text, "utf-8")
     except OSError as error:

@@ -75,11 +75,11 @@ def test_version(call):
         (["eval", "x", "--tables", "-3"], "argument --tables: expected a whole number above 0, found '-3'"),
         (
             ["predict", "x", "--run", "y", "--threshold", "2"],
-            "argument --threshold: expected a number from 0 to 1, found '2'",
+            "argument --threshold: expected a number from 0 to 1, or chosen, found '2'",
         ),
         (
             ["predict", "x", "--run", "y", "--threshold", "nan"],
-            "argument --threshold: expected a number from 0 to 1, found 'nan'",
+            "argument --threshold: expected a number from 0 to 1, or chosen, found 'nan'",
         ),
         (["predict", "x", "--run", "y", "--where", "a"], "argument --where: expected COLUMN=VALUE, found 'a'"),
         (["predict", "x"], "the following arguments are required: --run"),
@@ -162,7 +162,8 @@ def test_list_of_a_kind_that_is_none(call):
 
 
 def test_check_of_every_experiment_that_ships(call):
-    files = sorted(map(str, (ROOT / "experiments").rglob("*.toml")))
+    # a file whose name starts with an underscore is laid on others, and is no experiment by itself
+    files = sorted(map(str, (ROOT / "experiments").rglob("[!_]*.toml")))
     code, out, err = call("check", *files)
     assert (code, err) == (0, "")
     lines = out.splitlines()
@@ -200,10 +201,16 @@ def test_run_ends_with_the_next_command_to_type(call, tmp_path, monkeypatch):
     assert (code, err) == (0, "")
     assert out.splitlines()[-1] == f"Next: python -m tabscm predict {SACHS} --run runs/tiny"
     left = {path.name.split(".tfevents")[0] for path in Path("runs/tiny").iterdir()}
-    assert left == {"checkpoints", "eval.json", "events.out", "experiment.toml", "metrics.jsonl", "origins.json"}
+    assert left == {
+        *("checkpoints", "eval.json", "events.out", "experiment.toml", "metrics.jsonl", "origins.json"),
+        "training_log.csv",
+    }
     results = json.loads(Path("runs/tiny/eval.json").read_text())
     assert "mixed-d20" in results
-    assert {"auroc", "ap", "f1", "shd"} <= results["mixed-d20"].keys()
+    assert {"auroc", "ap", "f1", "shd", "f1_chosen", "shd_chosen"} <= results["mixed-d20"].keys()
+    state = json.loads(Path("runs/tiny/checkpoints/step-00000001/state.json").read_text())
+    assert {values["threshold_chosen"] for values in results.values()} == {state["threshold"]}
+    assert f"above {state['threshold']:.2f}" in out
     assert json.loads(Path("runs/tiny/origins.json").read_text())["loss/bce"] == {
         "distribution": "tabscm",
         "version": "0.1.0",
@@ -339,6 +346,16 @@ def test_predict_prints_edges_and_notes_apart(call, trained):
     assert err.splitlines()[0] == "note: kept 853 of 7466 rows with 'condition' = 'cd3_cd28'"
 
 
+def test_predict_at_the_threshold_that_was_chosen_on_validation(call, trained):
+    threshold = json.loads((trained / "checkpoints/step-00000002/state.json").read_text())["threshold"]
+    assert 0 < threshold < 1
+    assert threshold != 0.5
+    words = ["predict", SACHS, "--run", trained, "--where", "condition=cd3_cd28", "--device", "cpu", "--json"]
+    found = json.loads(call(*words, "--threshold", "chosen")[1])
+    assert found["threshold"] == threshold
+    assert found["edges"] == json.loads(call(*words, "--threshold", threshold)[1])["edges"]
+
+
 def test_predict_for_machines(call, trained, tmp_path):
     graph = ["--graph", ROOT / "tabscm/data/sachs_edges_17.csv"]
     code, out, err = call("predict", SACHS, "--run", trained, *PREDICT, *graph, "--json")
@@ -364,7 +381,7 @@ def test_predict_for_machines(call, trained, tmp_path):
 def test_predict_into_a_folder_that_is_not_there(call, trained, tmp_path):
     file = tmp_path / "none" / "sachs.json"
     code, _, err = call("predict", SACHS, "--run", trained, *PREDICT, "--json", file)
-    assert (code, err) == (2, f"{file}: cannot be written: No such file or directory\n")
+    assert (code, err) == (2, f"{file}: there is no folder {file.parent}; make it first\n")
 
 
 def test_a_column_cannot_have_two_values(call):

@@ -54,7 +54,7 @@ bad.toml: 11 problems
     on offer: bce, focal
 
   stream.mechanisms[1].frequency
-    low is 3.0, above high, which is 1.0
+    low is 3, above high, which is 1
 
   trainer.steps
     missing: expected a whole number

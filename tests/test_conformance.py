@@ -3,14 +3,35 @@
 import attrs
 import pytest
 import torch
+from tabscm_builtin.graphs.blocks import Blocks
 from tabscm_builtin.graphs.erdos_renyi import ErdosRenyi
+from tabscm_builtin.graphs.geometric import Geometric
 from tabscm_builtin.graphs.scale_free import ScaleFree
+from tabscm_builtin.graphs.small_world import SmallWorld
+from tabscm_builtin.heads.ordered import Ordered
 from tabscm_builtin.interventions.do import Do
+from tabscm_builtin.interventions.shift import Shift
+from tabscm_builtin.interventions.unknown_target import UnknownTarget
+from tabscm_builtin.losses.bce import BCE
+from tabscm_builtin.losses.focal import Focal
+from tabscm_builtin.losses.weighted_bce import WeightedBCE
+from tabscm_builtin.mechanisms.additive import Additive
+from tabscm_builtin.mechanisms.heteroscedastic import Heteroscedastic
 from tabscm_builtin.mechanisms.linear import Linear
 from tabscm_builtin.mechanisms.mixture import Mixture
 from tabscm_builtin.mechanisms.mlp import MLP
+from tabscm_builtin.mechanisms.polynomial import Polynomial
+from tabscm_builtin.mechanisms.post_nonlinear import PostNonlinear
+from tabscm_builtin.mechanisms.random_fourier import RandomFourier
 from tabscm_builtin.mechanisms.sine import Sine
 from tabscm_builtin.mechanisms.threshold import Threshold
+from tabscm_builtin.mechanisms.tree import Tree
+from tabscm_builtin.noises.exponential import Exponential
+from tabscm_builtin.noises.gumbel import Gumbel
+from tabscm_builtin.noises.student import Student
+from tabscm_builtin.regularisers.acyclicity import Acyclicity
+from tabscm_builtin.regularisers.kl_cap import KLCap
+from tabscm_builtin.regularisers.sparsity import Sparsity
 
 from tabscm import Draw, Weighted
 from tabscm.kernel.interfaces import KINDS
@@ -23,14 +44,40 @@ SHIPPED = [entry.component_class for entry in ENTRIES if entry.origin.distributi
 
 EXAMPLES = {
     ErdosRenyi: [ErdosRenyi(density=Draw.constant(0.3)), ErdosRenyi(density=Draw.constant(1.0))],
-    ScaleFree: [ScaleFree(degree=Draw(low=0.0, high=6.0))],
+    ScaleFree: [ScaleFree(degree=Draw(low=0.0, high=6.0)), ScaleFree(transposed=True)],
+    SmallWorld: [SmallWorld(degree=Draw(low=0.0, high=9.0), rewired=Draw(low=0.0, high=1.0))],
+    Blocks: [Blocks(degree=Draw(low=0.0, high=9.0), blocks=Draw(low=1.0, high=30.0), between=Draw.constant(0.0))],
+    Geometric: [Geometric(degree=Draw(low=0.0, high=9.0), dimensions=1)],
+    Exponential: [Exponential(mirrored=True)],
+    Gumbel: [Gumbel(mirrored=True)],
+    Student: [Student(freedom=Draw.constant(4.0))],
     Mixture: [
         Mixture(of=(Weighted(Linear()), Weighted(Sine()), Weighted(MLP()), Weighted(Threshold()))),
         Mixture(of=(Weighted(Linear()), Weighted(Mixture(of=(Weighted(MLP()), Weighted(Sine())))))),
     ],
     MLP: [MLP(hidden=1)],
+    RandomFourier: [RandomFourier(features=1), RandomFourier(features=100)],
+    Additive: [Additive(features=1, length=Draw.constant(0.2))],
+    Polynomial: [Polynomial(degree=1), Polynomial(degree=6, reach=4.0)],
+    Tree: [Tree(trees=3, depth=1), Tree(trees=1, depth=6)],
+    PostNonlinear: [PostNonlinear(of=Linear()), PostNonlinear(of=Mixture(of=(Weighted(MLP()), Weighted(Tree()))))],
+    Heteroscedastic: [
+        Heteroscedastic(of=Linear()),
+        Heteroscedastic(of=PostNonlinear(of=Additive())),
+        Heteroscedastic(of=Mixture(of=(Weighted(MLP()), Weighted(Linear())))),
+    ],
     Sine: [Sine(frequency=Draw.constant(5.0), phase=Draw(low=-3.2, high=3.2))],
-    Do: [Do(rows=Draw.constant(1.0), targets=Draw.constant(0.0))],
+    Do: [Do(rows=Draw.constant(1.0), targets=Draw.constant(0.0)), Do(at_once=Draw(low=1.0, high=9.0))],
+    Shift: [Shift(rows=Draw.constant(1.0), at_once=Draw.constant(3.0))],
+    UnknownTarget: [UnknownTarget(of=Do()), UnknownTarget(of=Shift())],
+    Ordered: [Ordered(temperature=0.01)],
+    BCE: [BCE(label_smoothing=0.1)],
+    WeightedBCE: [WeightedBCE(positive_weight=2.33), WeightedBCE(label_smoothing=0.1)],
+    Focal: [Focal(gamma=3.0, alpha=0.25), Focal(label_smoothing=0.1)],
+    # "naive-power" breaks the promise to be finite: tests/plugins/test_regularisers.py
+    Acyclicity: [Acyclicity(form=form) for form in ("exponential", "log-determinant", "spectral-radius")],
+    KLCap: [KLCap(free_bits=0.5)],
+    Sparsity: [Sparsity(density=0.3)],
 }
 """Settings to try besides the defaults; the only ones of a component that has no defaults."""
 

@@ -16,6 +16,7 @@ from tabscm.engine.layout import align
 from tabscm.engine.model import Model, autocast
 from tabscm.engine.optimiser import Optimiser
 from tabscm.engine.predict import predict
+from tabscm.engine.recompute import recompute_layers
 from tabscm.engine.stream import Stream
 from tabscm.engine.tables import DataTable
 from tabscm.engine.trainer import loss_terms
@@ -40,8 +41,8 @@ def speed(experiment: Experiment, *, device: torch.device, variables: int = 20, 
     Returns:
         By name: "tables" in a batch; "stream" and "step" in seconds per batch (a step is everything else: forward,
         loss, backward, optimiser); "tables_per_second" of the stream; "stream_share" of a whole training step, 0 to 1;
-        "monitors", seconds that watching adds to a step, those of log steps and validations shared out; "predict_D" in
-        seconds for a table of D variables and 1 000 rows, for each D that the network takes.
+        "monitors" in seconds per step, those of log steps and validations shared out; "predict_D" in seconds for a
+        table of D variables and 1 000 rows, for each D that the network takes.
     """
     settings = attrs.evolve(experiment.stream, variables=Draw.constant(variables), rows=Draw.constant(rows))
     stream = Stream(settings, seed=experiment.seed, device=device)
@@ -51,6 +52,8 @@ def speed(experiment: Experiment, *, device: torch.device, variables: int = 20, 
 
     torch.manual_seed(experiment.seed)
     model = Model(experiment).to(device)
+    if experiment.trainer.gradient_checkpointing:
+        recompute_layers(model)
     optimiser = Optimiser(model, experiment.trainer)
 
     def step() -> None:

@@ -53,6 +53,21 @@ class State:
     """Its log-probability over the base rate, nats per ordered pair."""
     seconds: float
     """Time spent training, validation and saving included."""
+    threshold: float = 0.5
+    """The best threshold of an edge in the validation of this step."""
+    best_value: float | None = None
+    """The value that made the best validation the best: its log-probability over the base rate, unless early stopping
+    names another metric; None before the first."""
+    mark: float | None = None
+    """The value that early stopping waits to see improved; None while it waits for nothing."""
+    waited: int = 0
+    """Validations in which it was not."""
+    level: int = 1
+    """The level of the curriculum that the next step belongs to, counted from 1."""
+    level_began: int = 0
+    """Steps done when it began."""
+    level_value: float | None = None
+    """What its metric was in this validation; None where it has none, or was not validated yet."""
 
 
 def save(run: Path, weights: Mapping[str, Tensor], momenta: Mapping[str, Tensor], state: State) -> Path:
@@ -94,14 +109,14 @@ def restore(run: Path, which: Literal["last", "best"]) -> tuple[dict[str, Tensor
     return _tensors(folder / WEIGHTS), _tensors(folder / MOMENTA), state
 
 
-def restore_weights(run: Path, which: Literal["last", "best"]) -> dict[str, Tensor]:
+def restore_weights(run: Path, which: Literal["last", "best"]) -> tuple[dict[str, Tensor], State]:
     """What `restore` reads without the momenta, which only training needs.
 
     Raises:
         CheckpointError: as `restore`.
     """
-    folder, _ = _choose(run, which, (WEIGHTS, STATE))
-    return _tensors(folder / WEIGHTS)
+    folder, state = _choose(run, which, (WEIGHTS, STATE))
+    return _tensors(folder / WEIGHTS), state
 
 
 def load_run(run: Path, registry: Registry, device: torch.device) -> tuple[Model, Experiment]:
@@ -115,11 +130,12 @@ def load_run(run: Path, registry: Registry, device: torch.device) -> tuple[Model
         raise CheckpointError(
             f"{run}: not a run folder, it has no {EXPERIMENT}. Train one: python -m tabscm run EXPERIMENT --out {run}"
         )
-    weights = restore_weights(run, "best")
+    weights, state = restore_weights(run, "best")  # whether the experiment is the one it was is seen here
     experiment = load(run / EXPERIMENT, registry)
     compare_origins(run, experiment, registry)
     model = Model(experiment)
     load_weights(model, weights, run)
+    model.threshold = state.threshold
     return model.to(device).eval(), experiment
 
 

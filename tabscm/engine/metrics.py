@@ -1,7 +1,7 @@
 """How good a prediction is, over ordered pairs of variables; the diagonal never counts.
 
-`score` judges every table on its own, `summarise` a whole evaluation. Letters: T tables, D variables, M = D (D - 1)
-ordered pairs of one table, or those of many tables laid end to end.
+`score` judges every table on its own, `summarise` a whole evaluation, `best_threshold` chooses for one. Letters: T
+tables, D variables, M = D (D - 1) ordered pairs of one table, or those of many tables laid end to end, X experts.
 """
 
 from collections.abc import Sequence
@@ -93,6 +93,70 @@ def summarise(batches: Sequence[tuple[Tensor, Tensor]], *, threshold: float = 0.
     summary |= {f"{name}_pooled": value.item() for name, value in pooled.items()}
     summary["ece"] = _calibration_error(probability, labels)
     return summary
+
+
+def best_threshold(batches: Sequence[tuple[Tensor, Tensor]]) -> float:
+    """The threshold at which the graphs of a whole evaluation have the best F1, over all ordered pairs of all tables.
+
+    Choose it on validation and pass it to `score` or `summarise` elsewhere: on its own batches it reaches their
+    "f1_oracle_pooled", and promises too much.
+
+    Args:
+        batches: (logits [T, D, D], adj [T, D, D]); T and D may differ from batch to batch.
+
+    Returns:
+        A probability in [0, 1), half-way between the least probable edge that is asserted and the most probable one
+        that is not. Of equally good ones the highest; 0.5 where no threshold has an F1: without edges, without pairs.
+    """
+    probability = torch.cat([_ordered_pairs(logits).double().sigmoid().flatten() for logits, _ in batches])  # [M]
+    labels = torch.cat([_ordered_pairs(adj).flatten() for _, adj in batches])  # [M]
+    if not labels.any():
+        return 0.5
+    probability, order = probability.sort(descending=True)
+    hits, found = labels[order].cumsum(0), torch.arange(1, len(order) + 1, device=order.device)
+    f1 = 2 * hits / (found + labels.sum())
+    below = torch.cat([probability[1:], probability.new_zeros(1)])
+    best = int(torch.where(probability > below, f1, -1).argmax())  # ties are asserted together or not at all
+    least, most = probability[best].item(), below[best].item()
+    middle = (least + most) / 2
+    return middle if middle < least else most  # no number lies between neighbours
+
+
+def effects_error(batches: Sequence[tuple[Tensor, Tensor]]) -> float:
+    """Mean absolute error over the ordered pairs of all tables together; NaN where there is none.
+
+    Args:
+        batches: (effects [T, D, D] as predicted, effects [T, D, D] as they are), in standard deviations.
+    """
+    errors = [_ordered_pairs((found - true).abs()).double().flatten() for found, true in batches]
+    return torch.cat(errors).mean().item() if errors else torch.nan
+
+
+def gini(shares: Tensor) -> Tensor:
+    """How unequal shares are, as the Gini coefficient: mean difference of two of them over twice their mean.
+
+    Args:
+        shares: [..., X] float, not negative, of any sum above 0.
+
+    Returns:
+        [...] float64 from 0, all equal, to 1 - 1 / X, one has everything; without unit. NaN where all are 0.
+    """
+    shares = shares.double()
+    difference = (shares[..., :, None] - shares[..., None, :]).abs().mean((-2, -1))
+    return difference / (2 * shares.mean(-1))
+
+
+def entropy(shares: Tensor) -> Tensor:
+    """How evenly shares are spread, as the entropy of their proportions.
+
+    Args:
+        shares: [..., X] float, not negative, of any sum above 0.
+
+    Returns:
+        [...] float64 in nats from 0, one has everything, to log X, all equal. NaN where all are 0.
+    """
+    shares = shares.double() / shares.double().sum(-1, keepdim=True)
+    return -torch.xlogy(shares, shares).sum(-1)
 
 
 def _ranking(scores: Tensor, labels: Tensor) -> dict[str, Tensor]:

@@ -1,14 +1,14 @@
 """The network: embedding, encoder and heads, wired from an experiment."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
-import attrs
 import torch
 from torch import Tensor, nn
 
 from tabscm.kernel.errors import ConfigError, ContractError, Problem
-from tabscm.kernel.experiment import Experiment, Weighted
-from tabscm.kernel.interfaces import EXTRAS, Component, Encoder, Evidence, Head, Prediction, Table
+from tabscm.kernel.experiment import Experiment
+from tabscm.kernel.interfaces import EXTRAS, Component, Evidence, Head, Prediction, Table
+from tabscm.kernel.nesting import evidence_given, parts
 from tabscm.kernel.shapes import expect
 
 MAIN = "edges"
@@ -32,6 +32,8 @@ class Model(nn.Module):
         super().__init__()
         self.width = experiment.width
         self.specs = {"embedding": experiment.embedding, "encoder": experiment.encoder}
+        embedded = evidence_given(experiment.embedding)
+        self.given = {"embedding": embedded, "encoder": embedded | evidence_given(experiment.encoder)}
         self.head_specs = (experiment.head, *experiment.auxiliary_heads)
         problems = _unwired(experiment)
         modules: dict[str, nn.Module] = {}
@@ -48,6 +50,8 @@ class Model(nn.Module):
         sizes, rows = experiment.stream.variables, experiment.stream.rows
         self.trained_variables = (round(sizes.least), round(sizes.most))
         self.trained_rows = (round(rows.least), round(rows.most))
+        self.threshold = 0.5
+        """The probability above which edges were best in validation; 0.5 where none was chosen."""
 
     @property
     def max_variables(self) -> int:
@@ -61,8 +65,8 @@ class Model(nn.Module):
             ContractError: a component returned something its interface does not allow.
         """
         embedding, encoder = self.specs["embedding"], self.specs["encoder"]
-        evidence = self._checked(self.embedding(table), embedding, table, embedding.gives)
-        evidence = self._checked(self.encoder(evidence), encoder, table, embedding.gives | encoder.gives)
+        evidence = self._checked(self.embedding(table), embedding, table, self.given["embedding"])
+        evidence = self._checked(self.encoder(evidence), encoder, table, self.given["encoder"])
         aux = dict(evidence.aux)
         for spec, head in zip(self.head_specs, self.heads, strict=True):
             answers = _named_tensors(head(evidence), _label(spec))
@@ -120,8 +124,7 @@ def _unwired(experiment: Experiment) -> list[Problem]:
     on_evidence: set[str] = set()
     for where, reader in (("embedding", experiment.embedding), ("encoder", experiment.encoder)):
         problems += _unmet(where, reader, on_evidence)
-        inner = [part for _, part in _nested(where, reader) if isinstance(part, Encoder)]
-        on_evidence = on_evidence.union(reader.gives, *(encoder.gives for encoder in inner))
+        on_evidence |= evidence_given(reader)
     answered: set[str] = set()
     for where, head in _heads(experiment).items():
         problems += _unmet(where, head, on_evidence)
@@ -146,33 +149,19 @@ def _heads(experiment: Experiment) -> dict[str, Head]:
 
 def _unmet(where: str, component: Component, given: set[str]) -> list[Problem]:
     """The needs of a component, and of those inside it, that nothing meets; those inside see also what it gives."""
-    inside = [(key, part, given | component.gives) for key, part in _nested(where, component)]
-    return [
+    problems = [
         Problem(
-            key,
+            where,
             (
-                f'{part.name} needs "{need}", which nothing before it gives',
-                f"given: {', '.join(sorted(seen)) or 'nothing'}",
+                f'{component.name} needs "{need}", which nothing before it gives',
+                f"given: {', '.join(sorted(given)) or 'nothing'}",
             ),
         )
-        for key, part, seen in [(where, component, given), *inside]
-        for need in sorted(part.needs - seen)
+        for need in sorted(component.needs - given)
     ]
-
-
-def _nested(where: str, value: object) -> Iterator[tuple[str, Component]]:
-    """Every component inside a component, by its key."""
-    cls = type(value)
-    for field in attrs.fields(cls) if attrs.has(cls) else ():
-        held = getattr(value, field.name)
-        key = f"{where}.{field.name}"
-        several = isinstance(held, tuple)
-        for index, entry in enumerate(held if several else (held,)):
-            part = entry.component if isinstance(entry, Weighted) else entry
-            if isinstance(part, Component):
-                place = f"{key}[{index}]" if several else key
-                yield place, part
-                yield from _nested(place, part)
+    for key, part in parts(component):
+        problems += _unmet(f"{where}.{key}", part, given | component.gives)
+    return problems
 
 
 def _build(spec: Component, width: int) -> nn.Module:

@@ -69,9 +69,14 @@ class Optimiser:
 
 
 def schedule(settings: TrainerSettings, step: int) -> float:
-    """The learning rate at `step`, as a share of its peak: a straight rise, then half a cosine down to the floor."""
+    """The learning rate at `step`, as a share of its peak: a straight rise, and the fall that the settings name."""
     rise = min(1.0, (step + 1) / max(1, settings.warmup))
-    fall = 0.5 * (1 + math.cos(math.pi * min(1.0, step / settings.steps)))
+    done = min(1.0, step / settings.steps)
+    if settings.schedule == "exponential":
+        return rise * math.pow(settings.floor, done)
+    if settings.schedule == "constant":
+        return rise * (settings.floor if done >= settings.drop_at and settings.drop_at < 1 else 1.0)
+    fall = 0.5 * (1 + math.cos(math.pi * done))
     return rise * (settings.floor + (1 - settings.floor) * fall)
 
 

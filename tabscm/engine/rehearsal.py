@@ -7,6 +7,7 @@ import attrs
 import torch
 
 from tabscm.engine.model import Model, autocast
+from tabscm.engine.recompute import recompute_layers
 from tabscm.engine.stream import Stream
 from tabscm.engine.trainer import asked, loss_terms
 from tabscm.kernel.errors import TrainingError
@@ -33,7 +34,10 @@ def rehearse(experiment: Experiment, *, device: torch.device) -> Model:
     """
     torch.manual_seed(experiment.seed)
     model = Model(experiment).to(device)
-    for settings in (experiment.stream, *experiment.evaluation.cells.values()):
+    if experiment.trainer.gradient_checkpointing:
+        recompute_layers(model)
+    levels = [level.stream for level in experiment.curriculum]
+    for settings in (experiment.stream, *levels, *experiment.evaluation.cells.values()):
         for small in _one_of_each(settings):
             Stream(small, seed=experiment.seed, device=device).batch(0)
     effects = "effects" in asked(experiment)

@@ -38,9 +38,10 @@ def read_rows(path: Path) -> Iterator[Row]:
     except IsADirectoryError:
         raise DataError(f"{path}: this is a folder; name a CSV file in it") from None
     except UnicodeDecodeError:
-        raise DataError(
-            f"{path}, row {_undecodable(path)}: this is not UTF-8 text; save the table as CSV in UTF-8"
-        ) from None
+        found = (
+            ": this is an Excel or ZIP file" if _zipped(path) else f", row {_undecodable(path)}: this is not UTF-8 text"
+        )
+        raise DataError(f"{path}{found}; save the table as CSV in UTF-8") from None
     except (gzip.BadGzipFile, EOFError, zlib.error):
         raise DataError(f"{path}: this is not a whole gzip file; copy it again, or unpack it first") from None
     except OSError as error:
@@ -59,6 +60,8 @@ def read_header(path: Path, rows: Iterator[Row]) -> list[str]:
         if not name:
             hint = "; if it numbers the rows, remove it (pandas: index=False)" if position == 1 else ""
             raise DataError(f"{path}, row 1: column {position} has no name; give it one{hint}")
+        if "\t" in name:
+            raise DataError(f"{path}, row 1: columns are separated by tabs; rename the file to end in .tsv")
         if not name.isprintable():
             raise DataError(
                 f"{path}, row 1: the name of column {position}, {show(name)}, holds a control character; rename it"
@@ -148,6 +151,11 @@ def _undecodable(path: Path) -> int:
             except UnicodeDecodeError:
                 return number
     raise AssertionError("every line is UTF-8")
+
+
+def _zipped(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(4) == b"PK\x03\x04"
 
 
 def _fields(count: int) -> str:

@@ -4,7 +4,8 @@ RUN/experiment.toml          the resolved experiment: what the run is
     origins.json             the distribution and version of each component
     checkpoints/             see checkpoint.py
     metrics.jsonl            losses and validations
-    events.out.tfevents.*    the same for TensorBoard
+    training_log.csv         a line per validation
+    events.out.tfevents.*    losses and validations for TensorBoard
     eval.json                {cell: {metric: value}} on fresh tables
 """
 
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from tabscm.engine.checkpoint import CHECKPOINTS, EXPERIMENT, ORIGINS, compare_origins
 from tabscm.engine.trainer import LOG
+from tabscm.engine.training_log import TRAINING_LOG
 from tabscm.kernel.config import dump, load, origins, to_data
 from tabscm.kernel.errors import CheckpointError
 from tabscm.kernel.experiment import Experiment
@@ -105,5 +107,5 @@ def _clear(run: Path) -> None:
             "only runs. Use --out for another folder."
         )
     shutil.rmtree(run / CHECKPOINTS, ignore_errors=True)
-    for file in [*run.glob(EVENTS), *(run / name for name in (LOG, RESULTS, ORIGINS, EXPERIMENT))]:
+    for file in [*run.glob(EVENTS), *(run / name for name in (LOG, TRAINING_LOG, RESULTS, ORIGINS, EXPERIMENT))]:
         file.unlink(missing_ok=True)

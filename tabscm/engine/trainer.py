@@ -15,12 +15,16 @@ import torch
 from torch import Tensor
 
 from tabscm.engine.checkpoint import State, load_weights, restore, restore_weights, save
+from tabscm.engine.curriculum import Curriculum
 from tabscm.engine.evaluate import judge
 from tabscm.engine.health.watch import Health
 from tabscm.engine.metrics import summarise
 from tabscm.engine.model import Model, autocast, parameter_count
 from tabscm.engine.optimiser import Optimiser
-from tabscm.engine.stream import Stream
+from tabscm.engine.progress import Progress
+from tabscm.engine.recompute import recompute_layers
+from tabscm.engine.stopping import after_validation, why_stop
+from tabscm.engine.training_log import TrainingLog
 from tabscm.kernel.errors import TrainingError
 from tabscm.kernel.experiment import Experiment
 from tabscm.kernel.interfaces import Prediction, Table, Truth
@@ -45,7 +49,7 @@ def train(
         out: where progress is printed.
 
     Returns:
-        The network of the best validation.
+        The network of the best validation, with the threshold that was best there.
 
     Raises:
         TrainingError: a loss or gradient is not finite; names the term, the step and how to see its tables again.
@@ -56,11 +60,12 @@ def train(
     settings = experiment.trainer
     torch.manual_seed(experiment.seed)
     model = Model(experiment).to(device)
+    if settings.gradient_checkpointing:
+        recompute_layers(model)
     forward = torch.compile(model, dynamic=True) if settings.compile else model
     optimiser = Optimiser(model, settings)
-    effects = "effects" in asked(experiment)
-    stream = Stream(experiment.stream, seed=experiment.seed, device=device, effects=effects)
-    validation = Stream(experiment.stream, seed=experiment.seed, device=device, purpose="validation", effects=effects)
+    curriculum = Curriculum(experiment, device=device, effects="effects" in asked(experiment))
+    validation = curriculum.stream(curriculum.last, "validation")
     state = State(step=0, best_step=0, best_gain=-math.inf, seconds=0.0)
     if resume:
         weights, momenta, state = restore(run, "last")
@@ -68,8 +73,9 @@ def train(
         optimiser.load_state(momenta)
     health = Health(experiment, model, partial(loss_terms, experiment), step=state.step)
     _forget_after(run / LOG, state.step)
+    table_log = TrainingLog(run, experiment, validations=math.ceil(state.step / settings.validate_every))
     began = time.perf_counter() - state.seconds
-    progress = _Progress(out, settings.steps, state.step)
+    progress = Progress(out, steps=settings.steps, step=state.step, levels=curriculum.last)
     progress.say(
         f"{parameter_count(model.parameters()):,} parameters, {settings.steps:,} steps, {device.type}, "
         f"{torch.get_num_threads()} threads" + (f", from step {state.step}" if resume else "")
@@ -78,10 +84,17 @@ def train(
     purge = state.step + 1 if resume else None  # that step was logged and is not done again
     with (run / LOG).open("a", encoding="utf-8") as log, SummaryWriter(run, purge_step=purge) as board:
         for step in range(state.step, settings.steps):
+            if news := why_stop(state, settings.early_stopping):
+                progress.say(news)
+                break
+            state, news = curriculum.advance(state, step)
+            if news:
+                progress.say(news)
             # dropout, if any, follows from the step as well
             torch.manual_seed(int(np.random.SeedSequence([experiment.seed, step]).generate_state(1, np.uint64)[0] >> 1))
             model.train()
             health.begin()
+            level, stream = state.level, curriculum.stream(state.level)
             parts: list[tuple[Prediction, Truth, dict[str, Tensor]]] = []
             for part in range(settings.accumulate):
                 table, truth = health.sample(stream, step, part)
@@ -95,9 +108,8 @@ def train(
             loss = torch.stack(list(means.values())).sum()
             norm = torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
             if not bool(torch.isfinite(loss + norm)):
-                raise TrainingError(
-                    _diagnosis(experiment, step, [terms for _, _, terms in parts], norm, health.culprit())
-                )
+                seen = [terms for _, _, terms in parts]
+                raise TrainingError(_diagnosis(experiment, step, level, seen, norm, health.culprit()))
             health.before_update(step, norm)
             rate = optimiser.step(step)
             health.after_update(step)
@@ -116,24 +128,35 @@ def train(
                     "tables_per_second": progress.tables_per_second(),
                     "variables": table.x.shape[2],
                     "rows": table.x.shape[1],
+                    **({"level": level} if experiment.curriculum else {}),
                 }
                 _write(log, board, done, "train", record)
-                progress.show(done, record)
+                table_log.add(parts, means, fresh)
+                progress.show(done, level, record)
                 health.logged(done, record, [prediction for prediction, _, _ in parts])
 
             if done % settings.validate_every == 0 or done == settings.steps:
                 found = judge(model, validation, tables=settings.validation_tables)
                 _write(log, board, done, "validation", found)
-                state = attrs.evolve(state, step=done, seconds=time.perf_counter() - began)
-                if not found["log_prob_gain"] <= state.best_gain:  # also when undefined, as for tables of one variable
-                    state = attrs.evolve(state, best_step=done, best_gain=found["log_prob_gain"])
+                table_log.write(level, rate, found)
+                state = attrs.evolve(
+                    state, step=done, seconds=time.perf_counter() - began, threshold=found["threshold_chosen"]
+                )
+                state = after_validation(state, found, settings.early_stopping, waiting=level == curriculum.last)
+                if level < curriculum.last:
+                    own = curriculum.stream(level, "validation")
+                    at_level = judge(model, own, tables=settings.validation_tables)
+                    _write(log, board, done, "level", {"level": level, **at_level})
+                    state = attrs.evolve(state, level_value=at_level[experiment.curriculum[level - 1].metric])
                 save(run, model.state_dict(), optimiser.state(), state)
-                progress.validated(done, float(loss), found)
+                progress.validated(done, level, float(loss), found)
                 health.validated(done, found)
 
             health.report(done, log, board, progress.say)
 
-    load_weights(model, restore_weights(run, "best"), run)
+    weights, best = restore_weights(run, "best")
+    load_weights(model, weights, run)
+    model.threshold = best.threshold
     return model
 
 
@@ -167,7 +190,7 @@ def loss_terms(
 
 
 def _diagnosis(
-    experiment: Experiment, step: int, seen: list[dict[str, Tensor]], norm: Tensor, culprit: str | None
+    experiment: Experiment, step: int, level: int, seen: list[dict[str, Tensor]], norm: Tensor, culprit: str | None
 ) -> str:
     """Which term of which part of the step went wrong, and how to see its tables again."""
     bad = [(part, name) for part, terms in enumerate(seen) for name in terms if not bool(torch.isfinite(terms[name]))]
@@ -178,9 +201,10 @@ def _diagnosis(
         first, what = 0, f"every term is finite, but the norm of their gradient is {float(norm)}"
     what += f"; it begins in {culprit}" if culprit else ""
     batch = f"{step}, {first}" if experiment.trainer.accumulate > 1 else f"{step}"
+    settings = "stream" if level > len(experiment.curriculum) else f"curriculum[{level - 1}].stream"
     return (
         f"step {step}: {what}. Its tables come back with tabscm.engine.stream: "
-        f"Stream(experiment.stream, seed={experiment.seed}, device=device).batch({batch}). "
+        f"Stream(experiment.{settings}, seed={experiment.seed}, device=device).batch({batch}). "
         "Lower trainer.lr, trainer.muon_lr or trainer.clip and start again with --overwrite."
     )
 
@@ -203,45 +227,3 @@ def _forget_after(log: Path, step: int) -> None:
         part = log.with_suffix(".part")
         part.write_text("".join(kept), "utf-8")
         os.replace(part, log)
-
-
-class _Progress:
-    """What a person sees: a line that moves on a terminal, a line per validation that stays."""
-
-    def __init__(self, out: TextIO, steps: int, step: int) -> None:
-        self.out = out
-        self.steps = steps
-        self.first = step
-        self.tables = 0
-        self.began = time.perf_counter()
-        self.moving = out.isatty()
-
-    def say(self, line: str) -> None:
-        self._clear()
-        print(line, file=self.out, flush=True)
-
-    def count(self, tables: int) -> None:
-        self.tables += tables
-
-    def tables_per_second(self) -> float:
-        return self.tables / max(1e-9, time.perf_counter() - self.began)
-
-    def show(self, step: int, record: dict[str, float]) -> None:
-        if self.moving:
-            line = self._line(step, record["loss"], record["log_prob_gain"], record["auroc"])
-            print(f"\r{line}", end="\x1b[K", file=self.out, flush=True)
-
-    def validated(self, step: int, loss: float, found: dict[str, float]) -> None:
-        self.say(self._line(step, loss, found["log_prob_gain"], found["auroc"]))
-
-    def _line(self, step: int, loss: float, gain: float, auroc: float) -> str:
-        per_step = (time.perf_counter() - self.began) / max(1, step - self.first)
-        left = round(per_step * (self.steps - step))
-        return (
-            f"step {step:>{len(str(self.steps))}}/{self.steps}  loss {loss:.4f}  gain {gain:+.3f}  AUROC {auroc:.3f}  "
-            f"{self.tables_per_second():.0f} tables/s  {left // 60}:{left % 60:02d} left"
-        )
-
-    def _clear(self) -> None:
-        if self.moving:
-            print("\r\x1b[K", end="", file=self.out)

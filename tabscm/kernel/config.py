@@ -5,7 +5,7 @@ extends = "quick.toml"      a table without `use` merges into what it extends; a
 use = "focal"               the other keys are the component's; `loss = "focal"` is short for a table with `use` alone
 [head]
 density = 0.2               merges into the head of quick.toml, be that a table or a bare string
-[evaluation.cells.large]    merges into [stream] in the same way
+[evaluation.cells.large]    merges into [stream] in the same way, and so does the stream of a [[curriculum]]
 variables = 50
 """
 
@@ -105,23 +105,44 @@ def origins(experiment: Experiment, registry: Registry) -> dict[str, dict[str, s
 
 
 def _structure(data: Mapping[str, Any], registry: Registry) -> tuple[Experiment | None, list[Mistake]]:
-    """Structure with the cells laid on the stream; what is wrong with the stream is not repeated cell by cell."""
-    experiment, mistakes = strict.structure(_fill_cells(data), registry)
-    return experiment, [mistake for mistake in mistakes if not _repeated(mistake.path, data)]
+    """Structure with cells and levels laid on the stream; what is wrong with the stream is not repeated in each."""
+    filled: Any = data
+    stream = data.get("stream")
+    differing = dict(_differing(data))
+    if isinstance(stream, dict):
+        for path, table in differing.items():
+            filled = _with(filled, path, files.merge(stream, table))
+    experiment, mistakes = strict.structure(filled, registry)
+    return experiment, [mistake for mistake in mistakes if not _repeated(mistake.path, differing)]
 
 
-def _fill_cells(data: Mapping[str, Any]) -> Data:
-    stream, evaluation = data.get("stream"), data.get("evaluation")
+def _differing(data: Mapping[str, Any]) -> Iterator[tuple[KeyPath, Data]]:
+    """Every table that says only where it differs from the stream, by its path."""
+    evaluation, curriculum = data.get("evaluation"), data.get("curriculum")
     cells = evaluation.get("cells") if isinstance(evaluation, dict) else None
-    if not isinstance(stream, dict) or not isinstance(evaluation, dict) or not isinstance(cells, dict):
-        return dict(data)
-    filled = {name: files.merge(stream, cell) if isinstance(cell, dict) else cell for name, cell in cells.items()}
-    return {**data, "evaluation": {**evaluation, "cells": filled}}
+    for name, cell in cells.items() if isinstance(cells, dict) else ():
+        if isinstance(cell, dict):
+            yield ("evaluation", "cells", name), cell
+    for index, level in enumerate(curriculum) if isinstance(curriculum, list) else ():
+        if isinstance(level, dict) and isinstance(level.get("stream"), dict):
+            yield ("curriculum", index, "stream"), level["stream"]
 
 
-def _repeated(path: KeyPath, data: Mapping[str, Any]) -> bool:
-    """Whether this is the mistake of a cell in a key that the cell took over from the stream."""
-    return path[:2] == ("evaluation", "cells") and len(path) > 3 and not _writes(data, path)
+def _with(data: Any, path: KeyPath, value: object) -> object:  # noqa: ANN401 - tables and lists, as TOML holds them
+    """A copy of `data` in which `path` holds `value`."""
+    if not path:
+        return value
+    copy = data.copy()
+    copy[path[0]] = _with(data[path[0]], path[1:], value)
+    return copy
+
+
+def _repeated(path: KeyPath, differing: Mapping[KeyPath, Data]) -> bool:
+    """Whether this is the mistake of a cell or level in a key that it took over from the stream."""
+    return any(
+        path[: len(start)] == start and len(path) > len(start) and not _writes(table, path[len(start) :])
+        for start, table in differing.items()
+    )
 
 
 def _writes(data: object, path: KeyPath) -> bool:
@@ -140,19 +161,8 @@ def _written_in(mistake: Mistake, layers: list[tuple[str, Data]], set_here: Mapp
     if mistake.path in set_here:
         return (f"set by --set {set_here[mistake.path]}",)
     top = layers[0][0]
-    source = next((source for source, layer in layers if _holds(layer, mistake.path)), top)
+    source = next((source for source, layer in layers if _writes(layer, mistake.path)), top)
     return () if source == top else (f"written in {source}",)
-
-
-def _holds(data: Any, path: KeyPath) -> bool:  # noqa: ANN401 - tables, lists and scalars, whatever TOML holds
-    try:
-        for key in path:
-            if key == "use" and isinstance(data, str):
-                return True
-            data = data[key]
-    except (LookupError, TypeError):
-        return False
-    return True
 
 
 def _show(path: KeyPath) -> str:

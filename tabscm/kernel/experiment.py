@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, Generic, Literal, TypeVar
 
 import attrs
-from attrs.validators import ge, gt, le, min_len
+from attrs.validators import ge, gt, le, min_len, optional
 
 from tabscm.kernel.interfaces import (
     Component,
@@ -21,6 +21,11 @@ from tabscm.kernel.interfaces import (
 from tabscm.kernel.values import Draw, Ramp, within
 
 C = TypeVar("C", bound=Component)
+
+Metric = Literal["log_prob_gain", "auroc", "ap", "direction", "f1", "f1_chosen", "shd", "shd_chosen"]
+"""The values of a validation that something may be decided by, means over its tables: "f1" and "shd" of the edges above
+0.5, "..._chosen" of those above the threshold that is best in that validation."""
+LOWER_IS_BETTER: frozenset[Metric] = frozenset({"shd", "shd_chosen"})
 
 
 @attrs.frozen
@@ -92,6 +97,18 @@ class StreamSettings:
 
 
 @attrs.frozen(kw_only=True)
+class EarlyStopping:
+    """When training ends before its last step."""
+
+    metric: Metric
+    """What has to go on improving; the best checkpoint is then the one where it was best."""
+    patience: int = attrs.field(validator=ge(1))
+    """Validations without an improvement after which training stops; in a curriculum those of its last level."""
+    least: float = attrs.field(default=0.0, validator=ge(0))
+    """Smallest change that counts as an improvement, in units of the metric; 0 takes any."""
+
+
+@attrs.frozen(kw_only=True)
 class TrainerSettings:
     """How the network is trained."""
 
@@ -109,20 +126,48 @@ class TrainerSettings:
     """Decoupled weight decay of weight matrices."""
     warmup: int = attrs.field(default=50, validator=ge(0))
     """Steps over which the learning rates rise from 0 to their peaks."""
+    schedule: Literal["cosine", "exponential", "constant"] = "cosine"
+    """How the learning rates fall from their peaks to the floor: along half a cosine, by the same factor at every step,
+    or all at once."""
     floor: float = attrs.field(default=0.03, validator=[ge(0), le(1)])
-    """The learning rates at the end of the cosine, as a share of their peaks."""
+    """The learning rates at the end, as a share of their peaks."""
+    drop_at: float = attrs.field(default=1.0, validator=[ge(0), le(1)])
+    """Share of the steps after which a constant learning rate drops to the floor; 1 means never."""
     clip: float = attrs.field(default=1.0, validator=gt(0))
     """Largest norm of the gradient; a larger one is scaled down to it."""
     precision: Literal["bf16", "fp32"] = "bf16"
     """Autocast of the forward pass; moments, inverses and losses stay in float32 either way."""
     compile: bool = False
     """Compile the model with torch.compile."""
+    gradient_checkpointing: bool = False
+    """Keep less for the backward pass: members of every nn.ModuleList in the embedding and the encoder, such as layers,
+    are computed again there. Same numbers, less memory, about a third more time."""
     log_every: int = attrs.field(default=10, validator=ge(1))
     """Steps between two lines of metrics.jsonl."""
     validate_every: int = attrs.field(default=100, validator=ge(1))
     """Steps between two validations, each followed by a checkpoint."""
     validation_tables: int = attrs.field(default=64, validator=ge(1))
     """Tables of the stream, never trained on, that every validation uses."""
+    early_stopping: EarlyStopping | None = None
+    """None trains to the last step."""
+
+    def __attrs_post_init__(self) -> None:
+        if self.schedule == "exponential" and self.floor == 0:
+            raise ValueError('schedule = "exponential" needs floor above 0: no factor leads there')
+
+
+@attrs.frozen(kw_only=True)
+class Level:
+    """One level of a curriculum: other tables to train on, until the network is good at them."""
+
+    stream: StreamSettings
+    """In TOML it says only where it differs from `[stream]`."""
+    metric: Metric
+    """Measured at every validation, on validation tables of this level."""
+    reach: float
+    """The next level begins when the metric is at least as good as this."""
+    most_steps: int | None = attrs.field(default=None, validator=optional(ge(1)))
+    """The next level begins after so many steps at the latest; None waits for the metric."""
 
 
 @attrs.frozen(kw_only=True)
@@ -153,5 +198,7 @@ class Experiment:
     auxiliary_losses: tuple[Weighted[Loss], ...] = attrs.field(default=(), validator=_weights)
     regularisers: tuple[Weighted[Regulariser], ...] = attrs.field(default=(), validator=_weights)
     stream: StreamSettings
+    curriculum: tuple[Level, ...] = ()
+    """Levels to train on before the stream itself, which is always the last one."""
     trainer: TrainerSettings
     evaluation: Evaluation = Evaluation()

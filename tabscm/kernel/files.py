@@ -15,28 +15,46 @@ Data = dict[str, Any]
 
 
 def layers(path: Path) -> Iterator[tuple[str, Data]]:
-    """The file, then the file it extends, and so on, each without its `extends`.
+    """The file, then the files it extends, and so on, each without its `extends`; each is laid on those after it.
+
+    `extends` is one file, or a list in which each file is laid on those before it. Only the first of a list may extend
+    another itself: what two of them share would be laid twice, and undo what lies between.
 
     Raises:
         ConfigError: one of them cannot be read, is not TOML, or extends what it cannot.
     """
     seen: list[Path] = []
-    while True:
-        data = _parse(path)
+    below: Path | None = path
+    while below is not None:
+        path, data = below, _parse(below)
         seen.append(path.resolve())
-        base = data.pop("extends", None)
+        bases = _bases(path, data, seen)
         yield str(path), data
-        if base is None:
-            return
-        if not isinstance(base, str):
-            raise ConfigError(str(path), [Problem("extends", ("expected the path of one file, as a string",))])
-        below = path.parent / base
-        if below.resolve() in seen:
-            circle = " -> ".join(file.name for file in [*seen[seen.index(below.resolve()) :], below])
+        for overlay in reversed(bases[1:]):
+            laid = _parse(overlay)
+            if "extends" in laid:
+                raise ConfigError(str(path), [Problem("extends", (f"{overlay} extends another; put it first",))])
+            yield str(overlay), laid
+        below = bases[0] if bases else None
+
+
+def _bases(path: Path, data: Data, seen: list[Path]) -> list[Path]:
+    """Take `extends` out of the file at `path`: the files it names."""
+    found = data.pop("extends", [])
+    names = [found] if isinstance(found, str) else found
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ConfigError(str(path), [Problem("extends", ("expected the path of a file, or a list of them",))])
+    bases = [path.parent / name for name in names]
+    for base in bases:
+        if base.resolve() in seen:
+            circle = " -> ".join(file.name for file in [*seen[seen.index(base.resolve()) :], base])
             raise ConfigError(str(path), [Problem("extends", (f"goes round in a circle: {circle}",))])
-        if not below.is_file():
-            raise ConfigError(str(path), [Problem("extends", (f"there is no file {below}",))])
-        path = below
+        if not base.is_file():
+            raise ConfigError(
+                str(path),
+                [Problem("extends", (f"there is no file {base}; the path starts at the folder of this file",))],
+            )
+    return bases
 
 
 def _parse(path: Path) -> Data:
@@ -45,6 +63,8 @@ def _parse(path: Path) -> Data:
         return tomli.loads(raw.decode("utf-8-sig"))
     except FileNotFoundError:
         raise ConfigError(str(path), [Problem("the file", ("does not exist",))]) from None
+    except IsADirectoryError:
+        raise ConfigError(str(path), [Problem("the file", ("is a folder; name a TOML file in it",))]) from None
     except OSError as error:
         raise ConfigError(str(path), [Problem("the file", (f"cannot be read: {error.strerror}",))]) from None
     except UnicodeDecodeError as error:

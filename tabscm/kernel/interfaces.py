@@ -104,7 +104,8 @@ class Component(ABC):
     name: ClassVar[str]
     """The name in TOML: lower case, hyphens."""
     gives: ClassVar[frozenset[str]] = frozenset()
-    """Names this component puts into Evidence or Prediction beyond what its kind always gives."""
+    """Names this component puts into Evidence or Prediction beyond what its kind always gives. What embeddings and
+    encoders inside it give, it hands on; those are not named again."""
     needs: ClassVar[frozenset[str]] = frozenset()
     """Names that some other component of the model must give; checked before the first step."""
 

@@ -33,9 +33,9 @@ class Draw:
         if self.low is None or self.high is None:
             raise ValueError("needs low and high (or choices)")
         if not self.low <= self.high:
-            raise ValueError(f"low is {self.low}, above high, which is {self.high}")
+            raise ValueError(f"low is {self.low:g}, above high, which is {self.high:g}")
         if self.scale == "log" and self.low <= 0:
-            raise ValueError(f'scale = "log" needs low above 0, found {self.low}')
+            raise ValueError(f'scale = "log" needs low above 0, found {self.low:g}')
 
     @classmethod
     def constant(cls, value: float) -> "Draw":

@@ -4,6 +4,7 @@ import attrs
 import torch
 
 from tabscm.kernel.interfaces import Embedding, Table
+from tabscm.kernel.nesting import evidence_given
 from tabscm.testing.module import (
     build,
     everything,
@@ -25,10 +26,11 @@ def shape(embedding: Embedding, rng: torch.Generator) -> None:
 
 
 def gives(embedding: Embedding, rng: torch.Generator) -> None:
-    """Evidence has what `gives` says: "pairs", and every other name in aux."""
+    """Evidence has what `gives` of the embedding and of those inside it say: "pairs", and every other name in aux."""
     evidence = build(embedding, rng)(table(rng))
     has = set(evidence.aux) | ({"pairs"} if evidence.pairs is not None else set())
-    require(has == embedding.gives, f"gives says {sorted(embedding.gives)}, found {sorted(has)}")
+    said = evidence_given(embedding)
+    require(has == said, f"gives says {sorted(said)}, found {sorted(has)}")
 
 
 def degenerate(embedding: Embedding, rng: torch.Generator) -> None:

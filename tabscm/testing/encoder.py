@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from tabscm.kernel.interfaces import Encoder, Evidence
+from tabscm.kernel.nesting import evidence_given
 from tabscm.testing.module import (
     Outputs,
     build,
@@ -33,7 +34,7 @@ def keeps(encoder: Encoder, rng: torch.Generator) -> None:
     for given in _evidences(encoder, rng):
         found = build(encoder, rng)(given)
         has = set(found.aux) | ({"pairs"} if found.pairs is not None else set())
-        expected = set(given.aux) | ({"pairs"} if given.pairs is not None else set()) | encoder.gives
+        expected = set(given.aux) | ({"pairs"} if given.pairs is not None else set()) | evidence_given(encoder)
         require(has == expected, f"expected {sorted(expected)}, found {sorted(has)}")
 
 

@@ -85,8 +85,10 @@ def prefers_truth(loss: Loss, rng: torch.Generator) -> None:
     if loss.needs:
         return
     given, answer, seen = _inputs(loss, rng)
+    linked = (answer.adj | answer.adj.mT).float()  # a loss need not mind directions: wrong is who is linked with whom
     right, unsure, wrong = (
-        loss(attrs.evolve(given, logits=size * _direction(answer)), answer, seen) for size in (5.0, 0.0, -5.0)
+        loss(attrs.evolve(given, logits=logits), answer, seen)
+        for logits in (5 * _direction(answer), torch.zeros_like(given.logits), 5 - 10 * linked)
     )
     require((right < unsure).all(), f"right costs {_listed(right)}, unsure {_listed(unsure)}")
     require((unsure < wrong).all(), f"unsure costs {_listed(unsure)}, wrong {_listed(wrong)}")

@@ -40,6 +40,14 @@ def test_what_was_saved_comes_back(run):
     assert state == STATE
 
 
+def test_a_state_from_before_thresholds_and_levels_is_read(run):
+    folder = save(run, tensors(), {}, STATE)
+    old = {"step": 10, "best_step": 10, "best_gain": 0.1, "seconds": 1.0}
+    assert State(**old) == restore_weights(run, "best")[1]
+    state = json.loads((folder / "state.json").read_text())
+    assert old.items() < state.items()
+
+
 def test_views_are_saved_as_they_look(run):
     save(run, {"a": torch.arange(6.0).view(2, 3).T}, {}, STATE)
     assert restore(run, "last")[0]["a"].tolist() == [[0.0, 3.0], [1.0, 4.0], [2.0, 5.0]]
@@ -155,7 +163,7 @@ def test_the_newest_takes_the_place_of_a_best_one_that_is_missing(run, capsys):
 def test_predicting_needs_no_momenta(run):
     folder = save(run, tensors(2.0), {}, STATE)
     (folder / "optimiser.safetensors").unlink()
-    assert restore_weights(run, "best")["b"] == 2
+    assert restore_weights(run, "best")[0]["b"] == 2
     assert refused(run) == unusable(run, "step-00000010: optimiser.safetensors missing")
 
 

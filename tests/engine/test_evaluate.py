@@ -1,6 +1,7 @@
 """Evaluation on a stream whose graph is known, and the table it prints."""
 
 import attrs
+import pytest
 import torch
 from torch import nn
 
@@ -125,6 +126,43 @@ def test_tables_the_stream_gave_beyond_the_count_are_not_counted():
     assert judge(Knows(), Stream(settings(Draw.constant(3)), seed=0, device=CPU), tables=1)["tables"] == 1
 
 
+class Timid(Knows):
+    """Knows the chain, and says so with probabilities below one half."""
+
+    def forward(self, table):
+        return Prediction(logits=super().forward(table).logits - 5.0)
+
+
+def test_what_a_threshold_gives_is_reported_beside_what_one_half_gives():
+    given = evaluate(Timid(), experiment(), device=CPU, threshold=0.2)["stream"]
+    assert (given["threshold_chosen"], given["f1_chosen"], given["shd_chosen"]) == (0.2, 1, 0)
+    assert (given["f1"], given["shd"]) == (0, given["shd_empty"])
+    none = evaluate(Timid(), experiment(), device=CPU)["stream"]
+    assert (none["threshold_chosen"], none["f1_chosen"], none["shd_chosen"]) == (0.5, none["f1"], none["shd"])
+
+
+def test_without_a_threshold_the_best_is_chosen_on_the_tables_themselves():
+    found = judge(Timid(), Stream(settings(Draw.constant(3)), seed=0, device=CPU), tables=4)
+    assert torch.sigmoid(torch.tensor(-9.0)) < found["threshold_chosen"] < torch.sigmoid(torch.tensor(-1.0))
+    assert (found["f1_chosen"], found["shd_chosen"]) == (1, 0)
+    assert "effects_mae" not in found
+
+
+def test_effects_are_judged_where_they_are_given_and_known():
+    class Effects(Knows):
+        def forward(self, table):
+            prediction = super().forward(table)
+            return Prediction(prediction.logits, {"effects": torch.zeros_like(prediction.logits)})
+
+    one = settings(Draw.constant(2), standardise="after")
+    stream = Stream(one, seed=0, device=CPU, effects=True)
+    truth = torch.cat([stream.batch(step)[1].effects for step in (0, 1)])[:3]  # [3, 2, 2]
+    expected = (truth[:, 0, 1].abs().mean() + truth[:, 1, 0].abs().mean()).item() / 2
+    assert expected > 0.1
+    assert judge(Effects(), stream, tables=3)["effects_mae"] == pytest.approx(expected)
+    assert "effects_mae" not in judge(Effects(), Stream(one, seed=0, device=CPU), tables=3)
+
+
 def test_what_is_printed():
     values = {
         "tables": 50.0,
@@ -135,18 +173,22 @@ def test_what_is_printed():
         "f1": 0.7543,
         "shd": 8.14,
         "shd_empty": 18.2,
+        "f1_chosen": 0.8012,
+        "shd_chosen": 6.93,
+        "threshold_chosen": 0.3148,
         "direction": 0.931,
         "log_prob_gain": 0.1216,
     }
     empty = dict.fromkeys(values, float("nan")) | {"tables": 1.0, "shd": 0.0, "shd_empty": 0.0, "f1": 0.0}
+    empty |= {"f1_chosen": 0.0, "shd_chosen": 1.0, "threshold_chosen": 0.3148}
     text = render({"mixed, d = 20": values, "no edges": empty})
     assert text.split("\n\n")[0].splitlines() == [
-        "               tables          AUROC             AP     F1         SHD  direction    gain",
-        "mixed, d = 20      50  0.972 ± 0.004  0.851 (0.096)  0.754  8.1 (18.2)      0.931  +0.122",
-        "no edges            1              -          - (-)  0.000   0.0 (0.0)          -       -",
+        "               tables          AUROC             AP     F1    F1*         SHD  SHD*  direction    gain",
+        "mixed, d = 20      50  0.972 ± 0.004  0.851 (0.096)  0.754  0.801  8.1 (18.2)   6.9      0.931  +0.122",
+        "no edges            1              -          - (-)  0.000  0.000   0.0 (0.0)   1.0          -       -",
     ]
     legend = text.split("\n\n")[1]
-    for heading in ("SHD", "AUROC", "AP", "F1", "direction", "gain"):
+    for heading in ("SHD", "SHD*", "AUROC", "AP", "F1", "F1*", "above 0.31", "direction", "gain"):
         assert heading in legend
     assert max(map(len, text.splitlines())) <= 120
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, f1_score, precision_recall_curve, roc_auc_score
 
 from tabscm import ContractError
-from tabscm.engine.metrics import score, summarise
+from tabscm.engine.metrics import best_threshold, effects_error, entropy, gini, score, summarise
 
 UNDEFINED_WITHOUT_PAIRS = {
     *("auroc", "ap", "precision", "recall", "f1", "f1_oracle", "density", "direction"),
@@ -197,3 +197,93 @@ def test_what_is_not_finite_is_refused():
     with pytest.raises(ContractError) as refused:
         score(torch.full((1, 2, 2), math.nan), edges(2))
     assert str(refused.value) == "logits: holds NaN or infinity"
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    seed=st.integers(0, 2**32),
+    levels=st.integers(0, 5),
+    density=st.floats(0.0, 1.0),
+    size=st.sampled_from([1e-9, 1.0, 40.0]),
+)
+def test_best_threshold_reaches_the_best_pooled_f1(seed, levels, density, size):
+    batches = [
+        (size * logits, adj)
+        for logits, adj in (
+            draw(seed, tables=2, variables=4, levels=levels, density=density),
+            draw(seed + 1, tables=3, variables=6, levels=levels, density=density),
+        )
+    ]
+    threshold = best_threshold(batches)
+    assert 0 <= threshold < 1
+    if not any(adj[:, ~torch.eye(adj.shape[1], dtype=torch.bool)].any() for _, adj in batches):
+        assert threshold == 0.5
+        return
+    # logits that differ may share a probability, which is what a threshold sees
+    best = max(
+        summarise(batches, threshold=cut)["f1_pooled"]
+        for cut in (0.0, *torch.cat([logits.double().sigmoid().flatten() for logits, _ in batches]).unique().tolist())
+        if any((logits.double().sigmoid() > cut).any() for logits, _ in batches)
+    )
+    assert summarise(batches, threshold=threshold)["f1_pooled"] == pytest.approx(best)
+
+
+def test_best_threshold_is_half_way():
+    logits = torch.logit(torch.tensor([[[0.5, 0.9, 0.4], [0.3, 0.5, 0.2], [0.1, 0.1, 0.5]]], dtype=torch.float64))
+    assert best_threshold([(logits, edges(3, (0, 1), (0, 2)))]) == pytest.approx(0.35)
+    assert best_threshold([(logits, edges(3, (2, 0), (2, 1), (1, 2), (1, 0), (0, 1), (0, 2)))]) == pytest.approx(0.05)
+
+
+def test_best_threshold_asserts_ties_together():
+    # 0 -> 1 alone would be best, but 1 -> 0 is as probable
+    logits = torch.logit(torch.tensor([[[0.5, 0.8], [0.8, 0.5]]], dtype=torch.float64))
+    assert best_threshold([(logits, edges(2, (0, 1)))]) == pytest.approx(0.4)
+
+
+def test_of_equally_good_thresholds_the_highest():
+    # F1 is 2/3 for the first pair alone, and for the first four
+    probability = torch.tensor([[[0.5, 0.9, 0.8], [0.7, 0.5, 0.6], [0.2, 0.1, 0.5]]], dtype=torch.float64)
+    assert best_threshold([(torch.logit(probability), edges(3, (0, 1), (1, 2)))]) == pytest.approx(0.85)
+
+
+@pytest.mark.parametrize("place", range(4))
+def test_best_threshold_between_neighbouring_numbers(place):
+    logits = torch.full((1, 2, 2), place * 4.5e-16, dtype=torch.float64)
+    logits[0, 1, 0] += 4.5e-16
+    other, asserted = logits.sigmoid()[0, 0, 1].item(), logits.sigmoid()[0, 1, 0].item()
+    assert math.nextafter(other, 1) == asserted
+    assert best_threshold([(logits, edges(2, (1, 0)))]) == other
+
+
+@pytest.mark.parametrize("logits", [torch.zeros(1, 1, 1), torch.full((2, 3, 3), 5.0), torch.zeros(0, 3, 3)])
+def test_best_threshold_without_edges(logits):
+    assert best_threshold([(logits, torch.zeros(logits.shape, dtype=torch.bool))]) == 0.5
+
+
+def test_the_error_of_effects_leaves_out_the_diagonal_and_counts_every_pair_once():
+    found = torch.tensor([[[9.0, 1.0], [0.0, 9.0]]])
+    three = torch.full((1, 3, 3), 2.0)
+    batches = [(found, torch.zeros(1, 2, 2)), (three, torch.zeros(1, 3, 3))]
+    assert effects_error(batches) == pytest.approx((1 + 0 + 6 * 2) / 8)
+    assert math.isnan(effects_error([]))
+    assert math.isnan(effects_error([(torch.ones(1, 1, 1), torch.zeros(1, 1, 1))]))
+
+
+def test_gini_and_entropy_by_hand():
+    shares = torch.tensor([[0.25, 0.25, 0.25, 0.25], [1.0, 0.0, 0.0, 0.0], [0.5, 0.5, 0.0, 0.0]])
+    torch.testing.assert_close(gini(shares), torch.tensor([0.0, 0.75, 0.5], dtype=torch.float64))
+    expected = torch.tensor([math.log(4), 0.0, math.log(2)], dtype=torch.float64)
+    torch.testing.assert_close(entropy(shares), expected)
+    assert gini(shares.view(3, 1, 4)).shape == entropy(shares.view(3, 1, 4)).shape == (3, 1)
+
+
+def test_gini_and_entropy_look_at_proportions():
+    shares = torch.rand(5, 3, 8, generator=torch.Generator().manual_seed(0))
+    for measure in (gini, entropy):
+        torch.testing.assert_close(measure(7 * shares), measure(shares))
+        torch.testing.assert_close(measure(shares.flip(-1)), measure(shares))
+        assert measure(torch.zeros(2, 4)).isnan().all()
+
+
+def test_one_expert_has_everything_and_shares_it_evenly():
+    assert gini(torch.ones(1)).item() == entropy(torch.ones(1)).item() == 0

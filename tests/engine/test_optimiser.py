@@ -68,6 +68,22 @@ def test_the_learning_rate_rises_and_falls():
     assert all(later < earlier for earlier, later in pairwise(rates[9:]))
 
 
+def test_an_exponential_schedule_falls_by_the_same_factor_at_every_step_to_the_floor():
+    rates = [schedule(attrs.evolve(SETTINGS, schedule="exponential"), step) for step in range(101)]
+    factors = [later / earlier for earlier, later in pairwise(rates[10:])]
+    assert factors == pytest.approx([0.1 ** (1 / 100)] * 90)
+    assert rates[0] == pytest.approx(0.1)
+    assert rates[50] == pytest.approx(0.1**0.5)
+    assert rates[100] == pytest.approx(0.1)
+
+
+def test_a_constant_schedule_drops_once_or_never():
+    constant = attrs.evolve(SETTINGS, schedule="constant")
+    assert [schedule(constant, step) for step in (0, 4, 9, 50, 99, 100)] == [0.1, 0.5, 1, 1, 1, 1]
+    dropping = attrs.evolve(constant, drop_at=0.8)
+    assert [schedule(dropping, step) for step in (4, 9, 79, 80, 99)] == [0.5, 1, 1, 0.1, 0.1]
+
+
 def test_decay_spares_biases():
     model = network()
     with torch.no_grad():

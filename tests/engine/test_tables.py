@@ -111,6 +111,11 @@ REFUSED = {
         ",a,b\n0,1,2\n1,3,5\n",
         "t.csv, row 1: column 1 has no name; give it one; if it numbers the rows, remove it (pandas: index=False)",
     ),
+    "tabs": ("a\tb\n1\t2\n", "t.csv, row 1: columns are separated by tabs; rename the file to end in .tsv"),
+    "an Excel file": (
+        b"PK\x03\x04\x14\x00\xff\n",
+        "t.csv: this is an Excel or ZIP file; save the table as CSV in UTF-8",
+    ),
     "control character in a name": (
         "a,\x1b[31mb\n1,2\n3,5\n",
         "t.csv, row 1: the name of column 2, '\\x1b[31mb', holds a control character; rename it",

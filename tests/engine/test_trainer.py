@@ -1,7 +1,9 @@
 """Training: learns, writes down what it did, and resumes as if nothing had happened."""
 
+import csv
 import io
 import json
+import re
 
 import attrs
 import pytest
@@ -9,11 +11,12 @@ import torch
 
 from tabscm import ContractError, Draw, Loss, Ramp, Regulariser, TrainingError
 from tabscm.engine import trainer
-from tabscm.engine.checkpoint import restore
+from tabscm.engine.checkpoint import load_run, restore
 from tabscm.engine.model import Model
+from tabscm.engine.runs import prepare
 from tabscm.engine.stream import Stream
 from tabscm.engine.trainer import loss_terms, train
-from tabscm.kernel.experiment import Weighted
+from tabscm.kernel.experiment import EarlyStopping, Level, Weighted
 from tabscm.kernel.interfaces import Prediction, Table, Truth
 
 CPU = torch.device("cpu")
@@ -75,6 +78,11 @@ def lines(folder):
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
+def rows(folder):
+    with (folder / "training_log.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
 def test_writes_metrics_checkpoints_and_events(tiny, tmp_path):
     printed = run(tiny, tmp_path)
     records = lines(tmp_path)
@@ -133,6 +141,51 @@ class StopAfter(io.StringIO):
         return super().write(text)
 
 
+STOPPING = EarlyStopping(metric="shd", patience=9)
+EASY = {"variables": Draw.constant(3), "rows": Draw.constant(20)}
+
+
+def curriculum(experiment, *levels):
+    """The experiment with levels of small tables: (metric, reach, most_steps)."""
+    small = attrs.evolve(experiment.stream, **EASY)
+    return attrs.evolve(
+        experiment,
+        curriculum=tuple(
+            Level(stream=small, metric=metric, reach=reach, most_steps=most) for metric, reach, most in levels
+        ),
+    )
+
+
+@pytest.mark.parametrize("cut", ["step  5/20", "step 10/20", "step 15/20"])
+def test_a_resumed_run_is_the_run_that_would_have_been_whatever_it_keeps_count_of(tiny, tmp_path, cut):
+    # the first level ends by its steps, between two validations; the second by its metric, at the second of them
+    full = steps(
+        curriculum(tiny, ("auroc", 2.0, 3), ("shd", 9.0, None)),
+        20,
+        accumulate=2,
+        validate_every=5,
+        early_stopping=STOPPING,
+        gradient_checkpointing=True,
+    )
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    run(full, whole)
+    assert {line["level"] for line in lines(whole) if line["kind"] == "train"} == {1, 2, 3}
+    parts.mkdir()
+    with pytest.raises(Interrupted):
+        train(full, parts, device=CPU, out=StopAfter(cut))
+    run(full, parts, resume=True)
+    expected, found = restore(whole, "last"), restore(parts, "last")
+    for index in (0, 1):
+        for name, value in expected[index].items():
+            assert torch.equal(value, found[index][name]), name
+    assert attrs.evolve(expected[2], seconds=0.0) == attrs.evolve(found[2], seconds=0.0)
+    assert expected[2].mark is not None
+    clock = {"tables_per_second"}
+    strip = [[{k: v for k, v in line.items() if k not in clock} for line in lines(folder)] for folder in (whole, parts)]
+    assert strip[0] == strip[1]
+    assert rows(whole) == rows(parts)
+
+
 def test_a_log_cut_short_does_not_stop_a_resume(tiny, tmp_path):
     run(tiny, tmp_path)
     with (tmp_path / "metrics.jsonl").open("a") as log:
@@ -173,7 +226,133 @@ def test_the_network_of_the_best_validation_is_kept_and_returned(tiny, tmp_path,
     assert any(not torch.equal(value, last[name]) for name, value in best.items())
 
 
-def test_accumulated_batches_make_one_step_of_their_mean(tiny, tmp_path, monkeypatch):
+def fake(monkeypatch, values, **others):
+    """Have the validations find these values of a metric, one after the other."""
+    (metric, found), real = values, trainer.judge
+    turns = iter(found)
+
+    def judge(model, stream, *, tables):
+        return {**real(model, stream, tables=tables), **others, metric: next(turns)}
+
+    monkeypatch.setattr(trainer, "judge", judge)
+
+
+def test_early_stopping_ends_the_run_and_says_where_the_best_was(tiny, tmp_path, monkeypatch):
+    shds = [9.0, 7.0, 6.9, 7.1, 6.8, 1.0, 1.0]
+    fake(monkeypatch, ("shd", shds), log_prob_gain=0.1)
+    stopping = EarlyStopping(metric="shd", patience=3, least=0.5)
+    experiment = steps(tiny, 14, validate_every=2, early_stopping=stopping)
+    printed = run(experiment, tmp_path)
+    # 6.9 and 6.8 are better than 7.0, but not by 0.5
+    line = "stopped after step 10: shd has not improved by 0.5 in 3 validations; best 6.800 at step 10"
+    assert printed.splitlines()[-1] == line
+    assert [record["step"] for record in lines(tmp_path) if record["kind"] == "validation"] == [2, 4, 6, 8, 10]
+    assert restore(tmp_path, "best")[2].step == 10
+    before = (tmp_path / "metrics.jsonl").read_text()
+    assert run(experiment, tmp_path, resume=True).splitlines()[-1] == line
+    assert (tmp_path / "metrics.jsonl").read_text() == before
+
+
+def test_the_best_is_that_of_the_metric_that_early_stopping_names(tiny, tmp_path, monkeypatch):
+    fake(monkeypatch, ("auroc", [0.6, 0.8, 0.7, float("nan")]), log_prob_gain=0.1)
+    stopping = EarlyStopping(metric="auroc", patience=2)
+    model = train(steps(tiny, 8, validate_every=2, early_stopping=stopping), tmp_path, device=CPU, out=io.StringIO())
+    best, _, state = restore(tmp_path, "best")
+    assert (state.step, state.best_value, state.best_gain) == (4, 0.8, 0.1)
+    assert all(torch.equal(value, best[name]) for name, value in model.state_dict().items())
+    assert restore(tmp_path, "last")[2].waited == 2  # what is undefined is no improvement
+
+
+def test_the_threshold_of_the_best_validation_comes_with_its_network(tiny, registry, tmp_path, monkeypatch):
+    fake(monkeypatch, ("threshold_chosen", [0.2, 0.3, 0.4]))
+    real, gains = trainer.judge, iter([0.1, 0.3, 0.2])
+    monkeypatch.setattr(trainer, "judge", lambda *words, **more: real(*words, **more) | {"log_prob_gain": next(gains)})
+    experiment = steps(tiny, 6, validate_every=2)
+    prepare(tmp_path, experiment, registry, resume=False, overwrite=True)
+    assert train(experiment, tmp_path, device=CPU, out=io.StringIO()).threshold == 0.3
+    assert load_run(tmp_path, registry, CPU)[0].threshold == 0.3
+    assert restore(tmp_path, "last")[2].threshold == 0.4
+
+
+def test_a_curriculum_advances_when_its_metric_is_reached_or_its_steps_are_done(tiny, tmp_path):
+    experiment = steps(curriculum(tiny, ("shd", 99.0, None), ("auroc", 2.0, 5)), 14, validate_every=2)
+    printed = run(experiment, tmp_path).splitlines()
+    news = [line for line in printed if line.startswith("level ")]
+    shd = next(record["shd"] for record in lines(tmp_path) if record["kind"] == "level")
+    assert news == [
+        f"level 2 of 3 from step 2: shd {shd:.3f} reached 99",
+        "level 3 of 3 from step 7: auroc did not reach 2 in 5 steps",
+    ]
+    shown = [re.search(r"level (\d)/3", line).group(1) for line in printed if line.startswith("step")]
+    assert shown == ["1", "2", "2", "3", "3", "3", "3"]
+    trained = [record for record in lines(tmp_path) if record["kind"] == "train"]
+    assert [record["level"] for record in trained] == [1] * 2 + [2] * 5 + [3] * 7
+    assert {record["variables"] for record in trained if record["level"] < 3} == {3}
+    assert max(record["variables"] for record in trained) > 3
+    judged = [(record["step"], record["level"]) for record in lines(tmp_path) if record["kind"] == "level"]
+    assert judged == [(2, 1), (4, 2), (6, 2)]
+    # the best is chosen on tables of the stream itself, at every level
+    sizes = [record["edges"] for record in lines(tmp_path) if record["kind"] == "validation"]
+    assert len(sizes) == 7
+    assert len(set(sizes)) == 1
+
+
+def test_early_stopping_waits_for_the_last_level(tiny, tmp_path, monkeypatch):
+    fake(monkeypatch, ("ap", [0.5] * 99))
+    experiment = steps(
+        curriculum(tiny, ("auroc", 2.0, 6)),
+        14,
+        validate_every=2,
+        early_stopping=EarlyStopping(metric="ap", patience=2),
+    )
+    printed = run(experiment, tmp_path).splitlines()
+    assert printed[-1] == "stopped after step 12: ap has not improved in 2 validations; best 0.500 at step 2"
+
+
+def test_a_table_that_goes_wrong_at_a_level_comes_back_from_that_level(tiny, tmp_path):
+    five = attrs.evolve(tiny.stream, variables=Draw.constant(5))
+    exploding = attrs.evolve(curriculum(tiny, ("ap", 2.0, 2)), auxiliary_losses=(Weighted(Explosive()),), stream=five)
+    level = attrs.evolve(exploding.curriculum[0], stream=five)
+    with pytest.raises(TrainingError, match=r"Stream\(experiment\.stream, seed=0, device=device\)\.batch\(2\)"):
+        run(exploding, tmp_path / "last")
+    with pytest.raises(TrainingError, match=r"Stream\(experiment\.curriculum\[0\]\.stream, seed=0, .*\.batch\(0\)"):
+        run(attrs.evolve(exploding, curriculum=(level,)), tmp_path / "first")
+
+
+class Cut(Stream):
+    """The same 32 tables at every step, cut into parts."""
+
+    def batch(self, step, part=0):
+        tables = self.settings.tables
+        whole = attrs.evolve(self.settings, tables=32, variables=Draw.constant(5), rows=Draw.constant(30))
+        table, truth = Stream(whole, seed=self.seed, device=CPU).batch(0)
+        here = slice(part * tables, (part + 1) * tables)
+        return Table(table.x[here], table.intervened[here], table.observed[here]), Truth(truth.adj[here])
+
+
+def test_batch_times_accumulation_is_what_counts(tiny, tmp_path, monkeypatch):
+    """4 tables accumulated 8 times make the gradient, the loss and the step of 8 tables accumulated 4 times."""
+    monkeypatch.setattr("tabscm.engine.curriculum.Stream", Cut)
+    seen = recorded(monkeypatch)
+    cuts = ((4, 8), (8, 4), (32, 1))
+    for tables, accumulate in cuts:
+        experiment = attrs.evolve(
+            steps(tiny, 2, accumulate=accumulate, validate_every=2, validation_tables=4, clip=1e9),
+            stream=attrs.evolve(tiny.stream, tables=tables),
+        )
+        run(experiment, tmp_path / f"{tables}")
+    first, second, whole = seen[::2]
+    assert max(float(grad.abs().max()) for grad in first) > 1e-3
+    for one, other, together in zip(first, second, whole, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-4)
+        torch.testing.assert_close(one, together, atol=1e-6, rtol=1e-4)
+    losses = [[line["loss"] for line in lines(tmp_path / f"{tables}") if "loss" in line] for tables, _ in cuts]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    assert losses[0] == pytest.approx(losses[2], rel=1e-4)
+
+
+def recorded(monkeypatch):
+    """The gradients of every step to come."""
     seen = []
 
     class Recorder(trainer.Optimiser):
@@ -186,6 +365,11 @@ def test_accumulated_batches_make_one_step_of_their_mean(tiny, tmp_path, monkeyp
             return super().step(step)
 
     monkeypatch.setattr(trainer, "Optimiser", Recorder)
+    return seen
+
+
+def test_accumulated_batches_make_one_step_of_their_mean(tiny, tmp_path, monkeypatch):
+    seen = recorded(monkeypatch)
     three = steps(tiny, 1, accumulate=3, validate_every=1, clip=1e9)
     run(three, tmp_path)
     torch.manual_seed(three.seed)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tabscm import ConfigError, Draw, Mechanism, Ramp, Weighted
 from tabscm.kernel.config import components, dump, load, origins, structure, to_data
-from tabscm.kernel.experiment import Evaluation, Experiment, StreamSettings, TrainerSettings
+from tabscm.kernel.experiment import EarlyStopping, Evaluation, Experiment, Level, StreamSettings, TrainerSettings
 from tabscm.kernel.registry import Entry, Origin, Registry
 
 PLAIN = """
@@ -192,6 +192,23 @@ def test_extends_is_relative_to_its_file_and_goes_on(write, shelf):
     assert (experiment.seed, experiment.width) == (1, 16)
 
 
+def test_extends_several_files_each_laid_on_those_before(write, shelf):
+    write("base.toml", PLAIN)
+    write("middle.toml", 'extends = "base.toml"\nseed = 1\nwidth = 8')
+    write("sizes.toml", "width = 16\n[embedding]\nfeatures = 4")
+    write("more.toml", "[embedding]\nfeatures = 5")
+    experiment = load(write("top.toml", 'extends = ["middle.toml", "sizes.toml", "more.toml"]\nseed = 2'), shelf)
+    assert (experiment.seed, experiment.width, experiment.embedding.features) == (2, 16, 5)
+
+
+def test_only_the_first_of_several_files_may_extend_another(write, shelf):
+    write("base.toml", PLAIN)
+    write("one.toml", 'extends = "base.toml"')
+    with pytest.raises(ConfigError) as refusal:
+        load(write("top.toml", 'extends = ["base.toml", "one.toml"]'), shelf)
+    assert str(refusal.value) == "top.toml: 1 problem\n\n  extends\n    one.toml extends another; put it first"
+
+
 def test_extends_in_a_circle(write, shelf):
     write("a.toml", 'extends = "b.toml"')
     write("b.toml", 'extends = "c.toml"')
@@ -212,14 +229,24 @@ def test_extends_itself(write, shelf):
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ('"none.toml"', "there is no file none.toml"),
-        ('["a.toml"]', "expected the path of one file, as a string"),
+        ('"none.toml"', "there is no file none.toml; the path starts at the folder of this file"),
+        ('["none.toml"]', "there is no file none.toml; the path starts at the folder of this file"),
+        ("7", "expected the path of a file, or a list of them"),
+        ("[7]", "expected the path of a file, or a list of them"),
     ],
 )
 def test_extends_something_that_is_no_file(write, shelf, value, message):
     with pytest.raises(ConfigError) as refusal:
         load(write("a.toml", f"extends = {value}"), shelf)
     assert str(refusal.value) == f"a.toml: 1 problem\n\n  extends\n    {message}"
+
+
+def test_a_mistake_in_a_list_that_replaces_another_is_here(write, shelf):
+    write("base.toml", PLAIN)
+    with pytest.raises(ConfigError) as refusal:
+        load(write("top.toml", 'extends = "base.toml"\n[[stream.mechanisms]]\nweight = 1.0'), shelf)
+    assert "written in" not in str(refusal.value)
+    assert "stream.mechanisms[0]" in str(refusal.value)
 
 
 def test_a_mistake_below_names_the_file_it_is_in(write, shelf):
@@ -327,7 +354,7 @@ def test_a_folder_is_no_file(tmp_path, monkeypatch, shelf):
     (tmp_path / "folder").mkdir()
     with pytest.raises(ConfigError) as refusal:
         load("folder", shelf)
-    assert str(refusal.value) == "folder: 1 problem\n\n  the file\n    cannot be read: Is a directory"
+    assert str(refusal.value) == "folder: 1 problem\n\n  the file\n    is a folder; name a TOML file in it"
 
 
 A_DRAW = "a number or a table with low and high, or with choices"
@@ -456,8 +483,9 @@ MISTAKES = {
     "unknown-key": (
         "[trainer]\nsteeps = 3",
         "trainer.steeps",
-        'unknown key. Did you mean "steps"?\nallowed: accumulate, clip, compile, floor, log_every, lr, muon_lr, '
-        "optimiser, precision, steps, validate_every, validation_tables, warmup, weight_decay",
+        'unknown key. Did you mean "steps"?\nallowed: accumulate, clip, compile, drop_at, early_stopping, floor, '
+        "gradient_checkpointing, log_every, lr, muon_lr, optimiser, precision, schedule, steps, validate_every, "
+        "validation_tables, warmup, weight_decay",
     ),
     "unknown-quoted-key": ("[evaluation]\n'a b' = 3", 'evaluation."a b"', "unknown key.\nallowed: cells, tables"),
     "unknown-key-of-component": (
@@ -550,6 +578,54 @@ MISTAKES = {
         "missing: expected a list\non offer: linear, mixture, sine",
     ),
     "cell-from-int": ("[evaluation.cells]\nlarge = 3", "evaluation.cells.large", "expected a table, found 3"),
+    "exponential-to-nothing": (
+        "[trainer]\nschedule = 'exponential'\nfloor = 0",
+        "trainer",
+        'schedule = "exponential" needs floor above 0: no factor leads there',
+    ),
+    "metric": (
+        "[trainer.early_stopping]\nmetric = 'auoc'\npatience = 3",
+        "trainer.early_stopping.metric",
+        'expected "log_prob_gain", "auroc", "ap", "direction", "f1", "f1_chosen", "shd" or "shd_chosen", found a '
+        """string: 'auoc'. Did you mean "auroc"?""",
+    ),
+    "patience": (
+        "[trainer]\nearly_stopping = { metric = 'shd' }",
+        "trainer.early_stopping.patience",
+        "missing: expected a whole number",
+    ),
+    "level": (
+        "[[curriculum]]\nstream = { rows = 1 }\nmetric = 'ap'\nreach = 0.5",
+        "curriculum[0].stream.rows",
+        "rows must be at least 2, found 1",
+    ),
+    "level-without-stream": (
+        "curriculum = [{ metric = 'ap', reach = 0.5 }]",
+        "curriculum[0].stream",
+        "missing: expected a table",
+    ),
+    "level-stream-from-string": (
+        "curriculum = [{ stream = 'easy', metric = 'ap', reach = 0.5 }]",
+        "curriculum[0].stream",
+        "expected a table, found a string: 'easy'",
+    ),
+    "level-component": (
+        "curriculum = [{ stream = { mechanisms = ['sin'] }, metric = 'ap', reach = 0.5 }]",
+        "curriculum[0].stream.mechanisms[0]",
+        'no mechanism is called "sin". Did you mean "sine"?\non offer: linear, mixture, sine',
+    ),
+    "level-without-end": (
+        "curriculum = [{ stream = {}, metric = 'ap', reach = 0.5, most_steps = 0 }]",
+        "curriculum[0].most_steps",
+        "'most_steps' must be >= 1: 0",
+    ),
+    "level-from-int": ("curriculum = [3]", "curriculum[0]", "expected a table, found 3"),
+    "curriculum-from-table": ("[curriculum]\nreach = 0.5", "curriculum", "expected a list, found a table"),
+    "stream-repeated-in-levels": (
+        "curriculum = [{ stream = { rows = 9 }, metric = 'ap', reach = 0.5 }]\n[stream]\nequal_noise = 7",
+        "stream.equal_noise",
+        "'equal_noise' must be <= 1: 7.0",
+    ),
     "stream-repeated-in-cells": (
         "[stream]\nequal_noise = 7\n[evaluation.cells.a]\n[evaluation.cells.b]\nrows = 9",
         "stream.equal_noise",
@@ -691,6 +767,41 @@ def test_cells_say_only_where_they_differ(read):
     assert len(cells["large"].mechanisms) == 1
 
 
+def test_levels_say_only_where_they_differ(read):
+    experiment = read(
+        """
+        [stream]
+        rows = 50
+        variables = { low = 9, high = 30 }
+        [[curriculum]]
+        stream = { variables = 8, mechanisms = ["sine"] }
+        metric = "auroc"
+        reach = 0.9
+        most_steps = 2000
+        [[curriculum]]
+        stream = { variables = { high = 20 } }
+        metric = "shd"
+        reach = 4
+        """,
+        ["stream.equal_noise=0.5"],
+    )
+    first, second = experiment.curriculum
+    assert (first.metric, first.reach, first.most_steps) == ("auroc", 0.9, 2000)
+    assert (second.metric, second.reach, second.most_steps) == ("shd", 4.0, None)
+    assert first.stream.variables == Draw.constant(8.0)
+    assert [entry.component.name for entry in first.stream.mechanisms] == ["sine"]
+    assert second.stream.variables == Draw(low=9.0, high=20.0)
+    assert second.stream.mechanisms == experiment.stream.mechanisms
+    for stream in (first.stream, second.stream):
+        assert (stream.rows, stream.equal_noise) == (Draw.constant(50.0), 0.5)
+
+
+def test_an_override_reaches_early_stopping(read):
+    stopping = read("", ["trainer.early_stopping.metric=shd", "trainer.early_stopping.patience=10"])
+    assert stopping.trainer.early_stopping == EarlyStopping(metric="shd", patience=10, least=0.0)
+    assert read("").trainer.early_stopping is None
+
+
 NUMBERS = st.floats(-1e9, 1e9)
 POSITIVE = st.floats(1e-6, 1e6)
 
@@ -720,6 +831,7 @@ def experiments(shelf: Registry) -> Any:
     )
     loss = st.one_of(st.just(find("loss", "bce")()), st.builds(find("loss", "focal"), gamma=st.floats(0, 9)))
     counts = st.integers(2, 10**6).map(float)
+    metric = st.sampled_from(["log_prob_gain", "auroc", "ap", "direction", "f1", "f1_chosen", "shd", "shd_chosen"])
     stream = st.builds(
         StreamSettings,
         variables=draws(counts),
@@ -752,7 +864,10 @@ def experiments(shelf: Registry) -> Any:
             lr=POSITIVE,
             optimiser=st.sampled_from(["muon", "adamw"]),
             compile=st.booleans(),
+            schedule=st.sampled_from(["cosine", "exponential", "constant"]),
+            early_stopping=st.one_of(st.none(), st.builds(EarlyStopping, metric=metric, patience=st.integers(1, 99))),
         ),
+        curriculum=st.lists(st.builds(Level, stream=stream, metric=metric, reach=NUMBERS), max_size=2).map(tuple),
         evaluation=st.builds(
             Evaluation, tables=st.integers(1, 99), cells=st.dictionaries(st.text(max_size=5), stream, max_size=2)
         ),
@@ -777,10 +892,13 @@ def test_every_default_is_written(write, shelf):
         "lr": 1e-3,
         "weight_decay": 0.01,
         "warmup": 50,
+        "schedule": "cosine",
         "floor": 0.03,
+        "drop_at": 1.0,
         "clip": 1.0,
         "precision": "bf16",
         "compile": False,
+        "gradient_checkpointing": False,
         "log_every": 10,
         "validate_every": 100,
         "validation_tables": 64,

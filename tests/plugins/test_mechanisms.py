@@ -2,18 +2,24 @@ import math
 
 import pytest
 import torch
+from tabscm_builtin.mechanisms.additive import Additive
+from tabscm_builtin.mechanisms.heteroscedastic import Heteroscedastic
 from tabscm_builtin.mechanisms.linear import Linear
 from tabscm_builtin.mechanisms.mixture import Mixture
 from tabscm_builtin.mechanisms.mlp import MLP
+from tabscm_builtin.mechanisms.polynomial import Polynomial
+from tabscm_builtin.mechanisms.post_nonlinear import PostNonlinear
 from tabscm_builtin.mechanisms.quadratic import Quadratic
+from tabscm_builtin.mechanisms.random_fourier import RandomFourier
 from tabscm_builtin.mechanisms.sine import Sine
 from tabscm_builtin.mechanisms.tanh import Tanh
 from tabscm_builtin.mechanisms.threshold import Threshold
+from tabscm_builtin.mechanisms.tree import Tree
 
 from tabscm import Draw, Ramp, Weighted
 
 ONE = Draw.constant(1.0)
-NONLINEAR = [MLP(), Sine(), Tanh(), Quadratic(), Threshold()]
+NONLINEAR = [MLP(), Sine(), Tanh(), Quadratic(), Threshold(), RandomFourier(), Additive(), Polynomial(), Tree()]
 
 
 def rng(seed=0):
@@ -126,11 +132,195 @@ def test_mlp_is_bounded_and_not_monotone_everywhere():
     assert turning.float().mean() > 0.3
 
 
-def test_mlp_lets_parents_interact():
-    function = draw(MLP(), 50, 2)
-    corners = function(torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]]).expand(50, 4, 2))
-    interaction = (corners * torch.tensor([1.0, -1.0, -1.0, 1.0])).sum(1)
-    assert interaction.abs().median() > 0.1
+def interaction(mechanism, nodes=200):
+    """What the second parent changes about the effect of the first, of two: [G]."""
+    corners = torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]]).expand(nodes, 4, 2)
+    return (draw(mechanism, nodes, 2)(corners) * torch.tensor([1.0, -1.0, -1.0, 1.0])).sum(1)
+
+
+@pytest.mark.parametrize("mechanism", [MLP(), RandomFourier(), Polynomial(), Tree()], ids=lambda one: one.name)
+def test_parents_interact(mechanism):
+    assert interaction(mechanism).abs().median() > 0.1
+
+
+@pytest.mark.parametrize("mechanism", [Additive(), Polynomial(degree=1), Tree(depth=1)], ids=lambda one: one.name)
+def test_parents_do_not_interact(mechanism):
+    assert interaction(mechanism).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("parents", [1, 4])
+def test_random_fourier_varies_like_a_gaussian_process(parents):
+    length = 0.2
+    steps = torch.tensor([0.0, 0.1, 0.2, 0.4, 0.8])
+    mechanism = RandomFourier(length=Draw.constant(length), features=20)
+    values = draw(mechanism, 20_000, parents)(steps[None, :, None].expand(20_000, -1, parents))
+    variogram = (values[:, 1:] - values[:, :1]).square().mean(0)
+    expected = 1 - torch.exp(-steps[1:].square() / (2 * length**2))  # every parent moves, and P is in the length
+    torch.testing.assert_close(variogram / variogram[-1], expected / expected[-1], rtol=0, atol=0.03)
+
+
+def test_random_fourier_has_the_amplitude_it_was_asked_for():
+    deviation = draw(RandomFourier(amplitude=Draw.constant(3.0)), 300, 3)(normal(300, 500, 3)).std(1)
+    assert deviation.mean() == pytest.approx(3.0, abs=0.2)
+    assert deviation.min() > 1.0
+    straight = draw(RandomFourier(length=Draw.constant(50.0), amplitude=Draw.constant(3.0)))(line(-1.0, 0.0, 1.0))
+    assert straight.diff(n=2, dim=1).abs().median() < 0.2
+    assert straight.diff(dim=1).abs().mean() == pytest.approx(3.0, abs=0.5)
+
+
+def roughness(length):
+    """How much of a step of 0.2 is not a continuation of the step before, for a mechanism with one parent."""
+    x = torch.arange(-2.0, 2.0, 0.2)[None, :, None].expand(200, -1, 1)
+    steps = draw(RandomFourier(length=Draw.constant(length)), 200)(x).diff(dim=1)
+    return steps.diff(dim=1).square().mean() / steps.square().mean()
+
+
+def test_random_fourier_bends_more_the_shorter_its_length():
+    assert roughness(0.3) > 5 * roughness(1.0) > 25 * roughness(5.0)
+
+
+def test_additive_gives_every_parent_a_curve_of_its_own():
+    function = draw(Additive(), 50, 3)
+    x = normal(50, 200, 3)
+    alone = torch.stack([function(x * (torch.arange(3) == parent)) for parent in range(3)])
+    silent = function(torch.zeros(50, 1, 3))
+    torch.testing.assert_close(function(x), alone.sum(0) - 2 * silent, rtol=1e-4, atol=1e-4)
+    assert (alone.std(2) > 0.1).all()
+    first, second = alone[0], function(torch.stack([torch.zeros_like(x[:, :, 0]), x[:, :, 0], x[:, :, 0] * 0], 2))
+    assert (first - second).std(1).min() > 0.05
+
+
+def test_additive_curves_are_not_straight():
+    values = draw(Additive())(line(-1.0, 0.0, 1.0))
+    assert values.diff(n=2, dim=1).abs().median() > 0.3
+
+
+@pytest.mark.parametrize("degree", [1, 2, 3, 5])
+def test_polynomial_has_the_degree_it_was_asked_for(degree):
+    values = draw(Polynomial(degree=degree, reach=10.0))(torch.linspace(-3, 3, 13)[None, :, None].expand(50, -1, 1))
+    assert values.diff(n=degree + 1, dim=1).abs().max() < 1e-3
+    assert values.diff(n=degree, dim=1).abs().median() > 1e-3
+
+
+def test_polynomial_goes_on_along_its_tangent():
+    function = draw(Polynomial(degree=4, reach=2.0))
+    far = torch.cat([torch.linspace(-9, -2, 8), torch.linspace(2, 9, 8)])[None, :, None].expand(50, -1, 1)
+    values = function(far)
+    bends = torch.cat([values[:, :8].diff(n=2, dim=1), values[:, 8:].diff(n=2, dim=1)])
+    assert bends.abs().max() < 1e-3
+    inside, edge, outside = function(line(1.99, 2.0, 2.01)).unbind(1)
+    torch.testing.assert_close(outside - edge, edge - inside, rtol=0.05, atol=0.02)
+
+
+def test_an_outlier_of_a_polynomial_stays_within_proportion():
+    values = draw(Polynomial(degree=6), 200)(line(1.0, 30.0, nodes=200)).abs()
+    assert values[:, 1].max() < 3000.0  # the sixth power itself is 7 million deviations
+
+
+def test_tree_is_flat_between_its_thresholds():
+    function = draw(Tree(trees=1, depth=3), 50, 5)
+    x = normal(50, 2000, 5)
+    values = function(x)
+    assert max(len(node.unique()) for node in values) <= 8
+    assert min(len(node.unique()) for node in values) >= 4
+    assert (function(x + 1e-5) == values).float().mean() > 0.999
+
+
+def test_tree_asks_where_its_threshold_is():
+    function = draw(Tree(trees=2, depth=2, threshold=Draw.constant(0.5)))
+    below, at, above = function(line(-9.0, 0.49, 0.51)).unbind(1)
+    assert torch.equal(below, at)
+    assert (above != at).all()
+
+
+@pytest.mark.parametrize("parents", [2, 12, 30])
+def test_every_parent_of_a_tree_has_its_say(parents):
+    function = draw(Tree(trees=4, depth=3), 50, parents)
+    x = normal(50, 300, parents)
+    values = function(x)
+    for parent in range(parents):
+        changed = x.clone()
+        changed[:, :, parent] += 5.0
+        assert (function(changed) != values).any(1).all()
+
+
+def link(nodes=200, **settings):
+    """A post-nonlinear mechanism over plus or minus one parent, and that sign: [G, 1]."""
+    mechanism = PostNonlinear(of=Linear(strength=ONE), **settings)
+    function = mechanism.draw(torch.ones(nodes, 1, dtype=torch.bool), rng())
+    ends = function(line(-1.0, 1.0, nodes=nodes), torch.zeros(nodes, 2))
+    return function, torch.sign(ends[:, 1:] - ends[:, :1])
+
+
+def test_post_nonlinear_sees_only_the_sum_of_signal_and_noise():
+    function, sign = link()
+    x, noise = normal(200, 100), normal(200, 100).flip(1)[:, :, 0]
+    together = x + (sign * noise)[:, :, None]
+    torch.testing.assert_close(function(x, noise), function(together, torch.zeros_like(noise)), rtol=1e-4, atol=1e-4)
+
+
+def test_post_nonlinear_rises_everywhere_and_is_no_straight_line():
+    function, sign = link()
+    x = torch.linspace(-8, 8, 200)[None, :, None] * sign[:, :, None]
+    steps = function(x, torch.zeros(200, 200)).diff(dim=1)
+    assert steps.min() > 0
+    assert (steps.amax(1) / steps.amin(1)).median() > 3
+
+
+def test_noise_of_post_nonlinear_is_not_added():
+    function, _ = link()
+    moved = function(line(-3.0, 0.0, 3.0, nodes=200), torch.ones(200, 3)) - function(
+        line(-3.0, 0.0, 3.0, nodes=200), torch.zeros(200, 3)
+    )
+    assert (moved.amax(1) / moved.amin(1)).median() > 1.5
+    assert not PostNonlinear(of=Linear()).additive
+
+
+def test_post_nonlinear_wants_a_mechanism_that_adds_its_noise():
+    mixed = Mixture(of=(Weighted(Linear()), Weighted(Heteroscedastic(of=Linear()))))
+    with pytest.raises(ValueError, match=r"^of must be a mechanism that adds its noise, and heteroscedastic does not$"):
+        PostNonlinear(of=mixed)
+
+
+def noise_size(mechanism, x):
+    """By how much noise of 1 moves the values at x, which is [G, N, P]."""
+    function = mechanism.draw(torch.ones(len(x), x.shape[2], dtype=torch.bool), rng())
+    zero = torch.zeros(x.shape[:2])
+    upwards, downwards = function(x, zero + 1) - function(x, zero), function(x, zero) - function(x, zero - 1)
+    torch.testing.assert_close(upwards, downwards, rtol=1e-3, atol=1e-3)
+    return upwards
+
+
+def test_heteroscedastic_scales_noise_by_what_the_parents_are():
+    size = noise_size(Heteroscedastic(of=MLP()), normal(300, 200, 2))
+    assert size.min() >= 0
+    assert (size.quantile(0.9, 1) / size.quantile(0.1, 1)).median() > 3
+    assert size.median() == pytest.approx(1.0, abs=0.2)
+
+
+def test_heteroscedastic_leaves_the_signal_as_it_is():
+    mask, x = torch.ones(50, 3, dtype=torch.bool), normal(50, 100, 3)
+    zero = torch.zeros(50, 100)
+    plain, scaled = (one.draw(mask, rng())(x, zero) for one in (MLP(), Heteroscedastic(of=MLP())))
+    assert torch.equal(plain, scaled)
+
+
+def test_heteroscedastic_without_contrast_is_the_mechanism_itself():
+    size = noise_size(Heteroscedastic(of=Tanh(), contrast=Draw.constant(0.0)), normal(50, 100, 2))
+    torch.testing.assert_close(size, torch.ones_like(size), rtol=1e-4, atol=1e-4)
+
+
+def test_heteroscedastic_leaves_the_noise_of_roots_as_it_is():
+    noise = normal(50, 100)[:, :, 0]
+    for slots in (0, 2):
+        function = Heteroscedastic(of=Linear()).draw(torch.zeros(50, slots, dtype=torch.bool), rng())
+        torch.testing.assert_close(function(torch.ones(50, 100, slots), noise), noise)
+
+
+@pytest.mark.parametrize("wrapper", [PostNonlinear, Heteroscedastic])
+def test_a_wrapped_mixture_is_a_mixture_of_wrapped_parts(wrapper):
+    wrapped = wrapper(of=Mixture(of=(weighted(1.0, 3.0), Weighted(MLP()))))
+    assert wrapped.parts == ((wrapper(of=Linear(strength=ONE)), 3.0), (wrapper(of=MLP()), 1.0))
 
 
 def slopes(mixture, nodes):

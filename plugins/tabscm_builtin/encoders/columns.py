@@ -1,7 +1,7 @@
 """A transformer over variables."""
 
 import attrs
-from attrs.validators import ge
+from attrs.validators import ge, lt
 from torch import nn
 
 from tabscm import Encoder, Evidence
@@ -19,19 +19,27 @@ class Columns(Encoder):
     name = "columns"
     layers: int = attrs.field(default=4, validator=ge(1))
     heads: int = attrs.field(default=4, validator=ge(1))
+    dropout: float = attrs.field(default=0.0, validator=[ge(0), lt(1)])
+    """Share of each branch that training leaves out."""
 
     def build(self, width: int) -> nn.Module:
         if width % self.heads:
             raise ValueError(f"columns: width {width} is not a multiple of heads, which is {self.heads}")
-        return _Columns(width, self.layers, self.heads)
+        return _Columns(self, width)
 
 
 class _Columns(nn.Module):
-    def __init__(self, width: int, layers: int, heads: int) -> None:
+    def __init__(self, spec: Columns, width: int) -> None:
         super().__init__()
-        self.layers = nn.Sequential(
-            *(nn.Sequential(SelfAttention(width, heads), FeedForward(width)) for _ in range(layers))
+        self.layers = nn.ModuleList(
+            nn.Sequential(
+                SelfAttention(width, spec.heads, dropout=spec.dropout), FeedForward(width, dropout=spec.dropout)
+            )
+            for _ in range(spec.layers)
         )
 
     def forward(self, evidence: Evidence) -> Evidence:
-        return attrs.evolve(evidence, nodes=self.layers(evidence.nodes))
+        nodes = evidence.nodes
+        for layer in self.layers:
+            nodes = layer(nodes)
+        return attrs.evolve(evidence, nodes=nodes)

@@ -5,7 +5,7 @@ import math
 import attrs
 import torch
 import torch.nn.functional as F
-from attrs.validators import ge
+from attrs.validators import ge, lt
 from torch import Tensor, nn
 
 from tabscm import Encoder, Evidence
@@ -20,7 +20,7 @@ class Triangle(Encoder):
     effects. The nodes it hands on are the diagonal of the grid.
 
     Source: triangle updates of AlphaFold 2, Jumper et al. 2021, supplement 1.6.5. Differs: three orientations at once,
-    no attention, scale 1 / sqrt(D), output branches start at zero.
+    no attention, scale 1 / sqrt(D), dropout by element, output branches start at zero.
     """
 
     name = "triangle"
@@ -29,6 +29,8 @@ class Triangle(Encoder):
     channels: int = attrs.field(default=32, validator=ge(1))
     """Width of each factor a, b, ...: what the sums over k cost."""
     expansion: int = attrs.field(default=2, validator=ge(1))
+    dropout: float = attrs.field(default=0.0, validator=[ge(0), lt(1)])
+    """Share of each branch that training leaves out."""
 
     def build(self, width: int) -> nn.Module:
         return _Triangle(self, width)
@@ -37,22 +39,26 @@ class Triangle(Encoder):
 class _Triangle(nn.Module):
     def __init__(self, spec: Triangle, width: int) -> None:
         super().__init__()
-        self.blocks = nn.Sequential(
-            *(
-                nn.Sequential(_Block(width, spec.channels), FeedForward(width, spec.expansion))
-                for _ in range(spec.blocks)
+        self.blocks = nn.ModuleList(
+            nn.Sequential(
+                _Block(width, spec.channels, dropout=spec.dropout),
+                FeedForward(width, spec.expansion, dropout=spec.dropout),
             )
+            for _ in range(spec.blocks)
         )
 
     def forward(self, evidence: Evidence) -> Evidence:
-        pairs = self.blocks(evidence.pairs)
+        pairs = evidence.pairs
+        assert pairs is not None  # needs "pairs"
+        for block in self.blocks:
+            pairs = block(pairs)
         return attrs.evolve(evidence, nodes=block_diagonal(pairs), pairs=pairs)
 
 
 class _Block(nn.Module):
     """One round of triangle updates. Channels C come first where sums over k are taken."""
 
-    def __init__(self, width: int, channels: int) -> None:
+    def __init__(self, width: int, channels: int, *, dropout: float) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width)
         # six matrices in a stack: Muon makes each of them orthogonal, not all six together, which learns faster
@@ -61,6 +67,7 @@ class _Block(nn.Module):
         self.gate = nn.Linear(width, width)
         self.norm_out = nn.LayerNorm(3 * channels)
         self.out = nn.Linear(3 * channels, width)
+        self.dropout = nn.Dropout(dropout)
         nn.init.zeros_(self.out.weight)
 
     def forward(self, pairs: Tensor) -> Tensor:
@@ -71,5 +78,6 @@ class _Block(nn.Module):
         factors = torch.addmm(self.factor_bias[:, None], self.factors.flatten(0, 1), normed.mT)  # [6 C, B D D]
         a, b, c, d, e, f = factors.view(6, -1, variables, variables).unbind()  # each [C B, D, D]
         sums = torch.cat([a @ b, c.mT @ d, e @ f.mT]).view(-1, len(normed)) / math.sqrt(variables)  # [3 C, B D D]
-        branch: Tensor = F.hardsigmoid(self.gate(normed)) * self.out(self.norm_out(sums.mT.contiguous()))
-        return pairs + branch.view_as(pairs)
+        branch = F.hardsigmoid(self.gate(normed)) * self.out(self.norm_out(sums.mT.contiguous()))
+        kept: Tensor = self.dropout(branch)
+        return pairs + kept.view_as(pairs)

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from tabscm import Draw, GraphSampler, within
-from tabscm_builtin.graphs._common import relabel
+from tabscm_builtin.graphs._common import density_of, relabel
 
 
 @attrs.frozen
@@ -42,5 +42,4 @@ class ErdosRenyi(GraphSampler):
         if self.density is not None:
             return self.density.sample((tasks, 1, 1), rng)
         assert self.degree is not None
-        # at most 0.8: in a small table a degree soon asks for every pair, which leaves no missing edge to learn from
-        return (2 * self.degree.sample((tasks, 1, 1), rng) / max(variables - 1, 1)).clamp(max=0.8)
+        return density_of(self.degree, tasks, variables, rng)

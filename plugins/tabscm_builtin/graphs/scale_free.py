@@ -5,15 +5,16 @@ import torch
 from torch import Tensor
 
 from tabscm import Draw, GraphSampler, within
-from tabscm_builtin.graphs._common import relabel
+from tabscm_builtin.graphs._common import DEGREE, relabel
 
 
 @attrs.frozen
 class ScaleFree(GraphSampler):
-    """A few hubs have very many causes; every variable has about as many effects.
+    """A few hubs have very many causes, or very many effects if transposed; the other end is spread evenly.
 
     Variables arrive one by one; each becomes a cause of earlier ones, which are chosen without replacement, with
     probability proportional to 1 + the number of causes they have already. The number of causes has a heavy tail.
+    `transposed` turns every edge round, and the number of effects has that tail instead.
 
     Source: Barabási and Albert 1999, doi:10.1126/science.286.5439.509; directed as in AVICI, Lorch et al. 2022,
     arXiv:2205.12934, appendix A. Differs: a fractional number of edges per variable is rounded up or down at random.
@@ -21,8 +22,10 @@ class ScaleFree(GraphSampler):
 
     name = "scale-free"
 
-    degree: Draw = attrs.field(default=Draw(low=1.0, high=3.0), validator=within(0.0))
+    degree: Draw = attrs.field(default=DEGREE, validator=within(0.0))
     """Edges that each arriving variable brings; drawn once per task."""
+    transposed: bool = False
+    """Hubs have many effects (a regulator of many genes) instead of many causes."""
 
     def sample(self, tasks: int, variables: int, rng: torch.Generator) -> Tensor:
         degree = self.degree.sample((tasks, 1), rng)
@@ -38,4 +41,4 @@ class ScaleFree(GraphSampler):
             chosen = rank < edges[:, new, None]
             adj[:, new, :new] = chosen
             causes[:, :new] += chosen
-        return relabel(adj, rng)
+        return relabel(adj.mT if self.transposed else adj, rng)

@@ -8,6 +8,7 @@ from attrs.validators import gt, lt
 from torch import Tensor, nn
 
 from tabscm import Evidence, Head
+from tabscm_builtin.heads._common import PairReader
 
 
 @attrs.frozen
@@ -29,24 +30,14 @@ class Pair(Head):
         return _Pair(width, self.density)
 
 
-class _Pair(nn.Module):
+class _Pair(PairReader):
     def __init__(self, width: int, density: float) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(width)
-        self.cause = nn.Linear(width, width)
-        self.effect = nn.Linear(width, width, bias=False)
-        self.forth = nn.Linear(width, width, bias=False)
-        self.back = nn.Linear(width, width, bias=False)
+        super().__init__(width)
         self.score = nn.Linear(width, 1)
         nn.init.zeros_(self.score.weight)
         nn.init.constant_(self.score.bias, math.log(density / (1 - 2 * density)))
 
     def forward(self, evidence: Evidence) -> dict[str, Tensor]:
-        nodes = self.norm(evidence.nodes)
-        hidden = self.cause(nodes)[:, :, None] + self.effect(nodes)[:, None]  # [B, D, D, E]
-        if evidence.pairs is not None:
-            pairs = self.norm(evidence.pairs)
-            hidden = hidden + self.forth(pairs) + self.back(pairs).transpose(1, 2)
-        score = self.score(F.hardswish(hidden))[..., 0].float()  # [B, D, D]
+        score = self.score(self.read(evidence))[..., 0].float()  # [B, D, D]
         # the log-odds of i -> j against the two other answers
         return {"edges": score - F.softplus(score.mT)}

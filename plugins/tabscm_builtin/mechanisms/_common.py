@@ -1,4 +1,7 @@
-"""What mechanisms share: random weights, and the weighted sum of the parents."""
+"""What mechanisms share: random weights, the weighted sum of the parents, and random smooth functions."""
+
+import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -7,6 +10,10 @@ from tabscm import Draw
 
 STRENGTH = Draw(low=0.5, high=2.0)
 """Size of a weight, where the experiment does not say otherwise."""
+
+
+TRIAL_ROWS = 64
+"""Rows on which the mean and deviation of a smooth function are measured."""
 
 
 def signed(size: Draw, shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
@@ -28,3 +35,44 @@ def unit_weights(size: Draw, mask: Tensor, rng: torch.Generator) -> Tensor:
 def weighted_sum(parents: Tensor, weights: Tensor) -> Tensor:
     """Sum over slots: parents [G, N, P], weights [G, P, 1] -> [G, N]."""
     return torch.bmm(parents, weights).squeeze(2)  # adding noise afterwards is three times as fast as baddbmm
+
+
+def smooth(mask: Tensor, length: Draw, features: int, rng: torch.Generator) -> Callable[[Tensor], Tensor]:
+    """Draw a smooth function of the parents for each node, as of a Gaussian process, of mean 0 and deviation 1.
+
+    sum_k w_k cos(v_k . x + b_k) over K features, with w and v normal and b uniform. As K grows it becomes a Gaussian
+    process with covariance exp(-|x - y|^2 / (2 length^2 P)). P, the number of parents, is there because squared
+    distances grow with it: a function of many parents would be white noise without. Mean and deviation are those over
+    standard normal parents: some samples are nearly flat, and an edge that does nothing is no edge.
+
+    Source: Rahimi and Recht 2007, "Random features for large-scale kernel machines", algorithm 1. Differs: every sample
+    is standardised.
+
+    Args:
+        mask: [G, P] bool, which slots hold a parent.
+        length: distance over which a function of one parent changes, in standard deviations of the parent.
+        features: K.
+
+    Returns:
+        f(parents [G, N, P]) -> [G, N]; 0 where a node has no parents.
+    """
+    nodes, slots = mask.shape
+    device = rng.device
+    scale = length.sample((nodes, 1), rng) * mask.sum(1, keepdim=True).clamp(min=1).sqrt()  # [G, 1]
+    frequency = torch.randn(nodes, slots, features, generator=rng, device=device) * (mask / scale)[:, :, None]
+    phase = 2.0 * math.pi * torch.rand(nodes, 1, features, generator=rng, device=device)
+    outer = torch.randn(nodes, features, 1, generator=rng, device=device)
+
+    def waves(parents: Tensor) -> Tensor:
+        return torch.bmm(parents, frequency).add_(phase).cos_()  # [G, N, K]
+
+    trial = weighted_sum(waves(torch.randn(nodes, TRIAL_ROWS, slots, generator=rng, device=device)), outer)
+    mean = trial.mean(1, keepdim=True)
+    deviation = (trial - mean).square().mean(1, keepdim=True).sqrt().clamp(min=1e-4)
+    unit = mask.any(1, keepdim=True) / deviation  # [G, 1]
+    outer, mean = outer * unit[:, :, None], mean * unit
+
+    def function(parents: Tensor) -> Tensor:
+        return weighted_sum(waves(parents), outer).sub_(mean)
+
+    return function

@@ -1,0 +1,59 @@
+"""What a person sees of a training: a line that moves on a terminal, a line per validation that stays."""
+
+import time
+from typing import TextIO
+
+
+class Progress:
+    """Prints, and counts what it prints: tables a second, time left.
+
+    Args:
+        out: where to.
+        steps: of the whole training.
+        step: steps done before, in a run that is resumed.
+        levels: of the curriculum; 1 without one.
+    """
+
+    def __init__(self, out: TextIO, *, steps: int, step: int, levels: int = 1) -> None:
+        self.out = out
+        self.steps = steps
+        self.first = step
+        self.levels = levels
+        self.tables = 0
+        self.began = time.perf_counter()
+        self.moving = out.isatty()
+
+    def say(self, line: str) -> None:
+        """A line that stays."""
+        self._clear()
+        print(line, file=self.out, flush=True)
+
+    def count(self, tables: int) -> None:
+        """So many more tables were trained on."""
+        self.tables += tables
+
+    def tables_per_second(self) -> float:
+        return self.tables / max(1e-9, time.perf_counter() - self.began)
+
+    def show(self, step: int, level: int, record: dict[str, float]) -> None:
+        """How a logged step went, on a line that the next one replaces."""
+        if self.moving:
+            line = self._line(step, level, record["loss"], record["log_prob_gain"], record["auroc"])
+            print(f"\r{line}", end="\x1b[K", file=self.out, flush=True)
+
+    def validated(self, step: int, level: int, loss: float, found: dict[str, float]) -> None:
+        """How a validation went."""
+        self.say(self._line(step, level, loss, found["log_prob_gain"], found["auroc"]))
+
+    def _line(self, step: int, level: int, loss: float, gain: float, auroc: float) -> str:
+        per_step = (time.perf_counter() - self.began) / max(1, step - self.first)
+        left = round(per_step * (self.steps - step))
+        where = f"level {level}/{self.levels}  " if self.levels > 1 else ""
+        return (
+            f"step {step:>{len(str(self.steps))}}/{self.steps}  {where}loss {loss:.4f}  gain {gain:+.3f}  "
+            f"AUROC {auroc:.3f}  {self.tables_per_second():.0f} tables/s  {left // 60}:{left % 60:02d} left"
+        )
+
+    def _clear(self) -> None:
+        if self.moving:
+            print("\r\x1b[K", end="", file=self.out)

@@ -1,0 +1,125 @@
+"""training_log.csv: a line per validation, made for spreadsheets; the README says what the columns are."""
+
+import csv
+import math
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from tabscm.engine.metrics import effects_error
+from tabscm.kernel.experiment import Experiment
+from tabscm.kernel.interfaces import Prediction, Truth
+
+TRAINING_LOG = "training_log.csv"
+TRAINING = ("Train_Loss", "Train_Delta", "Train_DAG", "Train_H", "Train_MAE", "Train_SHD", "Train_F1")
+VALIDATION = {"Val_MAE": "effects_mae", "Val_SHD": "shd", "Val_F1": "f1"}
+EXPERTS = ("Expert_Entropy", "Expert_Gini")
+COLUMNS = ("Epoch", "Level", "LR", *TRAINING, *VALIDATION, *EXPERTS)
+
+
+class TrainingLog:
+    """Gathers what was logged of the training batches, and writes their means at each validation.
+
+    Args:
+        run: the folder of the run.
+        experiment: says which term of the loss is which.
+        validations: how many were done before; lines of later ones, which a resumed run does again, are dropped.
+    """
+
+    def __init__(self, run: Path, experiment: Experiment, *, validations: int) -> None:
+        self.file = run / TRAINING_LOG
+        self.experiment = experiment
+        self.epoch = validations
+        self.seen: list[dict[str, float]] = []
+        lines = self.file.read_text("utf-8").splitlines(keepends=True)[1:] if self.file.exists() else []
+        whole = [line for line in lines if line.endswith("\n")]
+        kept = [line for line in whole if int(line.split(",")[0]) <= validations]
+        part = self.file.with_suffix(".part")
+        part.write_text(",".join(COLUMNS) + "\n" + "".join(kept), "utf-8", newline="")
+        os.replace(part, self.file)
+
+    def add(
+        self,
+        parts: Sequence[tuple[Prediction, Truth, Mapping[str, Tensor]]],
+        terms: Mapping[str, Tensor],
+        fresh: Mapping[str, float],
+    ) -> None:
+        """Remember a logged step: its batches, the terms of its loss, and what `metrics.summarise` says of it."""
+        measured = self.experiment.auxiliary_losses
+        delta = [terms[entry.component.name] for entry in measured if "effects" in entry.component.asks]
+        effects = [
+            (prediction.aux["effects"].detach(), truth.effects)
+            for prediction, truth, _ in parts
+            if "effects" in prediction.aux and truth.effects is not None
+        ]
+        cycles = torch.cat([acyclicity(prediction.logits.detach()) for prediction, _, _ in parts])
+        loads = [prediction.aux["load"].detach().mean(0) for prediction, _, _ in parts if "load" in prediction.aux]
+        entropy, gini = balance(torch.stack(loads).mean(0)) if loads else (math.nan, math.nan)
+        self.seen.append(
+            {
+                "Train_Loss": sum(float(term) for term in terms.values()),
+                "Train_Delta": sum(float(term) for term in delta) if delta else math.nan,
+                "Train_DAG": float(terms[self.experiment.loss.name]),
+                "Train_H": cycles.mean().item(),
+                "Train_MAE": effects_error(effects),
+                "Train_SHD": fresh["shd"],
+                "Train_F1": fresh["f1"],
+                "Expert_Entropy": entropy,
+                "Expert_Gini": gini,
+            }
+        )
+
+    def write(self, level: int, rate: float, found: Mapping[str, float]) -> None:
+        """Write the line of a validation that `found` this, at this level and learning rate; what is undefined, or
+        was not measured, is left empty."""
+        self.epoch += 1
+        values = {column: _mean([step[column] for step in self.seen]) for column in (*TRAINING, *EXPERTS)}
+        values |= {column: found.get(metric, math.nan) for column, metric in VALIDATION.items()}
+        values["LR"] = rate
+        line = {name: f"{value:.6g}" if math.isfinite(value) else "" for name, value in values.items()}
+        with self.file.open("a", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+            writer.writerow({"Epoch": self.epoch, "Level": level, **line})
+        self.seen = []
+
+
+def acyclicity(logits: Tensor) -> Tensor:
+    """How far the probabilities P of the edges are from an acyclic graph: trace(exp(P * P)) - D, 0 without a cycle.
+
+    Source: Zheng et al. 2018, arXiv:1803.01422 (NOTEARS), eq. 6. Differs: of probabilities instead of weights.
+
+    Args:
+        logits: [B, D, D].
+
+    Returns:
+        [B] float64, >= 0, unitless; what is logged, whatever a regulariser may ask for.
+    """
+    off = ~torch.eye(logits.shape[1], dtype=torch.bool, device=logits.device)
+    squares = torch.sigmoid(logits.double()).square() * off
+    walks = torch.linalg.matrix_exp(squares)
+    return torch.diagonal(walks, dim1=1, dim2=2).sum(1) - logits.shape[1]
+
+
+def balance(load: Tensor) -> tuple[float, float]:
+    """How evenly the tokens are spread over the experts, means over layers.
+
+    Args:
+        load: [L, X], share of the tokens that each of X experts got in each of L layers.
+
+    Returns:
+        The entropy in nats, log X when all get the same and 0 when one gets everything; and the Gini coefficient, 0
+        and 1 - 1 / X.
+    """
+    share = load.double() / load.double().sum(1, keepdim=True)
+    entropy = -torch.xlogy(share, share).sum(1)
+    gini = (share[:, :, None] - share[:, None, :]).abs().sum((1, 2)) / (2 * share.shape[1])
+    return entropy.mean().item(), gini.mean().item()
+
+
+def _mean(values: list[float]) -> float:
+    """Over those that are defined; NaN when none is."""
+    defined = [value for value in values if not math.isnan(value)]
+    return sum(defined) / len(defined) if defined else math.nan
