@@ -18,7 +18,8 @@ from tabscm.engine.health.clock import Pace
 from tabscm.engine.health.event import RECOVERY, Alarm
 from tabscm.engine.health.gradient import Explosion, by_term
 from tabscm.engine.health.learning import Collapse, Gap
-from tabscm.engine.health.prediction import Experts, gini
+from tabscm.engine.health.prediction import Experts
+from tabscm.engine.metrics import gini
 from tabscm.engine.model import Model
 from tabscm.engine.stream import Stream
 from tabscm.engine.trainer import loss_terms, train
@@ -301,6 +302,25 @@ def test_the_term_that_is_norm_controlled_does_not_explode(fast, registry, tmp_p
     assert named(found) == []
 
 
+def test_the_shipped_acyclicity_in_its_naive_form_is_named_at_the_weight_that_exploded(fast, registry, tmp_path):
+    large = attrs.evolve(fast.stream, variables=Draw.constant(12))
+    half = registry.find("head", "bilinear")(density=0.5)
+    naive = (Weighted(registry.find("regulariser", "acyclicity")(form="naive-power"), Ramp.constant(0.1)),)
+    _, found = follow(columns(fast, registry, head=half, stream=large, regularisers=naive), tmp_path, 2)
+    assert named(found)[0] == (1, "explosion")
+    assert "; the term acyclicity makes it (by term: acyclicity " in found["health"][0]["line"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "scalar"),
+    [("embedding", "variational", "kl"), ("embedding", "gated-fusion", "gate_mean"), ("encoder", "moe", "expert_gini")],
+)
+def test_what_shipped_components_give_is_measured(fast, registry, tmp_path, kind, name, scalar):
+    _, found = follow(columns(fast, registry, **{kind: registry.find(kind, name)()}), tmp_path, 5)
+    assert math.isfinite(found["monitors"][0][scalar])
+    assert named(found) == []
+
+
 def test_a_term_that_drowns_the_loss_is_named(fast, registry, tmp_path):
     heavy = (Weighted(Squares(), Ramp.constant(100.0)),)
     _, found = follow(columns(fast, registry, regularisers=heavy), tmp_path, 6, validate_every=2)
@@ -505,6 +525,12 @@ def test_a_loss_that_falls_is_no_proof(fast):
     assert "over the last 100 steps while the loss went from 0.3 to 0.00133: no better than the base rate" in event.line
 
 
+def test_one_bad_batch_after_a_resume_is_no_collapse():
+    collapse = Collapse(warmup=0, step=1000)
+    record = {"loss": 0.5, "log_prob_gain": -0.05, "auroc": 0.5}
+    assert [step for step in range(1010, 1210, 10) if collapse.logged(step, record)] == [1100]
+
+
 def test_a_gap_of_what_is_undefined_is_undefined():
     scalars, events = Gap().validated(5, {"log_prob_gain": math.nan})
     assert math.isnan(scalars["gap"])
@@ -549,7 +575,7 @@ def test_a_mechanism_that_gives_a_nan_is_named_with_its_seed(fast, registry, tmp
         follow(experiment, tmp_path, 30)
     step = int(str(refusal.value).split(".batch(")[1].split(")")[0])
     assert (
-        f"It happens again in tabscm.engine.stream: Stream(experiment.stream, seed=12, device=device).batch({step})."
+        f"It comes back with tabscm.engine.stream: Stream(experiment.stream, seed=12, device=device).batch({step})."
         in str(refusal.value)
     )
     with pytest.raises(ContractError, match="mechanism brittle: "):

@@ -34,8 +34,9 @@ SAMPLED = 1000
 class Collapse:
     """The base rate is all that is known: the network says how many edges there are, and not which."""
 
-    def __init__(self, warmup: int) -> None:
-        self.from_step = warmup + GRACE
+    def __init__(self, warmup: int, step: int = 0) -> None:
+        # one batch after a resume is too few to tell
+        self.from_step = max(warmup + GRACE, step + SMOOTHED)
         self.alarm = Alarm()
         self.recent: deque[tuple[int, float, float]] = deque()  # step, gain, AUROC
         self.first_loss = math.nan

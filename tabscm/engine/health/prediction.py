@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from tabscm.engine.health.event import Alarm, Event
+from tabscm.engine.metrics import entropy, gini
 from tabscm.kernel.experiment import Experiment
 from tabscm.kernel.interfaces import Prediction
 
@@ -148,11 +149,10 @@ class Experts:
         load = found.mean(0)  # [L, X]
         load = load / load.sum(1, keepdim=True).clamp(min=1e-12)
         experts = load.shape[1]
-        entropy = torch.special.entr(load).sum(1) / math.log(max(2, experts))  # [L], 1 is even
         idle = (load < FAIR / experts).float().mean(1)  # [L]
         worst = int(idle.argmax())
         scalars = {
-            "expert_entropy": float(entropy.mean()),
+            "expert_entropy": float(entropy(load).mean()) / math.log(max(2, experts)),  # 1 is even
             "expert_gini": float(gini(load).mean()),
             "experts_idle": float(idle[worst]),
         }
@@ -164,13 +164,6 @@ class Experts:
             "load-balancing loss is missing or too light. Raise its weight (the sources had 0.1)."
         )
         return scalars, [Event(step, "experts", scalars["experts_idle"], line)]
-
-
-def gini(shares: Tensor) -> Tensor:
-    """The Gini coefficient of shares [L, X], each line summing to 1: [L], 0 when even, 1 - 1 / X when one has all."""
-    count = shares.shape[1]
-    rank = torch.arange(1, count + 1, device=shares.device, dtype=shares.dtype)
-    return ((2 * rank - count - 1) * shares.sort(1).values).sum(1) / count
 
 
 def _gather(predictions: Sequence[Prediction], name: str, flatten: Callable[[Tensor], Tensor]) -> Tensor | None:
