@@ -42,6 +42,7 @@ class _Triangle(nn.Module):
         )
 
     def forward(self, evidence: Evidence) -> Evidence:
+        assert evidence.pairs is not None
         pairs = evidence.pairs
         for block in self.blocks:
             pairs = block(pairs)
