@@ -48,6 +48,7 @@ class _Triangle(nn.Module):
         )
 
     def forward(self, evidence: Evidence) -> Evidence:
+        assert evidence.pairs is not None
         pairs = evidence.pairs
         assert pairs is not None  # needs "pairs"
         for block in self.blocks:
