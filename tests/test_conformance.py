@@ -3,6 +3,14 @@
 import attrs
 import pytest
 import torch
+from tabscm_builtin.embeddings.cross_moment import CrossMoment
+from tabscm_builtin.embeddings.gated_fusion import GatedFusion
+from tabscm_builtin.embeddings.tabpfn import TabPFN
+from tabscm_builtin.embeddings.variational import Variational
+from tabscm_builtin.encoders.columns import Columns
+from tabscm_builtin.encoders.graph import Graph
+from tabscm_builtin.encoders.moe import MixtureOfExperts
+from tabscm_builtin.encoders.triangle import Triangle
 from tabscm_builtin.graphs.blocks import Blocks
 from tabscm_builtin.graphs.erdos_renyi import ErdosRenyi
 from tabscm_builtin.graphs.geometric import Geometric
@@ -78,6 +86,14 @@ EXAMPLES = {
     Acyclicity: [Acyclicity(form=form) for form in ("exponential", "log-determinant", "spectral-radius")],
     KLCap: [KLCap(free_bits=0.5)],
     Sparsity: [Sparsity(density=0.3)],
+    Do: [Do(rows=Draw.constant(1.0), targets=Draw.constant(0.0))],
+    TabPFN: [TabPFN(layers=1, heads=1)],
+    GatedFusion: [GatedFusion(crosses=1, heads=1, state=1, products=1)],
+    Variational: [Variational(of=CrossMoment(features=2, steps=1), latent=1), Variational(of=Variational())],
+    Columns: [Columns(dropout=0.3)],
+    MixtureOfExperts: [MixtureOfExperts(layers=16, experts=2, top_k=1), MixtureOfExperts(top_k=8, dropout=0.3)],
+    Graph: [Graph(rounds=1, dropout=0.3)],
+    Triangle: [Triangle(dropout=0.3)],
 }
 """Settings to try besides the defaults; the only ones of a component that has no defaults."""
 

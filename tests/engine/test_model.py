@@ -255,6 +255,22 @@ def test_an_encoder_inside_an_embedding_is_wired_as_well(quick):
     assert 'needs "kl"' not in problems(attrs.evolve(inside, regularisers=(Weighted(Wants()),)))
 
 
+def test_what_an_embedding_inside_another_gives_is_given(quick, registry):
+    around = registry.find("embedding", "variational")
+    wrapped = attrs.evolve(quick, embedding=around(of=quick.embedding))
+    table, _ = Stream(quick.stream, seed=2, device=CPU).batch(0)
+    assert Model(wrapped)(table).aux["kl"].shape == (len(table.x),)
+    assert problems(attrs.evolve(wrapped, embedding=around())) == (
+        'experiment: 1 problem\n\n  encoder\n    triangle needs "pairs", which nothing before it gives\n    given: kl'
+    )
+    deep = around(of=attrs.evolve(quick.embedding, between=Gate()))
+    assert problems(attrs.evolve(wrapped, embedding=deep)) == (
+        "experiment: 2 problems\n\n"
+        '  embedding.of.between\n    gate needs "mood", which nothing before it gives\n    given: kl, pairs\n\n'
+        "  embedding\n    gate: is stuck"
+    )
+
+
 def test_what_is_built_must_be_a_module(quick):
     with pytest.raises(ContractError) as refusal:
         Model(attrs.evolve(quick, head=Unbuilt()))

@@ -1,0 +1,288 @@
+import pytest
+import torch
+from tabscm_builtin.embeddings.axial import Axial
+from tabscm_builtin.embeddings.cross_moment import CrossMoment
+from tabscm_builtin.embeddings.gated_fusion import GatedFusion, by_value, selective_scan
+from tabscm_builtin.embeddings.set import Set
+from tabscm_builtin.embeddings.simple import Simple
+from tabscm_builtin.embeddings.tabpfn import TabPFN
+from tabscm_builtin.embeddings.variational import Variational
+from tabscm_builtin.encoders.moe import MixtureOfExperts
+from torch.distributions import Normal, kl_divergence
+
+from tabscm import Table
+
+WIDTH = 16
+
+
+def table(x):
+    return Table(x=x, intervened=torch.zeros_like(x, dtype=torch.bool), observed=torch.ones_like(x, dtype=torch.bool))
+
+
+def random_table(tasks=3, rows=40, variables=5, seed=0):
+    x = torch.randn(tasks, rows, variables, generator=torch.Generator().manual_seed(seed))
+    return table((x - x.mean(1, keepdim=True)) / x.std(1, correction=0, keepdim=True))
+
+
+def shuffled(given, seed=0):
+    """Every column with its rows in an order of its own: the columns as they were, what joins them gone."""
+    noise = torch.rand(given.x.shape, generator=torch.Generator().manual_seed(seed))
+    return table(given.x.gather(1, noise.argsort(1)))
+
+
+def build(spec, seed=0, width=WIDTH):
+    torch.manual_seed(seed)
+    return spec.build(width).eval()
+
+
+@pytest.mark.parametrize("spec", [Simple(), Set(), TabPFN()], ids=lambda spec: spec.name)
+def test_a_per_column_embedding_sees_nothing_pairwise(spec):
+    module, given = build(spec), random_table()
+    with torch.no_grad():
+        before, after = module(given), module(shuffled(given))
+    assert before.pairs is None
+    torch.testing.assert_close(after.nodes, before.nodes, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("spec", [Axial(), CrossMoment(), GatedFusion()], ids=lambda spec: spec.name)
+def test_the_others_do(spec):
+    module, given = build(spec), random_table()
+    with torch.no_grad():
+        for parameter in module.parameters():  # branches that start at zero
+            parameter.add_(0.1 * torch.randn_like(parameter))
+        before, after = module(given), module(shuffled(given))
+    assert (after.nodes - before.nodes).abs().max() > 1e-2
+
+
+@pytest.mark.parametrize(("spec", "steps"), [(Set(), 100), (TabPFN(), 50)], ids=["set", "tabpfn"])
+def test_a_per_column_embedding_tells_shapes_of_columns_apart(spec, steps):
+    normal = torch.randn(50, 64, 1, generator=torch.Generator().manual_seed(0))
+    x = torch.cat([normal, (normal.square() - 1) / 2**0.5])
+    skewed = (torch.arange(100) >= 50).float()
+    torch.manual_seed(0)
+    module, read = spec.build(WIDTH), torch.nn.Linear(WIDTH, 1)
+    optimiser = torch.optim.AdamW([*module.parameters(), *read.parameters()], lr=1e-2)
+    for _ in range(steps):
+        logits = read(module(table(x)).nodes)[:, 0, 0]
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, skewed)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    assert loss.detach() < 0.1  # knowing nothing costs log 2
+
+
+def test_tabpfn_depends_on_the_order_of_rows_only_when_asked_to():
+    given = random_table()
+    backwards = table(given.x.flip(1))
+    with torch.no_grad():
+        plain, coded = build(TabPFN()), build(TabPFN(positions=True))
+        assert (plain(backwards).nodes - plain(given).nodes).abs().max() < 1e-5
+        assert (coded(backwards).nodes - coded(given).nodes).abs().max() > 1e-3
+
+
+def divergence(mean, log_variance):
+    """Of N(mean, exp(log_variance)) from N(0, I), as torch knows it: nats per vector."""
+    posterior = Normal(mean, (0.5 * log_variance).exp())
+    return kl_divergence(posterior, Normal(0.0, 1.0)).sum(-1)
+
+
+@pytest.mark.parametrize("of", [Simple(), CrossMoment(features=2, steps=0)], ids=lambda spec: spec.name)
+def test_kl_is_the_mean_divergence_of_all_vectors_in_nats(of):
+    module, given = build(Variational(of=of, latent=3)), random_table()
+    with torch.no_grad():
+        inner, found = module.of(given), module(given)
+        vectors = inner.nodes
+        if inner.pairs is not None:
+            vectors = torch.cat([vectors, inner.pairs.flatten(1, 2)], 1)
+        normed = module.norm(vectors)
+        expected = divergence(module.mean(normed), module.log_variance(normed)).mean(1)
+    torch.testing.assert_close(found.aux["kl"], expected)
+    assert (found.pairs is None) == (inner.pairs is None)
+
+
+def test_a_posterior_equal_to_the_prior_costs_nothing():
+    module = build(Variational())
+    with torch.no_grad():
+        for layer in (module.mean, module.log_variance):
+            layer.weight.zero_()
+            layer.bias.zero_()
+        torch.testing.assert_close(module(random_table()).aux["kl"], torch.zeros(3))
+        module.mean.bias.fill_(2.0)  # 16 dimensions, each 2^2 / 2 nats
+        torch.testing.assert_close(module(random_table()).aux["kl"], torch.full((3,), 32.0))
+
+
+def test_training_draws_around_the_mean_that_evaluation_takes():
+    module, given = build(Variational(latent=4)), random_table(tasks=1, variables=2)
+    many = table(given.x.expand(4000, -1, -1))
+    with torch.no_grad():
+        mean = module(given).nodes
+        normed = module.norm(module.of(given).nodes)
+        deviation = (0.5 * module.log_variance(normed)).exp()
+        drawn = module.train()(many).nodes
+    torch.testing.assert_close(drawn.mean(0, keepdim=True), mean, atol=0.03, rtol=0)
+    spread = (deviation.square() @ module.back.weight.square().mT).sqrt()
+    torch.testing.assert_close(drawn.std(0, keepdim=True), spread, atol=0, rtol=0.1)
+
+
+def test_one_bottleneck_inside_another_pays_for_both():
+    module, given = build(Variational(of=Variational())), random_table()
+    with torch.no_grad():
+        inner, found = module.of(given), module(given)
+        normed = module.norm(inner.nodes)
+        own = divergence(module.mean(normed), module.log_variance(normed)).mean(1)
+    torch.testing.assert_close(found.aux["kl"], inner.aux["kl"] + own)
+
+
+def test_what_the_wrapped_embedding_measures_is_handed_on():
+    inner = CrossMoment(features=2, steps=1, between=MixtureOfExperts(layers=1))
+    found = build(Variational(of=inner))(random_table())
+    assert set(found.aux) == {"kl", "load", "router"}
+
+
+def sequential(x, step, decay, into, read):
+    """The recurrence as it is written, one row after the other."""
+    state = torch.zeros(*x.shape[:-3], x.shape[-2], into.shape[-1], x.shape[-1], dtype=x.dtype)
+    answers = []
+    for n in range(x.shape[-3]):
+        kept = (step[..., n, :] * decay).exp()[..., None, None]
+        added = step[..., n, :, None, None] * into[..., n, None, :, None] * x[..., n, :, None, :]
+        state = kept * state + added
+        answers.append((read[..., n, None, :, None] * state).sum(-2))
+    return torch.stack(answers, -3)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 31, 32, 33, 200])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_the_parallel_scan_is_the_recurrence_and_has_its_gradient(rows, dtype):
+    generator = torch.Generator().manual_seed(rows)
+
+    def randn(*shape):
+        return torch.randn(2, 3, rows, *shape, generator=generator).to(dtype)
+
+    decay = -torch.tensor([0.0, 1.0, 4.0, 16.0], dtype=dtype)
+    given = [randn(4, 5), 0.1 * randn(4).abs(), decay, randn(6), randn(6)]
+    weights = randn(4, 5)
+    found = []
+    for scan in (sequential, selective_scan):
+        inputs = [tensor.clone().requires_grad_() for tensor in given]
+        answer = scan(*inputs)
+        (answer * weights).sum().backward()
+        found.append([answer.detach(), *(tensor.grad for tensor in inputs)])
+    tolerance = 1e-5 if dtype == torch.float32 else 1e-12
+    for expected, answer in zip(*found, strict=True):
+        scale = expected.abs().max().clamp(min=1)  # sums of hundreds of terms of either sign
+        torch.testing.assert_close(answer / scale, expected / scale, atol=tolerance, rtol=tolerance)
+
+
+def test_a_scan_that_forgets_at_once_or_never_stays_finite():
+    x, into = torch.ones(1, 500, 2, 1, requires_grad=True), torch.ones(1, 500, 1)
+    step = torch.stack([torch.full((500,), 100.0), torch.full((500,), 0.01)], -1)[None].requires_grad_()
+    decay = torch.tensor([-1e4, 0.0], requires_grad=True)
+    answer = selective_scan(x, step, decay, into, into)
+    torch.testing.assert_close(answer[0, :, 0, 0], torch.full((500,), 100.0))  # only the row itself
+    torch.testing.assert_close(answer[0, :, 1, 0], 0.01 * torch.arange(1.0, 501.0))  # all rows so far
+    answer.sum().backward()
+    assert all(torch.isfinite(tensor.grad).all() for tensor in (x, step, decay))
+
+
+def test_a_row_reads_no_later_row_of_the_scan():
+    generator = torch.Generator().manual_seed(0)
+    x, step, into = (torch.rand(1, 70, *shape, generator=generator) for shape in ((2, 3), (2,), (4,)))
+    changed = x.clone()
+    changed[:, 40:] += 1
+    before, after = (selective_scan(one, step, -torch.ones(2), into, into) for one in (x, changed))
+    assert torch.equal(after[:, :40], before[:, :40])
+    assert ((after - before)[:, 40:].abs() > 0).all()
+
+
+def test_rows_of_a_column_are_ordered_by_value_then_by_what_else_is_in_the_row():
+    x = torch.tensor([[1.0, 0.0, 1.0, 0.0], [0.3, 0.1, 0.2, 0.4]]).T[None]  # [1, 4, 2]
+    cells = torch.stack([x, torch.zeros_like(x), torch.ones_like(x)], -1).transpose(1, 2)
+    order = by_value(cells)
+    assert order[0, 1].tolist() == [1, 2, 0, 3]
+    assert set(order[0, 0, :2].tolist()) == {1, 3}
+    backwards = by_value(cells.flip(2))
+    assert torch.equal(x[0, order[0, 0], 1], x[0].flip(0)[backwards[0, 0], 1])
+
+
+def test_tied_rows_of_gated_fusion_may_come_in_any_order():
+    generator = torch.Generator().manual_seed(0)
+    x = torch.cat(
+        [torch.randint(0, 2, (2, 60, 3), generator=generator).float(), torch.randn(2, 60, 2, generator=generator)], -1
+    )
+    order = torch.randperm(60, generator=generator)
+    module = build(GatedFusion())
+    with torch.no_grad():
+        found, expected = module(table(x[:, order])), module(table(x))
+    torch.testing.assert_close(found.nodes, expected.nodes, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(found.pairs, expected.pairs, atol=1e-4, rtol=1e-4)
+
+
+def test_the_gate_is_the_share_of_the_crosses():
+    module, given = build(GatedFusion()), random_table()
+    with torch.no_grad():
+        gate = module(given).aux["gate"]
+        assert gate.shape == (3, 5, WIDTH)
+        assert ((gate > 0) & (gate < 1)).all()
+        assert gate.std() > 0.01  # it is of the column, and of the feature
+        module.gate.weight.zero_()
+        for bias, silenced in ((100.0, module.scan), (-100.0, module.crosses)):
+            module.gate.bias.fill_(bias)
+            before = module(given)
+            assert (before.aux["gate"] == float(bias > 0)).all()
+            kept = {name: value.clone() for name, value in silenced.state_dict().items()}
+            for parameter in silenced.parameters():
+                parameter.add_(torch.randn_like(parameter))
+            torch.testing.assert_close(module(given).nodes, before.nodes)
+            torch.testing.assert_close(module(given).pairs, before.pairs)
+            silenced.load_state_dict(kept)
+
+
+def test_each_branch_of_gated_fusion_matters():
+    module, given = build(GatedFusion()), random_table()
+    with torch.no_grad():
+        before = module(given).nodes
+        for branch in (module.crosses, module.scan):
+            changed = build(GatedFusion())
+            part = changed.crosses if branch is module.crosses else changed.scan
+            for parameter in part.parameters():
+                parameter.add_(torch.randn_like(parameter))
+            assert (changed(given).nodes - before).abs().max() > 1e-2
+
+
+def test_gated_fusion_tells_which_columns_go_together():
+    """x_1 follows |x_0|, which no correlation shows; x_2 follows nothing."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(32, 50, 3, generator=generator)
+    x[..., 1] = x[..., 0].abs() + 0.1 * x[..., 1]
+    x = (x - x.mean(1, keepdim=True)) / x.std(1, correction=0, keepdim=True)
+    places = torch.rand(32, 3, generator=generator).argsort(1)  # where each column goes
+    given = table(torch.empty_like(x).scatter(2, places[:, None].expand_as(x), x))
+    torch.manual_seed(0)
+    module, read = GatedFusion().build(WIDTH), torch.nn.Linear(WIDTH, 1)
+    optimiser = torch.optim.AdamW([*module.parameters(), *read.parameters()], lr=5e-3)
+    truth = torch.zeros(32, 3, 3)
+    tasks = torch.arange(32)
+    truth[tasks, places[:, 0], places[:, 1]] = 1
+    off_diagonal = ~torch.eye(3, dtype=torch.bool).expand(32, -1, -1)
+    for _ in range(60):
+        logits = read(module(given).pairs)[..., 0]
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(logits[off_diagonal], truth[off_diagonal])
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    assert loss < 0.15  # the base rate, one in six, costs 0.45
+
+
+@pytest.mark.parametrize(
+    ("spec", "width", "message"),
+    [
+        (TabPFN(), 30, "tabpfn: width 30 is not a multiple of heads, which is 4"),
+        (GatedFusion(), 30, "gated-fusion: width 30 is not a multiple of 2 and of heads, which is 4"),
+        (GatedFusion(heads=3), 33, "gated-fusion: width 33 is not a multiple of 2 and of heads, which is 3"),
+    ],
+    ids=["tabpfn", "heads", "odd"],
+)
+def test_a_width_that_does_not_fit_is_named(spec, width, message):
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        spec.build(width)
