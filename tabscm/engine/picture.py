@@ -65,7 +65,9 @@ def draw(rows: Sequence[Row], cell: str, metrics: Sequence[str], file: Path) -> 
 def _panel(axis: "Axes", rows: Sequence[Row], order: Sequence[int], cell: str, metric: str) -> None:
     found = scores(rows, cell, metric)
     base = found[0].mean
-    axis.axvline(base, color=INK, linewidth=0.9, zorder=1)
+    filled = sum(bool(row.values(cell, metric)) for row in rows)
+    axis.plot([base, base], [-0.6, filled - 0.4], color=INK, linewidth=0.9, zorder=1)
+    axis.patch.set_visible(False)  # a reason in the first panel may be longer than that panel
     for place, index in enumerate(order):
         values, score = list(rows[index].values(cell, metric).values()), found[index]
         if not values:

@@ -72,13 +72,29 @@ def perform(order: Order) -> Outcome:
     """Run a trial to its end in a new process, on the machine where this is called."""
     folder = Path(order.folder)
     threads = str(order.threads)
-    environment = {**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+    environment = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "4096", **os.environ}  # see __main__.py, for workers elsewhere
+    environment |= {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
     command = [sys.executable, "-m", "tabscm.engine.trial", json.dumps(attrs.asdict(order))]
     with (folder / LOG).open("a", encoding="utf-8") as log:
         code = subprocess.run(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment).returncode
     if code != 0:
         return Outcome(failed=_end(code, folder / LOG))
     return Outcome() if order.pace_for is not None else finished(folder) or Outcome(failed="left no results")
+
+
+def fulfil(order: Order) -> None:
+    """What the process does, in this one."""
+    torch.set_num_threads(order.threads)
+    best = "cuda" if torch.cuda.is_available() else "cpu"
+    folder, device = Path(order.folder), torch.device(best if order.device == "auto" else order.device)
+    experiment = load(folder / EXPERIMENT, discover())
+    if order.pace_for is not None:
+        found = pace(experiment, device=device, seconds=order.pace_for)
+        (folder / PACE).write_text(json.dumps(attrs.asdict(found), indent=2) + "\n", "utf-8")
+        return
+    carry_out(folder, experiment, device=device, resume=True, out=sys.stdout)
+    cost = {"seconds": restore(folder, "last")[2].seconds, "peak_memory": peak_memory(device)}
+    (folder / COST).write_text(json.dumps(cost, indent=2) + "\n", "utf-8")
 
 
 def finished(folder: Path) -> Outcome | None:
@@ -91,10 +107,22 @@ def finished(folder: Path) -> Outcome | None:
     return Outcome(results=results, **cost)
 
 
+def main(order: Order) -> int:
+    """Fulfil an order as long as it is wanted; the last line of the log says what went wrong."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the lease stops this one
+    threading.Thread(target=_watch, args=(order, os.getppid()), daemon=True).start()
+    try:
+        fulfil(order)
+    except TabSCMError as error:
+        print(one_line(error), file=sys.stderr)
+        return 2
+    return 0
+
+
 def one_line(error: Exception) -> str:
     """What an error says, in one line."""
     if isinstance(error, ConfigError):
-        return "; ".join(f"{problem.where}: {", ".join(problem.lines)}" for problem in error.problems)
+        return "; ".join(f"{problem.where}: {', '.join(problem.lines)}" for problem in error.problems)
     text = " ".join(str(error).split())
     return text if isinstance(error, TabSCMError) else f"{type(error).__name__}: {text}"
 
@@ -112,23 +140,6 @@ def peak_memory(device: torch.device) -> int | None:
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # macOS counts bytes
-
-
-def _work(order: Order) -> None:
-    """What the process does."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the lease stops this one
-    threading.Thread(target=_watch, args=(order, os.getppid()), daemon=True).start()
-    torch.set_num_threads(order.threads)
-    best = "cuda" if torch.cuda.is_available() else "cpu"
-    folder, device = Path(order.folder), torch.device(best if order.device == "auto" else order.device)
-    experiment = load(folder / EXPERIMENT, discover())
-    if order.pace_for is not None:
-        found = pace(experiment, device=device, seconds=order.pace_for)
-        (folder / PACE).write_text(json.dumps(attrs.asdict(found), indent=2) + "\n", "utf-8")
-        return
-    carry_out(folder, experiment, device=device, resume=True, out=sys.stdout)
-    cost = {"seconds": restore(folder, "last")[2].seconds, "peak_memory": peak_memory(device)}
-    (folder / COST).write_text(json.dumps(cost, indent=2) + "\n", "utf-8")
 
 
 def _watch(order: Order, parent: int) -> None:
@@ -151,16 +162,6 @@ def _end(code: int, log: Path) -> str:
         return f"killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
     said = [line for line in log.read_text("utf-8", errors="replace").splitlines() if line.strip()]
     return said[-1].strip() if said else f"exit code {code}"
-
-
-def main(order: Order) -> int:
-    """Run a trial in this process; the last line of its log says what went wrong."""
-    try:
-        _work(order)
-    except TabSCMError as error:
-        print(one_line(error), file=sys.stderr)
-        return 2
-    return 0
 
 
 if __name__ == "__main__":
