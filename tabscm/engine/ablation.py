@@ -86,7 +86,8 @@ def grid(
     failures: list[tuple[list[tuple[str, str]], ConfigError]] = []
     for name, values in product(experiments, product(*swaps.values())):
         chosen = list(zip(swaps, values, strict=True))
-        label = " ".join([*([name] if len(experiments) > 1 or not chosen else []), *map("=".join, chosen)])
+        swapped = " ".join(map("=".join, chosen))
+        label = f"{name}: {swapped}" if swapped and len(experiments) > 1 else swapped or name
         folder = re.sub(r"[^\w.=-]+", "_", label)
         while folder in variants:
             folder += "_"

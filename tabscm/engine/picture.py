@@ -11,8 +11,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 INK, PALE, BETTER, WORSE, UNDECIDED = "#1f2933", "#d5dbe1", "#0f766e", "#b4471f", "#6b7785"
-LETTER, PANEL, LINE = 0.078, 2.1, 0.34
-"""Inches: of a letter in a label, of a panel, of a row."""
+LETTER, LINE = 0.078, 0.34
+"""Inches: the width of a letter in a label, the height of a row."""
+PANEL, PANELS = 2.1, 6.0
+"""Inches: the least width of a panel, and of all panels together."""
 
 
 def draw(rows: Sequence[Row], cell: str, metrics: Sequence[str], file: Path) -> bool:
@@ -39,7 +41,8 @@ def draw(rows: Sequence[Row], cell: str, metrics: Sequence[str], file: Path) -> 
     order = _order(rows, cell, metrics[0])
     labels = [f"{rows[index].label}  (base)" if index == 0 else rows[index].label for index in order]
     margin = 0.5 + LETTER * max(map(len, labels))
-    width, height = margin + PANEL * len(metrics) + 0.3, 1.45 + LINE * len(rows)
+    panels = max(PANEL * len(metrics), PANELS)
+    width, height = margin + panels + 0.3, 1.45 + LINE * len(rows)
     drawing = Figure(figsize=(width, height), dpi=160, facecolor="white")
     FigureCanvasAgg(drawing)
     axes = drawing.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
@@ -48,7 +51,7 @@ def draw(rows: Sequence[Row], cell: str, metrics: Sequence[str], file: Path) -> 
     )
     for axis, metric in zip(axes, metrics, strict=True):
         _panel(axis, rows, order, cell, metric)
-    _explain(axes[0], rows, order, cell, metrics[0], room=round(len(metrics) * PANEL / LETTER))
+    _explain(axes[0], rows, order, cell, metrics[0], room=round(panels / LETTER))
     axes[0].set_yticks(range(len(rows)), labels)
     axes[0].set_ylim(len(rows) - 0.4, -0.6)
     for tick, index in zip(axes[0].get_yticklabels(), order, strict=True):
@@ -57,7 +60,7 @@ def draw(rows: Sequence[Row], cell: str, metrics: Sequence[str], file: Path) -> 
     seeds = len(rows[0].outcomes)
     several = f"{seeds} seeds; 95 % intervals of the paired difference to the base, the line; teal better, rust worse"
     said = several if seeds > 1 else "one seed: directional; the line is the base"
-    drawing.text(margin / width, 0.16 / height, f"{cell}, {said}", color=UNDECIDED, fontsize=8, va="bottom")
+    drawing.text(0.2 / width, 0.16 / height, f"{cell}, {said}", color=UNDECIDED, fontsize=8, va="bottom")
     drawing.savefig(file)
     return True
 
@@ -79,7 +82,7 @@ def _panel(axis: "Axes", rows: Sequence[Row], order: Sequence[int], cell: str, m
         if index > 0 and not math.isnan(score.half_width):
             ends = [centre - score.half_width, centre + score.half_width]
             axis.plot(ends, [place, place], color=colour, linewidth=2.2, solid_capstyle="round", zorder=3)
-        axis.scatter([centre], [place], s=38, color=colour, edgecolor="white", linewidth=1.0, zorder=4)
+        axis.scatter([centre], [place], s=28, color=colour, edgecolor="white", linewidth=1.0, zorder=4)
     axis.set_title(f"{title(metric)} {'↓' if metric in LOWER_IS_BETTER else '↑'}", fontsize=10, color=INK, pad=14)
     if metric in EMPTY:
         empty = figure(scores(rows[:1], cell, EMPTY[metric])[0].mean, metric)
