@@ -75,7 +75,7 @@ def grid(
         registry: the components there are.
 
     Raises:
-        ConfigError: a value that makes no experiment whatever it is combined with.
+        ConfigError: a value that makes no experiment, neither in any combination nor alone.
     """
     base_name, base = next(iter(experiments.items()))
     cells = base.evaluation.cells or {"stream": base.stream}
@@ -83,7 +83,7 @@ def grid(
     base = attrs.evolve(base, evaluation=judged)
     variants = {"base": Variant(base_name, "base", base)}
     useful: set[tuple[str, str]] = set()
-    failures: list[tuple[list[tuple[str, str]], ConfigError]] = []
+    failures: list[list[tuple[str, str]]] = []
     for name, values in product(experiments, product(*swaps.values())):
         chosen = list(zip(swaps, values, strict=True))
         swapped = " ".join(map("=".join, chosen))
@@ -94,7 +94,7 @@ def grid(
         try:
             experiment = vary(experiments[name], chosen, registry) if chosen else experiments[name]
         except ConfigError as error:
-            failures.append((chosen, error))
+            failures.append(chosen)
             variants[folder] = Variant(label, folder, None, f"cannot be built: {one_line(error)}")
             continue
         useful.update(chosen)
@@ -103,9 +103,8 @@ def grid(
             variants["base"] = attrs.evolve(variants["base"], label=label)
         else:
             variants[folder] = Variant(label, folder, experiment)
-    for chosen, failure in failures:
-        if not useful.issuperset(chosen):
-            raise failure
+    for mistaken in (one for chosen in failures for one in chosen if one not in useful):
+        vary(experiments[base_name], [mistaken], registry)
     return list(variants.values())
 
 
@@ -165,7 +164,7 @@ def ablate(
     finally:
         if lease.read_text("utf-8") == token:
             lease.unlink()  # and with it every trial that still runs
-        executor.shutdown(wait=True, cancel_futures=True)
+        executor.shutdown()
 
 
 @attrs.define
@@ -204,11 +203,15 @@ class _Ablation:
             self.executor.submit(perform, self._order(self._folder(variant, seed))): (variant, seed)
             for variant, seed in waiting
         }
-        for future in as_completed(futures):
-            variant, seed = futures[future]
-            self.outcomes[variant.folder, seed] = outcome = _outcome(future)
-            self._write()
-            self.say(f"[{len(self.outcomes)}/{len(trials)}] {variant.label}, seed {seed}: {self._news(outcome)}")
+        try:
+            for future in as_completed(futures):
+                variant, seed = futures[future]
+                self.outcomes[variant.folder, seed] = outcome = _outcome(future)
+                self._write()
+                self.say(f"[{len(self.outcomes)}/{len(trials)}] {variant.label}, seed {seed}: {self._news(outcome)}")
+        finally:
+            for future in futures:
+                future.cancel()
         return self._rows()
 
     def _paced(self, variant: Variant, seconds: float) -> Variant:

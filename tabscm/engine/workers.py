@@ -2,11 +2,15 @@
 
 import os
 from collections import Counter
-from concurrent.futures import Executor, ThreadPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import torch
 
 from tabscm.kernel.errors import TabSCMError
+
+T = TypeVar("T")
 
 ANSWER = 20
 """Seconds that a cluster has to answer."""
@@ -40,4 +44,20 @@ def on_cluster(address: str) -> tuple[Executor, int]:
     for worker in workers.values():
         busy[worker["host"]] += worker["nthreads"]
     threads = min(cores[name] // busy[worker["host"]] for name, worker in workers.items())
-    return client.get_executor(pure=False), max(1, threads)
+    return _Cluster(client), max(1, threads)
+
+
+class _Cluster(Executor):
+    """The executor of a Dask client, which is closed with it."""
+
+    def __init__(self, client: Any) -> None:  # noqa: ANN401 - the extra need not be installed
+        self.client = client
+        self.executor = client.get_executor(pure=False)
+
+    def submit(self, work: Callable[..., T], /, *args: Any, **options: Any) -> "Future[T]":  # noqa: ANN401 - as the base
+        future: Future[T] = self.executor.submit(work, *args, **options)
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        self.executor.shutdown(wait=wait)
+        self.client.close()

@@ -96,9 +96,7 @@ def test_everything_is_there_for_a_program():
     plain, other, odd, failed = to_json(ROWS)
     assert (plain["base"], other["base"]) == (True, False)
     assert other["trials"]["2"]["results"]["small"]["shd"] == 5.5
-    assert other["summary"]["small"]["auroc"]["half_width"] == pytest.approx(
-        12.7062 * 0.001 / math.sqrt(2) / math.sqrt(2)
-    )
+    assert other["summary"]["small"]["auroc"]["half_width"] == pytest.approx(0.0127062, abs=1e-7)
     assert odd["reason"] == "cannot be built: width | depth"
     assert failed["trials"]["1"]["failed"] == "killed by SIGKILL (out of memory?)"
     assert failed["summary"]["small"]["auroc"]["mean"] is None
