@@ -111,6 +111,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_device(report)
     report.set_defaults(command="report")
 
+    _add_ablate(commands)
+
     bench = commands.add_parser("bench", help="measure what this machine does with an experiment")
     bench.add_argument("what", choices=["speed"], help="speed of the stream, a training step and a prediction")
     bench.add_argument("experiment", type=Path, metavar="EXPERIMENT", help="a TOML file")
@@ -122,6 +124,57 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("kind", nargs="?", metavar="KIND", help="one kind only, such as mechanism")
     show.set_defaults(command="list")
     return parser
+
+
+def _add_ablate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    ablate = commands.add_parser(
+        "ablate",
+        help="find out which part makes the difference",
+        description="Train and judge every combination of swaps for every seed, and compare each with the base, which "
+        "is the first experiment as it is. Called again, it goes on where it stopped.",
+    )
+    ablate.add_argument(
+        "experiments", type=Path, nargs="+", metavar="EXPERIMENT", help="TOML files: the base, and others to compare"
+    )
+    ablate.add_argument(
+        "--swap",
+        action="append",
+        default=[],
+        type=_key_and_values,
+        dest="swaps",
+        metavar="KEY=V1,V2",
+        help="a key of the experiment and its values: names of components, scalars, or TOML files whose content is "
+        "laid there; may be repeated, and all combinations are run",
+    )
+    ablate.add_argument(
+        "--seeds", type=_seeds, metavar="S1,S2", help="several, such as 42,123,456 (default: the base's)"
+    )
+    ablate.add_argument(
+        "--seconds", type=_seconds, metavar="S", help="train each for about S seconds instead of its steps"
+    )
+    _add_set(ablate)
+    ablate.add_argument("--out", type=Path, metavar="DIR", help="folder (default: ablations/NAME of the base)")
+    ablate.add_argument("--overwrite", action="store_true", help="start again instead of going on")
+    ablate.add_argument("--cell", metavar="NAME", help="cell of the evaluation that is shown (default: the first)")
+    ablate.add_argument(
+        "--metric",
+        action="append",
+        dest="metrics",
+        metavar="NAME",
+        help="metric that is shown, such as ece; may be repeated (default: auroc, ap, f1, shd, log_prob_gain)",
+    )
+    where = ablate.add_mutually_exclusive_group()
+    where.add_argument(
+        "--jobs", type=_positive, default=1, metavar="N", help="processes at once, which share the cores (default: 1)"
+    )
+    where.add_argument(
+        "--cluster",
+        metavar="ADDRESS",
+        help="Dask scheduler, such as tcp://host:8786, whose workers run the trials; they need tabscm, and must "
+        "see DIR under the same path (a shared file system)",
+    )
+    _add_device(ablate)
+    ablate.set_defaults(command="ablate")
 
 
 def _add_set(parser: argparse.ArgumentParser) -> None:
@@ -145,6 +198,31 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number above 0, found {text!r}")
     return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number of seconds above 0, found {text!r}")
+    return value
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    seeds = text.split(",")
+    if not all(seed.isdecimal() for seed in seeds) or len(set(map(int, seeds))) < len(seeds):
+        raise argparse.ArgumentTypeError(f"expected different whole numbers, such as 42,123,456, found {text!r}")
+    return tuple(map(int, seeds))
+
+
+def _key_and_values(text: str) -> tuple[str, tuple[str, ...]]:
+    key, _, listed = text.partition("=")
+    values = tuple(value.strip() for value in listed.split(","))
+    if not key or not all(values) or len(set(values)) < len(values):
+        raise argparse.ArgumentTypeError(f"expected KEY=V1,V2 with different values, found {text!r}")
+    return key.strip(), values
 
 
 def _threshold(text: str) -> float | str:

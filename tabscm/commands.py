@@ -13,17 +13,16 @@ from pathlib import Path
 import torch
 
 import tabscm.data
-from tabscm.engine import bench
-from tabscm.engine.checkpoint import has_checkpoint, load_run
+from tabscm.engine import ablation, bench, comparison, picture, workers
+from tabscm.engine.checkpoint import load_run
 from tabscm.engine.evaluate import evaluate, render
 from tabscm.engine.graphs import read_graph
 from tabscm.engine.model import Model, parameter_count
 from tabscm.engine.predict import predict, render_score
 from tabscm.engine.rehearsal import rehearse
 from tabscm.engine.report import write_report
-from tabscm.engine.runs import REPORT, RESULTS, prepare, write_results
+from tabscm.engine.runs import REPORT, RESULTS, carry_out, prepare, write_results
 from tabscm.engine.tables import read_table
-from tabscm.engine.trainer import train
 from tabscm.kernel.config import load
 from tabscm.kernel.errors import ConfigError, ContractError, TabSCMError, did_you_mean
 from tabscm.kernel.experiment import Experiment
@@ -50,6 +49,7 @@ def call(args: argparse.Namespace) -> int:
         "eval": _eval,
         "predict": _predict,
         "report": _report,
+        "ablate": _ablate,
         "bench": _bench,
         "list": _list,
     }
@@ -65,10 +65,7 @@ def _run(args: argparse.Namespace, registry: Registry) -> int:
     run = args.out or Path("runs") / args.experiment.stem
     rehearse(experiment, device=device)  # before an earlier run is replaced
     prepare(run, experiment, registry, resume=args.resume, overwrite=args.overwrite)
-    resume = args.resume and has_checkpoint(run)  # cut short before its first checkpoint, a run starts from step 0
-    model = train(experiment, run, device=device, resume=resume, out=sys.stdout)
-    results = evaluate(model, experiment, device=device, threshold=model.threshold)
-    write_results(run, results)
+    results = carry_out(run, experiment, device=device, resume=args.resume, out=sys.stdout)
     print(f"\n{render(results)}")
     write_report(run, run / REPORT, registry, device=device)
     print(f"\nAll of it on one page: {_quoted(run / REPORT)}")
@@ -142,6 +139,49 @@ def _report(args: argparse.Namespace, registry: Registry) -> int:
     return 0
 
 
+def _ablate(args: argparse.Namespace, registry: Registry) -> int:
+    base = _load(args.experiments[0], registry, args.overrides)
+    experiments = {args.experiments[0].stem: base}
+    for path in args.experiments[1:]:
+        name = path.stem if path.stem not in experiments else str(path)
+        experiments[name] = load(path, registry, args.overrides)
+    swaps = dict(args.swaps)
+    if len(swaps) < len(args.swaps):
+        raise TabSCMError("--swap gives one key twice; write all its values in one list: --swap KEY=V1,V2")
+    cells = list(base.evaluation.cells) or ["stream"]
+    metrics = tuple(args.metrics or comparison.SHOWN)
+    cell = cells[0] if args.cell is None else args.cell
+    _expect_known("--cell", [cell], cells)
+    _expect_known("--metric", metrics, comparison.metric_names())
+    out = args.out or Path("ablations") / args.experiments[0].stem
+    device = _device(args.device)
+    variants = ablation.check(ablation.grid(experiments, swaps, registry), device=device)
+    executor, threads = workers.on_cluster(args.cluster) if args.cluster else workers.on_this_machine(args.jobs)
+    plan = ablation.Plan(
+        seeds=args.seeds or (base.seed,),
+        seconds=args.seconds,
+        cell=cell,
+        metrics=metrics,
+        device="auto" if args.cluster and args.device == "auto" else device.type,
+        threads=threads,
+    )
+    rows = ablation.ablate(
+        out,
+        variants,
+        plan,
+        registry=registry,
+        executor=executor,
+        overwrite=args.overwrite,
+        say=lambda line: print(line, flush=True),
+    )
+    print(f"\n{(out / ablation.TABLE).read_text('utf-8')}")
+    if picture.draw(rows, cell, metrics, out / ablation.PICTURE):
+        print(f"{out / ablation.PICTURE} shows it.")
+    else:
+        print(f"For {out / ablation.PICTURE} matplotlib is needed: pip install 'tabscm[plots]'")
+    return 0
+
+
 def _bench(args: argparse.Namespace, registry: Registry) -> int:
     print(bench.render(bench.speed(_load(args.experiment, registry, args.overrides), device=_device(args.device))))
     return 0
@@ -175,6 +215,14 @@ def _load(path: Path, registry: Registry, overrides: Sequence[str]) -> Experimen
     except ConfigError as error:
         raise ConfigError(str(path), error.problems) from None
     return experiment
+
+
+def _expect_known(option: str, names: Sequence[str], known: Sequence[str]) -> None:
+    for name in names:
+        if name not in known:
+            raise TabSCMError(
+                f'{option}: there is no "{name}".{did_you_mean(name, known)}\nthere are: {", ".join(known)}'
+            )
 
 
 def _device(name: str) -> torch.device:

@@ -13,6 +13,8 @@ import torch
 
 from tabscm import commands
 from tabscm.__main__ import main
+from tabscm.engine import ablation
+from tabscm.engine.trial import Outcome
 from tabscm.kernel import registry
 from tabscm.kernel.registry import Quarantined, Registry, discover
 
@@ -42,11 +44,15 @@ def trained(tmp_path_factory):
     return run
 
 
-@pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["report", "--help"], ["--version"]])
+@pytest.mark.parametrize(
+    "words", [["--help"], ["run", "--help"], ["report", "--help"], ["ablate", "--help"], ["--version"]]
+)
 def test_help_imports_no_torch(words):
     code = f"""
 import sys
 from tabscm.__main__ import main
+from tabscm.engine import ablation
+from tabscm.engine.trial import Outcome
 try:
     main({words})
 except SystemExit as end:
@@ -60,7 +66,7 @@ assert not {{"torch", "numpy", "networkx"}} & set(sys.modules)
 def test_every_command_is_in_the_help(call):
     code, out, err = call()
     assert (code, err) == (2, "")
-    for command in ("run", "check", "eval", "predict", "report", "bench", "list"):
+    for command in ("run", "check", "eval", "predict", "report", "ablate", "bench", "list"):
         assert f"\n    {command} " in out
 
 
@@ -83,6 +89,20 @@ def test_version(call):
         ),
         (["predict", "x", "--run", "y", "--where", "a"], "argument --where: expected COLUMN=VALUE, found 'a'"),
         (["predict", "x"], "the following arguments are required: --run"),
+        (
+            ["ablate", "x", "--swap", "loss"],
+            "argument --swap: expected KEY=V1,V2 with different values, found 'loss'",
+        ),
+        (
+            ["ablate", "x", "--swap", "loss=bce,bce"],
+            "argument --swap: expected KEY=V1,V2 with different values, found 'loss=bce,bce'",
+        ),
+        (
+            ["ablate", "x", "--seeds", "1,1"],
+            "argument --seeds: expected different whole numbers, such as 42,123,456, found '1,1'",
+        ),
+        (["ablate", "x", "--seconds", "0"], "argument --seconds: expected a number of seconds above 0, found '0'"),
+        (["ablate", "x", "--jobs", "2", "--cluster", "y"], "argument --cluster: not allowed with argument --jobs"),
         (["run", "x", "--resume", "--overwrite"], "argument --overwrite: not allowed with argument --resume"),
     ],
 )
@@ -461,3 +481,50 @@ def test_bench(call):
     code, out, err = call("bench", "speed", TINY, "--device", "cpu")
     assert (code, err) == (0, "")
     assert "tables/s" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ["--swap", "loss=bce", "--swap", "loss=focal"],
+            "--swap gives one key twice; write all its values in one list: --swap KEY=V1,V2",
+        ),
+        (
+            ["--cell", "mixed-d2"],
+            '--cell: there is no "mixed-d2". Did you mean "mixed-d20"?\nthere are: mixed-d20, dense-d20, '
+            "nonlinear-observational-d10, linear-observational-d10, linear-interventional-d10",
+        ),
+        (
+            ["--swap", "trainer.optimiser=muon,adam"],
+            "--swap trainer.optimiser=adam: 1 problem\n\n  trainer.optimiser\n"
+            "    expected one of 'muon', 'adamw', found 'adam'. Did you mean \"adamw\"?",
+        ),
+    ],
+)
+def test_an_ablation_that_makes_no_sense(call, tmp_path, words, message):
+    assert call("ablate", TINY, "--out", tmp_path / "out", *words) == (2, "", message + "\n")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_ablation_of_no_metric(call, tmp_path):
+    code, out, err = call("ablate", TINY, "--out", tmp_path / "out", "--metric", "aurok")
+    assert (code, out) == (2, "")
+    assert err.startswith('--metric: there is no "aurok". Did you mean "auroc"?\nthere are: tables, auroc, ')
+
+
+def test_ablate_prints_the_table_and_says_what_the_picture_needs(call, tmp_path, monkeypatch):
+    monkeypatch.setattr(ablation, "perform", lambda order: Outcome(failed="no time"))
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    out = tmp_path / "out"
+    code, printed, err = call("ablate", TINY, "--swap", "embedding=simple", "--seeds", "1,2", "--out", out)
+    assert (code, err) == (0, "")
+    lines = printed.splitlines()
+    assert lines[0] == "2 rows, 2 seeds: 2 trials to run; 1 of the rows cannot be run"
+    assert sorted(line.partition("] ")[2] for line in lines[1:3]) == [
+        "tiny, seed 1: failed: no time",
+        "tiny, seed 2: failed: no time",
+    ]
+    assert (out / "table.md").read_text() in printed
+    assert lines[-1] == f"For {out / 'picture.png'} matplotlib is needed: pip install 'tabscm[plots]'"
+    assert not (out / "picture.png").exists()

@@ -86,7 +86,6 @@ EXAMPLES = {
     Acyclicity: [Acyclicity(form=form) for form in ("exponential", "log-determinant", "spectral-radius")],
     KLCap: [KLCap(free_bits=0.5)],
     Sparsity: [Sparsity(density=0.3)],
-    Do: [Do(rows=Draw.constant(1.0), targets=Draw.constant(0.0))],
     TabPFN: [TabPFN(layers=1, heads=1)],
     GatedFusion: [GatedFusion(crosses=1, heads=1, state=1, products=1)],
     Variational: [Variational(of=CrossMoment(features=2, steps=1), latent=1), Variational(of=Variational())],

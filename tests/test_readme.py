@@ -39,11 +39,13 @@ def checkout(tmp_path, monkeypatch):
 
 
 def test_the_commands_work_in_order(checkout, capsys):
-    assert [command[0] for command in commands()] == ["run", "predict", "predict", "bench"]
+    assert [command[0] for command in commands()] == ["run", "predict", "predict", "ablate", "bench"]
+    short = {"run": SHORT, "ablate": [*SHORT, "--seeds", "42"]}
     for command in commands():
         if command[0] != "bench":  # test_bench.py runs that one
-            assert main([*command, *(SHORT if command[0] == "run" else [])]) == 0, command
+            assert main([*command, *short.get(command[0], [])]) == 0, command
     assert (checkout / "sachs.json").exists()
+    assert (checkout / "ablations/quick/results.json").exists()
     assert "Against the known graph, which has 17 edges" in capsys.readouterr().out
 
 
@@ -73,4 +75,4 @@ def test_the_plugin_is_the_one_that_is_tested():
 
 def test_every_command_is_listed():
     listed = set(re.findall(r"^\| `python -m tabscm (\w+)", README, re.MULTILINE))
-    assert listed == {"run", "predict", "eval", "report", "check", "list", "bench"}
+    assert listed == {"run", "predict", "eval", "report", "check", "list", "ablate", "bench"}

@@ -15,9 +15,13 @@ import math
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TextIO
 
-from tabscm.engine.checkpoint import CHECKPOINTS, EXPERIMENT, ORIGINS, compare_origins
-from tabscm.engine.trainer import LOG
+import torch
+
+from tabscm.engine.checkpoint import CHECKPOINTS, EXPERIMENT, ORIGINS, compare_origins, has_checkpoint
+from tabscm.engine.evaluate import evaluate
+from tabscm.engine.trainer import LOG, train
 from tabscm.engine.training_log import TRAINING_LOG
 from tabscm.kernel.config import dump, load, origins, to_data
 from tabscm.kernel.errors import CheckpointError
@@ -65,6 +69,27 @@ def prepare(run: Path, experiment: Experiment, registry: Registry, *, resume: bo
         (run / ORIGINS).write_text(json.dumps(origins(experiment, registry), indent=2) + "\n", "utf-8")
     except OSError as error:
         raise CheckpointError(f"{run}: cannot be written: {error.strerror}. Use --out for another place.") from None
+
+
+def carry_out(
+    run: Path, experiment: Experiment, *, device: torch.device, resume: bool, out: TextIO
+) -> dict[str, dict[str, float]]:
+    """Train in a folder made ready by `prepare`, judge the network on fresh tables, and write down the results.
+
+    Args:
+        run: the folder.
+        experiment: what `prepare` was told.
+        device: where everything happens.
+        resume: go on from the newest checkpoint; cut short before its first, a run starts from step 0.
+        out: where progress is printed.
+
+    Returns:
+        See `evaluate`.
+    """
+    model = train(experiment, run, device=device, resume=resume and has_checkpoint(run), out=out)
+    results = evaluate(model, experiment, device=device, threshold=model.threshold)
+    write_results(run, results)
+    return results
 
 
 def write_results(run: Path, results: Mapping[str, Mapping[str, float]]) -> None:

@@ -70,6 +70,32 @@ def structure(data: Mapping[str, Any], registry: Registry, source: str) -> Exper
     return experiment
 
 
+def vary(experiment: Experiment, swaps: Iterable[tuple[str, str]], registry: Registry) -> Experiment:
+    """The experiment with other values at some keys, see `files.swap`.
+
+    Args:
+        experiment: stays as it is. Its cells have their own copy of the stream, which a swap in the stream does not
+            reach.
+        swaps: (key.path, value), done in this order.
+        registry: the components it may use.
+
+    Raises:
+        ConfigError: every mistake of the swaps and of the experiment they make.
+    """
+    data = to_data(experiment)
+    swaps = list(swaps)
+    source = " ".join(f"--swap {key}={value}" for key, value in swaps)
+    problems = []
+    for key, value in swaps:
+        try:
+            files.swap(data, key, value)
+        except files.BadOverride as error:
+            problems.append(Problem(key, (str(error),)))
+    if problems:
+        raise ConfigError(source, problems)
+    return structure(data, registry, source)
+
+
 def to_data(experiment: Experiment) -> Data:
     """The whole experiment as plain data, defaults included; `structure` makes an equal experiment of it."""
     return _table(experiment)

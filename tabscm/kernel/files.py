@@ -1,4 +1,4 @@
-"""Experiment files as plain data: what a file extends, how tables merge, and what --set overrides."""
+"""Experiment files as plain data: what a file extends, how tables merge, what --set overrides and --swap replaces."""
 
 import re
 from collections.abc import Iterator
@@ -119,17 +119,54 @@ def override(data: Data, text: str) -> KeyPath:
     if not equals or not all(keys):
         raise BadOverride("expected key.path=value, such as trainer.steps=200")
     scalar = _scalar(value.strip())
+    table = _table_of(data, keys)
+    if isinstance(table.get(keys[-1]), dict | list):
+        what = "table" if isinstance(table[keys[-1]], dict) else "list"
+        raise BadOverride(f"{dotted.strip()} is a {what}; only one number, string or true or false can be set")
+    table[keys[-1]] = scalar
+    return tuple(keys)
+
+
+def swap(data: Data, dotted: str, value: str) -> None:
+    """Put `value` at a key of `data`: the name of a component, a scalar, or a TOML file whose content is laid there.
+
+    A component that is there already keeps its settings; any other comes with its defaults. A list becomes the list of
+    this one value.
+
+    Raises:
+        BadOverride: the key or the value is none.
+        ConfigError: the file cannot be read.
+    """
+    keys = [key.strip() for key in dotted.split(".")]
+    if not all(keys):
+        raise BadOverride("expected a key, such as embedding or trainer.lr")
+    table = _table_of(data, keys)
+    there = table.get(keys[-1])
+    new: Any
+    if value.endswith(".toml"):
+        new = {}
+        for _, layer in reversed(list(layers(Path(value)))):
+            new = merge(new, layer)
+        below = _as_table(there)
+        new = merge(below, new) if isinstance(below, dict) else new
+    else:
+        new = _scalar(value)
+    if isinstance(there, list):
+        new = [new]
+    elif isinstance(there, dict) and there.get("use", there) == new:
+        return
+    table[keys[-1]] = new
+
+
+def _table_of(data: Data, keys: list[str]) -> Data:
+    """The table that holds the last of the keys."""
     table: Any = data
     for depth, key in enumerate(keys[:-1]):
         table[key] = _as_table(table.get(key, {}))
         table = table[key]
         if not isinstance(table, dict):
             raise BadOverride(f"{'.'.join(keys[: depth + 1])} is not a table, so nothing in it can be set")
-    if isinstance(table.get(keys[-1]), dict | list):
-        what = "table" if isinstance(table[keys[-1]], dict) else "list"
-        raise BadOverride(f"{dotted.strip()} is a {what}; only one number, string or true or false can be set")
-    table[keys[-1]] = scalar
-    return tuple(keys)
+    return table  # type: ignore[no-any-return]
 
 
 def _scalar(text: str) -> object:

@@ -1,0 +1,292 @@
+"""Which part makes the difference: variants of an experiment, trained and judged side by side, seed by seed.
+
+OUT/VARIANT/seed-42/    a trial, see trial.py; the first variant, the base, is in OUT/base
+    VARIANT/pace/       how long its steps take, when all train for the same time
+    results.json        everything
+    table.md            the table
+    picture.png         the same to look at
+"""
+
+import json
+import re
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, Future, as_completed
+from itertools import product
+from pathlib import Path
+
+import attrs
+import torch
+
+from tabscm.engine.checkpoint import EXPERIMENT
+from tabscm.engine.comparison import Row, figure, table, title, to_json
+from tabscm.engine.pace import Pace
+from tabscm.engine.rehearsal import rehearse
+from tabscm.engine.runs import prepare
+from tabscm.engine.trial import COST, LOG, LOOK, PACE, Order, Outcome, finished, one_line, perform
+from tabscm.kernel.config import vary
+from tabscm.kernel.errors import CheckpointError, ConfigError
+from tabscm.kernel.experiment import Experiment
+from tabscm.kernel.registry import Registry
+
+RESULTS = "results.json"
+TABLE = "table.md"
+PICTURE = "picture.png"
+LEASE = "lease"
+"""A file of OUT that trials watch, see trial.py."""
+
+
+@attrs.frozen
+class Variant:
+    """A row of the ablation, before it is run."""
+
+    label: str
+    folder: str
+    experiment: Experiment | None
+    reason: str | None = None
+    """Why there is no experiment, in one line."""
+
+
+@attrs.frozen(kw_only=True)
+class Plan:
+    """What is asked of an ablation."""
+
+    seeds: tuple[int, ...]
+    seconds: float | None
+    """Of training, for every trial; None leaves every experiment its steps."""
+    cell: str
+    metrics: tuple[str, ...]
+    device: str
+    threads: int
+    """Of every trial."""
+
+
+def grid(
+    experiments: Mapping[str, Experiment], swaps: Mapping[str, Sequence[str]], registry: Registry
+) -> list[Variant]:
+    """Every combination of swaps in every experiment; first the base, which is the first experiment as it is.
+
+    All are judged on the tables of the base's evaluation. What equals the base is the base's row, not one more.
+
+    Args:
+        experiments: by name.
+        swaps: the values that each key.path takes, see `vary`.
+        registry: the components there are.
+
+    Raises:
+        ConfigError: a value that makes no experiment, neither in any combination nor alone.
+    """
+    base_name, base = next(iter(experiments.items()))
+    cells = base.evaluation.cells or {"stream": base.stream}
+    judged = attrs.evolve(base.evaluation, cells=cells)
+    base = attrs.evolve(base, evaluation=judged)
+    variants = {"base": Variant(base_name, "base", base)}
+    useful: set[tuple[str, str]] = set()
+    failures: list[list[tuple[str, str]]] = []
+    for name, values in product(experiments, product(*swaps.values())):
+        chosen = list(zip(swaps, values, strict=True))
+        swapped = " ".join(map("=".join, chosen))
+        label = f"{name}: {swapped}" if swapped and len(experiments) > 1 else swapped or name
+        folder = re.sub(r"[^\w.=-]+", "_", label)
+        while folder in variants:
+            folder += "_"
+        try:
+            experiment = vary(experiments[name], chosen, registry) if chosen else experiments[name]
+        except ConfigError as error:
+            failures.append(chosen)
+            variants[folder] = Variant(label, folder, None, f"cannot be built: {one_line(error)}")
+            continue
+        useful.update(chosen)
+        experiment = attrs.evolve(experiment, evaluation=judged)
+        if experiment == base:
+            variants["base"] = attrs.evolve(variants["base"], label=label)
+        else:
+            variants[folder] = Variant(label, folder, experiment)
+    for mistaken in (one for chosen in failures for one in chosen if one not in useful):
+        vary(experiments[base_name], [mistaken], registry)
+    return list(variants.values())
+
+
+def check(variants: Sequence[Variant], *, device: torch.device) -> list[Variant]:
+    """Rehearse every variant; one that cannot be built says why from now on."""
+    checked = []
+    for variant in variants:
+        reason = variant.reason
+        if variant.experiment is not None:
+            try:
+                rehearse(variant.experiment, device=device)
+            except Exception as error:  # noqa: BLE001 - parts that do not fit may raise anything; other rows go on
+                reason = f"cannot be built: {one_line(error)}"
+        checked.append(variant if reason is None else attrs.evolve(variant, experiment=None, reason=reason))
+    return checked
+
+
+def ablate(
+    out: Path,
+    variants: Sequence[Variant],
+    plan: Plan,
+    *,
+    registry: Registry,
+    executor: Executor,
+    overwrite: bool,
+    say: Callable[[str], None],
+) -> list[Row]:
+    """Run what has not been run yet, trial by trial, writing results and table after each.
+
+    Args:
+        out: the folder of the ablation; what an earlier one left there is gone on with.
+        variants: see `grid` and `check`; the base first.
+        plan: seeds and so on.
+        registry: who brought the components.
+        executor: where trials run; how many at once is its business. Closed at the end.
+        overwrite: start again.
+        say: told a line at a time.
+
+    Returns:
+        A row for each variant, the base first.
+
+    Raises:
+        CheckpointError: a folder holds something else, or cannot be written.
+    """
+    token = uuid.uuid4().hex
+    lease = (out / LEASE).absolute()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        taken_over = lease.exists()
+        lease.write_text(token, "utf-8")
+    except OSError as error:
+        raise CheckpointError(f"{out}: cannot be written: {error.strerror}. Use --out for another place.") from None
+    if taken_over:
+        time.sleep(2 * LOOK)  # until the trials of an ablation that was killed, or still runs, have seen it and ended
+    try:
+        return _Ablation(out, list(variants), plan, registry, executor, str(lease), token, overwrite, say).run()
+    finally:
+        if lease.read_text("utf-8") == token:
+            lease.unlink()  # and with it every trial that still runs
+        executor.shutdown()
+
+
+@attrs.define
+class _Ablation:
+    """The state of an ablation while it runs."""
+
+    out: Path
+    variants: list[Variant]
+    plan: Plan
+    registry: Registry
+    executor: Executor
+    lease: str
+    token: str
+    overwrite: bool
+    say: Callable[[str], None]
+    outcomes: dict[tuple[str, int], Outcome] = attrs.field(factory=dict)
+    """By variant's folder and seed."""
+
+    def run(self) -> list[Row]:
+        if self.plan.seconds is not None:
+            self.variants = [self._paced(variant, self.plan.seconds) for variant in self.variants]
+        # seeds outside, so that rows can be compared long before the last seed
+        trials = []
+        for seed, variant in product(self.plan.seeds, self.variants):
+            if variant.experiment is not None:
+                self._prepare(self._folder(variant, seed), attrs.evolve(variant.experiment, seed=seed))
+                trials.append((variant, seed))
+        for variant, seed in trials:
+            done = finished(self._folder(variant, seed))
+            if done is not None:
+                self.outcomes[variant.folder, seed] = done
+        waiting = [(variant, seed) for variant, seed in trials if (variant.folder, seed) not in self.outcomes]
+        self.say(self._summary(len(trials), len(waiting)))
+        self._write()
+        futures = {
+            self.executor.submit(perform, self._order(self._folder(variant, seed))): (variant, seed)
+            for variant, seed in waiting
+        }
+        try:
+            for future in as_completed(futures):
+                variant, seed = futures[future]
+                self.outcomes[variant.folder, seed] = outcome = _outcome(future)
+                self._write()
+                self.say(f"[{len(self.outcomes)}/{len(trials)}] {variant.label}, seed {seed}: {self._news(outcome)}")
+        finally:
+            for future in futures:
+                future.cancel()
+        return self._rows()
+
+    def _paced(self, variant: Variant, seconds: float) -> Variant:
+        """The variant with as many steps as fit into the time; measured one variant at a time, alone."""
+        if variant.experiment is None:
+            return variant
+        folder = self.out / variant.folder / "pace"
+        self._prepare(folder, variant.experiment)
+        if not (folder / PACE).is_file():
+            outcome = _outcome(self.executor.submit(perform, self._order(folder, pace_for=seconds)))
+            if outcome.failed is not None:
+                reason = f"its steps could not be timed: {outcome.failed}"
+                return attrs.evolve(variant, experiment=None, reason=reason)
+        pace = Pace(**json.loads((folder / PACE).read_text("utf-8")))
+        steps = pace.steps(seconds, variant.experiment)
+        self.say(f"{variant.label}: {1e3 * pace.step:.1f} ms a step, {steps:,} steps in {seconds:g} s")
+        trainer = attrs.evolve(variant.experiment.trainer, steps=steps)
+        return attrs.evolve(variant, experiment=attrs.evolve(variant.experiment, trainer=trainer))
+
+    def _prepare(self, folder: Path, experiment: Experiment) -> None:
+        there = (folder / EXPERIMENT).is_file()
+        prepare(folder, experiment, self.registry, resume=there and not self.overwrite, overwrite=self.overwrite)
+        if self.overwrite:
+            for name in (COST, LOG, PACE):
+                (folder / name).unlink(missing_ok=True)
+
+    def _order(self, folder: Path, pace_for: float | None = None) -> Order:
+        where = str(folder.absolute())
+        return Order(where, self.plan.device, self.plan.threads, self.lease, self.token, pace_for)
+
+    def _folder(self, variant: Variant, seed: int) -> Path:
+        return self.out / variant.folder / f"seed-{seed}"
+
+    def _summary(self, trials: int, waiting: int) -> str:
+        broken = sum(variant.experiment is None for variant in self.variants)
+        return (
+            f"{len(self.variants)} rows, {len(self.plan.seeds)} seeds: {waiting} trials to run"
+            + (f", {trials - waiting} run before" if waiting < trials else "")
+            + (f"; {broken} of the rows cannot be run" if broken else "")
+        )
+
+    def _news(self, outcome: Outcome) -> str:
+        if outcome.failed is not None:
+            return f"failed: {outcome.failed}"
+        values = outcome.results[self.plan.cell]
+        found = {metric: values.get(metric) for metric in self.plan.metrics}
+        return ", ".join(f"{title(m)} {'-' if v is None else figure(v, m)}" for m, v in found.items()) + (
+            "" if outcome.seconds is None else f", {outcome.seconds:.0f} s"
+        )
+
+    def _rows(self) -> list[Row]:
+        return [
+            Row(
+                label=variant.label,
+                outcomes={
+                    seed: self.outcomes[variant.folder, seed]
+                    for seed in self.plan.seeds
+                    if (variant.folder, seed) in self.outcomes
+                },
+                steps=None if variant.experiment is None else variant.experiment.trainer.steps,
+                reason=variant.reason,
+            )
+            for variant in self.variants
+        ]
+
+    def _write(self) -> None:
+        rows, plan = self._rows(), self.plan
+        everything = {**attrs.asdict(plan), "rows": to_json(rows)}
+        (self.out / RESULTS).write_text(json.dumps(everything, indent=2) + "\n", "utf-8")
+        (self.out / TABLE).write_text(table(rows, plan.seeds, plan.cell, plan.metrics) + "\n", "utf-8")
+
+
+def _outcome(future: "Future[Outcome]") -> Outcome:
+    """What a trial came to, also when the worker it ran on is no more."""
+    try:
+        return future.result()
+    except Exception as error:  # noqa: BLE001 - whatever befell a worker is this trial's end, and no other's
+        return Outcome(failed=one_line(error))

@@ -1,0 +1,144 @@
+"""An ablation to look at: a dot and an interval for every row, a panel for every metric."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tabscm.engine.comparison import EMPTY, LOWER_IS_BETTER, Row, Score, figure, scores, title
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+INK, PALE, BETTER, WORSE, UNDECIDED = "#1f2933", "#d5dbe1", "#0f766e", "#b4471f", "#6b7785"
+LETTER, LINE = 0.078, 0.34
+"""Inches: the width of a letter in a label, the height of a row."""
+PANEL, PANELS = 2.1, 6.0
+"""Inches: the least width of a panel, and of all panels together."""
+
+
+def draw(rows: Sequence[Row], cell: str, metrics: Sequence[str], file: Path) -> bool:
+    """Draw the rows, best above, beside the base, whose mean is a line through each panel.
+
+    A dot is the base's mean plus the row's paired difference (which is the row's mean where it has all the base's
+    seeds), its interval that of the difference: where it does not touch the line, the row differs from the base. Small
+    dots are seeds.
+
+    Args:
+        rows: the base first.
+        cell: of the evaluation.
+        metrics: a panel each; the first decides the order.
+        file: a PNG, replaced.
+
+    Returns:
+        False when matplotlib is not installed, and nothing was drawn.
+    """
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        return False
+    order = _order(rows, cell, metrics[0])
+    labels = [f"{rows[index].label}  (base)" if index == 0 else rows[index].label for index in order]
+    margin = 0.5 + LETTER * max(map(len, labels))
+    panels = max(PANEL * len(metrics), PANELS)
+    width, height = margin + panels + 0.3, 1.45 + LINE * len(rows)
+    drawing = Figure(figsize=(width, height), dpi=160, facecolor="white")
+    FigureCanvasAgg(drawing)
+    axes = drawing.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
+    drawing.subplots_adjust(
+        left=margin / width, right=1 - 0.25 / width, top=1 - 0.62 / height, bottom=0.78 / height, wspace=0.14
+    )
+    for axis, metric in zip(axes, metrics, strict=True):
+        _panel(axis, rows, order, cell, metric)
+    _explain(axes[0], rows, order, cell, metrics[0], room=round(panels / LETTER))
+    axes[0].set_yticks(range(len(rows)), labels)
+    axes[0].set_ylim(len(rows) - 0.4, -0.6)
+    for tick, index in zip(axes[0].get_yticklabels(), order, strict=True):
+        tick.set_fontweight("bold" if index == 0 else "normal")
+        tick.set_color(INK if rows[index].values(cell, metrics[0]) else UNDECIDED)
+    seeds = len(rows[0].outcomes)
+    several = f"{seeds} seeds; 95 % intervals of the paired difference to the base, the line; teal better, rust worse"
+    said = several if seeds > 1 else "one seed: directional; the line is the base"
+    drawing.text(0.2 / width, 0.16 / height, f"{cell}, {said}", color=UNDECIDED, fontsize=8, va="bottom")
+    drawing.savefig(file)
+    return True
+
+
+def _panel(axis: "Axes", rows: Sequence[Row], order: Sequence[int], cell: str, metric: str) -> None:
+    found = scores(rows, cell, metric)
+    base = found[0].mean
+    filled = sum(bool(row.values(cell, metric)) for row in rows)
+    axis.plot([base, base], [-0.6, filled - 0.4], color=INK, linewidth=0.9, zorder=1)
+    axis.patch.set_visible(False)  # a reason in the first panel may be longer than that panel
+    for place, index in enumerate(order):
+        values, score = list(rows[index].values(cell, metric).values()), found[index]
+        if not values:
+            continue
+        colour = INK if index == 0 else _colour(score, metric)
+        axis.axhline(place, color=PALE, linewidth=0.7, zorder=0)
+        axis.scatter(values, [place] * len(values), s=9, color=colour, alpha=0.3, linewidth=0, zorder=2)
+        centre = base + score.difference if score.pairs else score.mean
+        if index > 0 and not math.isnan(score.half_width):
+            ends = [centre - score.half_width, centre + score.half_width]
+            axis.plot(ends, [place, place], color=colour, linewidth=2.2, solid_capstyle="round", zorder=3)
+        axis.scatter([centre], [place], s=28, color=colour, edgecolor="white", linewidth=1.0, zorder=4)
+    axis.set_title(f"{title(metric)} {'↓' if metric in LOWER_IS_BETTER else '↑'}", fontsize=10, color=INK, pad=14)
+    if metric in EMPTY:
+        empty = figure(scores(rows[:1], cell, EMPTY[metric])[0].mean, metric)
+        above = (0.5, 1.0)
+        axis.annotate(
+            f"empty graph {empty}",
+            above,
+            (0, 4),
+            "axes fraction",
+            "offset points",
+            ha="center",
+            fontsize=7.5,
+            color=UNDECIDED,
+        )
+    axis.margins(x=0.08)
+    axis.locator_params(axis="x", nbins=4)
+    axis.spines[["left", "right", "top"]].set_visible(False)
+    axis.spines["bottom"].set_color(PALE)
+    axis.tick_params(axis="x", labelsize=8, color=PALE, labelcolor=UNDECIDED)
+    axis.tick_params(axis="y", labelsize=9, length=0)
+
+
+def _explain(axis: "Axes", rows: Sequence[Row], order: Sequence[int], cell: str, metric: str, room: int) -> None:
+    """In place of dots, why there are none."""
+    for place, index in enumerate(order):
+        if not rows[index].values(cell, metric):
+            failed = [outcome.failed for outcome in rows[index].outcomes.values() if outcome.failed is not None]
+            why = rows[index].reason or (f"failed: {failed[0]}" if failed else "not yet run")
+            axis.annotate(
+                why if len(why) <= room else f"{why[: room - 1]}…",
+                (0, place),
+                (2, 0),
+                ("axes fraction", "data"),
+                "offset points",
+                va="center",
+                fontsize=7.5,
+                color=UNDECIDED,
+                zorder=5,
+                annotation_clip=False,
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5},
+            )
+
+
+def _colour(score: Score, metric: str) -> str:
+    if not score.decided:
+        return UNDECIDED
+    return BETTER if (score.difference > 0) != (metric in LOWER_IS_BETTER) else WORSE
+
+
+def _order(rows: Sequence[Row], cell: str, metric: str) -> list[int]:
+    """The rows by their difference to the base, best first, and at the end those without values."""
+    sign = 1 if metric in LOWER_IS_BETTER else -1
+
+    def rank(index: int) -> float:
+        score = scores(rows, cell, metric)[index]
+        value = sign * (score.difference if score.pairs else score.mean)
+        return math.inf if math.isnan(value) else value
+
+    return sorted(range(len(rows)), key=rank)
