@@ -134,6 +134,7 @@ def train(
                 table_log.add(parts, means, fresh)
                 progress.show(done, level, record)
                 health.logged(done, record, [prediction for prediction, _, _ in parts])
+            health.report(done, log, board, progress.say)
 
             if done % settings.validate_every == 0 or done == settings.steps:
                 found = judge(model, validation, tables=settings.validation_tables)
@@ -148,11 +149,10 @@ def train(
                     at_level = judge(model, own, tables=settings.validation_tables)
                     _write(log, board, done, "level", {"level": level, **at_level})
                     state = attrs.evolve(state, level_value=at_level[experiment.curriculum[level - 1].metric])
+                health.validated(done, found)
+                health.report(done, log, board, progress.say)
                 save(run, model.state_dict(), optimiser.state(), state)
                 progress.validated(done, level, float(loss), found)
-                health.validated(done, found)
-
-            health.report(done, log, board, progress.say)
 
     weights, best = restore_weights(run, "best")
     load_weights(model, weights, run)

@@ -20,6 +20,7 @@ from tabscm.kernel.experiment import EarlyStopping, Level, Weighted
 from tabscm.kernel.interfaces import Prediction, Table, Truth
 
 CPU = torch.device("cpu")
+CLOCK = {"tables_per_second", "step_seconds", "stream_share"}
 
 
 @attrs.frozen
@@ -119,8 +120,7 @@ def test_a_resumed_run_is_the_run_that_would_have_been(tiny, tmp_path):
         for name, value in expected[index].items():
             assert torch.equal(value, found[index][name]), name
     assert expected[2].best_gain == found[2].best_gain
-    clock = {"tables_per_second", "step_seconds", "stream_share"}
-    strip = [[{k: v for k, v in line.items() if k not in clock} for line in lines(folder)] for folder in (whole, parts)]
+    strip = [[{k: v for k, v in line.items() if k not in CLOCK} for line in lines(folder)] for folder in (whole, parts)]
     assert strip[0] == strip[1]
 
 
@@ -180,8 +180,7 @@ def test_a_resumed_run_is_the_run_that_would_have_been_whatever_it_keeps_count_o
             assert torch.equal(value, found[index][name]), name
     assert attrs.evolve(expected[2], seconds=0.0) == attrs.evolve(found[2], seconds=0.0)
     assert expected[2].mark is not None
-    clock = {"tables_per_second"}
-    strip = [[{k: v for k, v in line.items() if k not in clock} for line in lines(folder)] for folder in (whole, parts)]
+    strip = [[{k: v for k, v in line.items() if k not in CLOCK} for line in lines(folder)] for folder in (whole, parts)]
     assert strip[0] == strip[1]
     assert rows(whole) == rows(parts)
 
