@@ -134,6 +134,7 @@ def train(
                 table_log.add(parts, means, fresh)
                 progress.show(done, level, record)
                 health.logged(done, record, [prediction for prediction, _, _ in parts])
+            health.report(done, log, board, progress.say)
 
             if done % settings.validate_every == 0 or done == settings.steps:
                 found = judge(model, validation, tables=settings.validation_tables)
@@ -149,9 +150,7 @@ def train(
                     _write(log, board, done, "level", {"level": level, **at_level})
                     state = attrs.evolve(state, level_value=at_level[experiment.curriculum[level - 1].metric])
                 health.validated(done, found)
-
-            health.report(done, log, board, progress.say)
-            if state.step == done:  # validated just now
+                health.report(done, log, board, progress.say)
                 save(run, model.state_dict(), optimiser.state(), state)
                 progress.validated(done, level, float(loss), found)
 

@@ -531,6 +531,12 @@ def test_one_bad_batch_after_a_resume_is_no_collapse():
     assert [step for step in range(1010, 1210, 10) if collapse.logged(step, record)] == [1100]
 
 
+@pytest.mark.parametrize(("error", "rings"), [(0.05, False), (0.005, True)])
+def test_a_validation_of_few_tables_is_no_proof_of_collapse(error, rings):
+    found = {"log_prob_gain": -0.016, "auroc": 0.56, "auroc_se": error}
+    assert bool(Collapse(warmup=0).validated(180, found)) == rings
+
+
 def test_a_gap_of_what_is_undefined_is_undefined():
     scalars, events = Gap().validated(5, {"log_prob_gain": math.nan})
     assert math.isnan(scalars["gap"])

@@ -20,6 +20,7 @@ from tabscm.kernel.experiment import EarlyStopping, Level, Weighted
 from tabscm.kernel.interfaces import Prediction, Table, Truth
 
 CPU = torch.device("cpu")
+CLOCK = {"tables_per_second", "step_seconds", "stream_share"}
 
 
 @attrs.frozen
