@@ -51,8 +51,6 @@ def test_help_imports_no_torch(words):
     code = f"""
 import sys
 from tabscm.__main__ import main
-from tabscm.engine import ablation
-from tabscm.engine.trial import Outcome
 try:
     main({words})
 except SystemExit as end:
@@ -499,7 +497,7 @@ def test_bench(call):
         (
             ["--swap", "trainer.optimiser=muon,adam"],
             "--swap trainer.optimiser=adam: 1 problem\n\n  trainer.optimiser\n"
-            "    expected one of 'muon', 'adamw', found 'adam'. Did you mean \"adamw\"?",
+            '    expected "muon" or "adamw", found a string: \'adam\'. Did you mean "adamw"?',
         ),
     ],
 )
