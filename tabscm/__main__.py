@@ -22,8 +22,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except TabSCMError as error:
         print(error, file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("\nstopped", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        print(f"\nstopped. {stop}".rstrip(". "), file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
         # whoever read the output has gone; nothing more can be written, not even when Python flushes at its end

@@ -65,7 +65,11 @@ def _run(args: argparse.Namespace, registry: Registry) -> int:
     run = args.out or Path("runs") / args.experiment.stem
     rehearse(experiment, device=device)  # before an earlier run is replaced
     prepare(run, experiment, registry, resume=args.resume, overwrite=args.overwrite)
-    results = carry_out(run, experiment, device=device, resume=args.resume, out=sys.stdout)
+    try:
+        results = carry_out(run, experiment, device=device, resume=args.resume, out=sys.stdout)
+    except KeyboardInterrupt:
+        words = ["run", str(args.experiment), *(f"--set={text}" for text in args.overrides), "--out", str(run)]
+        raise KeyboardInterrupt(f"To go on: python -m tabscm {shlex.join(words)} --resume") from None
     print(f"\n{render(results)}")
     write_report(run, run / REPORT, registry, device=device)
     print(f"\nAll of it on one page: {_quoted(run / REPORT)}")
@@ -110,6 +114,8 @@ def _predict(args: argparse.Namespace, registry: Registry) -> int:
     data = read_table(args.table, where=_once(args.where))
     adj = read_graph(args.graph, data.names) if args.graph else None
     model, _ = load_run(args.run, registry, device)
+    if not (args.run / RESULTS).exists():
+        print(f"note: {args.run} has not finished its training", file=sys.stderr)
     result = predict(model, data, device=device)
     threshold = model.threshold if args.threshold == "chosen" else args.threshold
     score = result.score(adj, threshold) if adj is not None else None

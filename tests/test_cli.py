@@ -235,6 +235,46 @@ def test_run_ends_with_the_next_command_to_type(call, tmp_path, monkeypatch):
     }
 
 
+def test_an_interrupted_run_says_how_to_go_on(call, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(commands, "carry_out", interrupted)
+    code, _, err = call("run", TINY, "--set", "seed=7")
+    assert (code, err) == (
+        130,
+        f"\nstopped. To go on: python -m tabscm run {TINY} --set=seed=7 --out runs/tiny --resume\n",
+    )
+
+
+def test_predict_with_a_network_that_has_not_finished(call, trained, tmp_path):
+    run = tmp_path / "unfinished"
+    shutil.copytree(trained, run)
+    (run / "eval.json").unlink()
+    code, _, err = call("predict", SACHS, "--run", run, *PREDICT)
+    assert code == 0
+    assert err.splitlines()[0] == f"note: {run} has not finished its training"
+
+
+def test_a_component_that_is_gone_is_named_with_who_brought_it(call, trained, tmp_path):
+    run = tmp_path / "moved"
+    shutil.copytree(trained, run)
+    origins = json.loads((run / "origins.json").read_text())
+    origins["mechanism/wave"] = {"distribution": "tabscm-wave", "version": "0.1"}
+    (run / "origins.json").write_text(json.dumps(origins))
+    experiment = (run / "experiment.toml").read_text()
+    (run / "experiment.toml").write_text(experiment.replace('use = "sine"', 'use = "wave"'))
+    for manifest in run.glob("checkpoints/*/manifest.json"):
+        sealed = json.loads(manifest.read_text())
+        del sealed["experiment"]
+        manifest.write_text(json.dumps(sealed))
+    code, _, err = call("predict", SACHS, "--run", run, *PREDICT)
+    assert code == 2
+    assert err.splitlines()[0] == f"note: {run}: mechanism wave came from tabscm-wave 0.1; install it again"
+
+
 def test_run_overwrites_nothing(call, trained):
     before = {path: path.read_bytes() for path in trained.rglob("*") if path.is_file()}
     message = (
@@ -249,6 +289,7 @@ def test_run_does_not_resume_another_experiment(call, trained):
     message = (
         f"{trained}: this is the run of another experiment, so it cannot be resumed:\n"
         "  seed: 0 there, 1 here\n  trainer.steps: 2 there, 20 here\n"
+        "Give the file and the --set of then to go on, or --overwrite to start again.\n"
     )
     assert call("run", TINY, "--out", trained, "--resume", "--set", "seed=1") == (2, "", message)
 
@@ -256,8 +297,8 @@ def test_run_does_not_resume_another_experiment(call, trained):
 def test_run_names_only_some_differences_to_the_run_it_cannot_resume(call, trained):
     words = [f"--set=trainer.{key}=7" for key in ("warmup", "log_every", "validate_every", "clip", "lr", "muon_lr")]
     _, _, err = call("run", TINY, "--out", trained, "--resume", *words)
-    assert len(err.splitlines()) == 7
-    assert err.splitlines()[-1] == "  and 2 more"
+    assert len(err.splitlines()) == 8
+    assert err.splitlines()[-2] == "  and 2 more"
 
 
 def test_run_resumes_nothing(call, tmp_path):

@@ -9,6 +9,7 @@ A folder without a manifest is not a checkpoint: it was cut short. The two newes
 asked for is damaged, the newest that is whole takes its place, with a note on standard error.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -26,7 +27,7 @@ from torch import Tensor
 
 from tabscm.engine.model import Model
 from tabscm.kernel.config import load, origins
-from tabscm.kernel.errors import CheckpointError
+from tabscm.kernel.errors import CheckpointError, ConfigError
 from tabscm.kernel.experiment import Experiment
 from tabscm.kernel.registry import Registry
 
@@ -141,7 +142,11 @@ def load_run(run: Path, registry: Registry, device: torch.device) -> tuple[Model
             f"{run}: not a run folder, it has no {EXPERIMENT}. Train one: python -m tabscm run EXPERIMENT --out {run}"
         )
     weights, state = restore_weights(run, "best")  # whether the experiment is the one it was is seen here
-    experiment = load(run / EXPERIMENT, registry)
+    try:
+        experiment = load(run / EXPERIMENT, registry)
+    except ConfigError:
+        _note_absent(run, registry)
+        raise
     compare_origins(run, experiment, registry)
     model = Model(experiment)
     load_weights(model, weights, run)
@@ -178,6 +183,15 @@ def compare_origins(run: Path, experiment: Experiment, registry: Registry) -> No
     for versions, components in changed.items():
         more = f" and {len(components) - 3} more" if len(components) > 3 else ""
         _note(f"{run}: {versions}: {', '.join(components[:3])}{more}")
+
+
+def _note_absent(run: Path, registry: Registry) -> None:
+    """Note on standard error which distributions the components of a run came from that are not on offer now."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+        for component, origin in json.loads((run / ORIGINS).read_text("utf-8")).items():
+            kind, _, name = component.partition("/")
+            if name not in registry.names(kind):
+                _note(f"{run}: {kind} {name} came from {origin['distribution']} {origin['version']}; install it again")
 
 
 def _shape(weights: Mapping[str, Tensor], name: str) -> torch.Size | None:

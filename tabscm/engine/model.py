@@ -108,7 +108,21 @@ def check_wiring(experiment: Experiment) -> None:
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
     """The context of a forward pass: bfloat16 where it is safe for "bf16", nothing for "fp32"."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=resolved(precision, device) == "bf16")
+
+
+def resolved(precision: str, device: torch.device) -> str:
+    """The precision that "auto" means on `device`: "bf16" where its arithmetic has bfloat16, else "fp32".
+
+    A CPU without it computes bfloat16 all the same, several times slower than float32.
+    """
+    if precision != "auto":
+        return precision
+    if device.type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return "bf16" if native else "fp32"
 
 
 def parameter_count(parameters: Iterable[Tensor]) -> int:

@@ -3,6 +3,9 @@
 import time
 from typing import TextIO
 
+SILENCE = 20.0
+"""Seconds without a line after which a file, which has no line that moves, gets one."""
+
 
 class Progress:
     """Prints, and counts what it prints: tables a second, time left.
@@ -20,13 +23,14 @@ class Progress:
         self.first = step
         self.levels = levels
         self.tables = 0
-        self.began = time.perf_counter()
+        self.began = self.said = time.perf_counter()
         self.moving = out.isatty()
 
     def say(self, line: str) -> None:
         """A line that stays."""
         self._clear()
         print(line, file=self.out, flush=True)
+        self.said = time.perf_counter()
 
     def count(self, tables: int) -> None:
         """So many more tables were trained on."""
@@ -36,10 +40,12 @@ class Progress:
         return self.tables / max(1e-9, time.perf_counter() - self.began)
 
     def show(self, step: int, level: int, record: dict[str, float]) -> None:
-        """How a logged step went, on a line that the next one replaces."""
+        """How a logged step went: on a line that the next one replaces, in a file on a line of its own now and then."""
+        line = self._line(step, level, record["loss"], record["log_prob_gain"], record["auroc"])
         if self.moving:
-            line = self._line(step, level, record["loss"], record["log_prob_gain"], record["auroc"])
             print(f"\r{line}", end="\x1b[K", file=self.out, flush=True)
+        elif time.perf_counter() - self.said > SILENCE:
+            self.say(line)
 
     def validated(self, step: int, level: int, loss: float, found: dict[str, float]) -> None:
         """How a validation went."""

@@ -34,6 +34,7 @@ EVENTS = "events.out.tfevents.*"
 
 SHOWN = 5
 """Differences between two experiments that a message names."""
+AGAIN = "Give the file and the --set of then to go on, or --overwrite to start again."
 
 
 def prepare(run: Path, experiment: Experiment, registry: Registry, *, resume: bool, overwrite: bool) -> None:
@@ -110,7 +111,12 @@ def _check_same(run: Path, experiment: Experiment, registry: Registry) -> None:
         more = [f"  and {len(found) - SHOWN} more"] if len(found) > SHOWN else []
         raise CheckpointError(
             "\n".join(
-                [f"{run}: this is the run of another experiment, so it cannot be resumed:", *found[:SHOWN], *more]
+                [
+                    f"{run}: this is the run of another experiment, so it cannot be resumed:",
+                    *found[:SHOWN],
+                    *more,
+                    AGAIN,
+                ]
             )
         )
 

@@ -19,7 +19,7 @@ from tabscm.engine.curriculum import Curriculum
 from tabscm.engine.evaluate import judge
 from tabscm.engine.health.watch import Health
 from tabscm.engine.metrics import summarise
-from tabscm.engine.model import Model, autocast, parameter_count
+from tabscm.engine.model import Model, autocast, parameter_count, resolved
 from tabscm.engine.optimiser import Optimiser
 from tabscm.engine.progress import Progress
 from tabscm.engine.recompute import recompute_layers
@@ -77,8 +77,9 @@ def train(
     began = time.perf_counter() - state.seconds
     progress = Progress(out, steps=settings.steps, step=state.step, levels=curriculum.last)
     progress.say(
-        f"{parameter_count(model.parameters()):,} parameters, {settings.steps:,} steps, {device.type}, "
-        f"{torch.get_num_threads()} threads" + (f", from step {state.step}" if resume else "")
+        f"{parameter_count(model.parameters()):,} parameters, {settings.steps:,} steps, {device.type} in "
+        f"{resolved(settings.precision, device)}, threads: {torch.get_num_threads()}"
+        + (f", from step {state.step}" if resume else "")
     )
 
     purge = state.step + 1 if resume else None  # that step was logged and is not done again

@@ -135,7 +135,7 @@ class TrainerSettings:
     """Share of the steps after which a constant learning rate drops to the floor; 1 means never."""
     clip: float = attrs.field(default=1.0, validator=gt(0))
     """Largest norm of the gradient; a larger one is scaled down to it."""
-    precision: Literal["bf16", "fp32"] = "bf16"
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
     """Autocast of the forward pass; moments, inverses and losses stay in float32 either way."""
     compile: bool = False
     """Compile the model with torch.compile."""

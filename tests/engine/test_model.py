@@ -9,7 +9,7 @@ import torch
 from tabscm import ConfigError, ContractError, Draw, Encoder, Head, Loss, Regulariser
 from tabscm.engine.evaluate import judge
 from tabscm.engine.metrics import summarise
-from tabscm.engine.model import Model, check_wiring
+from tabscm.engine.model import Model, autocast, check_wiring, resolved
 from tabscm.engine.optimiser import Optimiser
 from tabscm.engine.stream import Stream
 from tabscm.kernel.experiment import Weighted
@@ -137,6 +137,16 @@ def test_an_unmet_need_is_named_before_the_first_step(quick, registry):
         '    triangle needs "pairs", which nothing before it gives\n'
         "    given: nothing"
     )
+
+
+@pytest.mark.parametrize(("native", "precision"), [(True, "bf16"), (False, "fp32")])
+def test_automatic_precision_is_what_the_processor_computes(monkeypatch, native, precision):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: native)
+    assert resolved("auto", torch.device("cpu")) == precision
+    assert resolved("bf16", torch.device("cpu")) == "bf16"
+    with autocast(torch.device("cpu"), "auto"):
+        assert torch.is_autocast_enabled("cpu") is native
 
 
 def test_a_width_that_does_not_fit_the_heads_is_named(quick, registry):
