@@ -273,8 +273,8 @@ def test_the_pace_is_that_of_real_training(short, monkeypatch):
     monkeypatch.setattr(pace, "LEAST", 0.2)
     monkeypatch.setattr(pace, "SHARE", 0.0)
     one = pace.pace(short, device=CPU, seconds=1)
-    ten = pace.pace(attrs.evolve(short, trainer=attrs.evolve(short.trainer, accumulate=10)), device=CPU, seconds=1)
-    assert 0 < 3 * one.step < ten.step
+    four = pace.pace(attrs.evolve(short, trainer=attrs.evolve(short.trainer, accumulate=4)), device=CPU, seconds=1)
+    assert 0 < 1.5 * one.step < four.step
     assert one.validation > 0
 
 
