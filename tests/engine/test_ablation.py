@@ -227,7 +227,8 @@ def test_another_experiment_in_the_folder_is_refused_by_name(short, registry, tm
         start(tmp_path, other, registry)
     run = tmp_path / "base/seed-1"
     assert str(refusal.value) == (
-        f"{run}: this is the run of another experiment, so it cannot be resumed:\n  width: 16 there, 8 here"
+        f"{run}: this is the run of another experiment, so it cannot be resumed:\n  width: 16 there, 8 here\n"
+        "Give the file and the --set of then to go on, or --overwrite to start again."
     )
     rows, _ = start(tmp_path, other, registry, overwrite=True)
     assert load(run / "experiment.toml", registry).width == 8
@@ -308,7 +309,7 @@ def test_two_trials_at_once_each_in_its_process(short, registry, tmp_path):
     rows, _ = start(tmp_path, grid({"tiny": short}, {"loss": ["focal"]}, registry), registry, executor=executor)
     assert [row.outcomes[1].failed for row in rows] == [None, None]
     logs = [tmp_path / folder / "seed-1/log.txt" for folder in ("base", "loss=focal")]
-    assert all(", 1 threads\n" in log.read_text() for log in logs)
+    assert all(", threads: 1\n" in log.read_text() for log in logs)
     # both were there before either had ended
     ends = [log.stat().st_mtime for log in logs]
     runs = [(log.parent / "origins.json").stat().st_mtime for log in logs]

@@ -523,7 +523,7 @@ MISTAKES = {
     "table-on-a-string": (
         "[trainer]\nprecision = { bits = 16 }",
         "trainer.precision",
-        'expected "bf16" or "fp32", found a table',
+        'expected "auto", "bf16" or "fp32", found a table',
     ),
     "component-use-from-int": (
         "loss = { use = 3 }",
@@ -896,7 +896,7 @@ def test_every_default_is_written(write, shelf):
         "floor": 0.03,
         "drop_at": 1.0,
         "clip": 1.0,
-        "precision": "bf16",
+        "precision": "auto",
         "compile": False,
         "gradient_checkpointing": False,
         "log_every": 10,
