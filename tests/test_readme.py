@@ -59,10 +59,16 @@ def test_a_run_leaves_what_the_table_of_files_says(checkout):
 
 def test_the_experiment_is_one(checkout):
     (mine,) = [block for block in blocks("toml") if "extends" in block]
+    (more,) = [block for block in blocks("toml") if "[[curriculum]]" in block]
     (checkout / "mine.toml").write_text(mine)
     experiment = load(checkout / "mine.toml", discover())
     assert experiment.loss.name == "focal"
     assert [entry.component.name for entry in experiment.stream.mechanisms] == ["linear", "sine"]
+    (checkout / "more.toml").write_text(f'extends = "mine.toml"\n{more}')
+    experiment = load(checkout / "more.toml", discover())
+    assert experiment.curriculum[0].stream.variables.most == 8
+    assert experiment.trainer.early_stopping.metric == "shd"
+    assert experiment.regularisers[0].weight.at(500) == 0.005
 
 
 def test_the_plugin_is_the_one_that_is_tested():
