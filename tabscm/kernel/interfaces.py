@@ -32,7 +32,7 @@ EXTRAS: Mapping[str, str] = MappingProxyType(
         "effects": "B D D",  # shift of j under do(i), as in Truth
         "order": "B D",  # causal order: what comes earlier is larger (unitless)
         "targets": "B D",  # log-odds that some row was intervened on in this variable
-        "kl": "B",  # divergence of a posterior from its prior, mean over variables, nats
+        "kl": "B",  # divergence of a posterior from its prior, mean over its vectors, nats
         "gate": "B D E",  # share of the first of two branches, in [0, 1]
         "load": "B L X",  # share of the tokens that each of X experts got in each of L layers; no gradient
         "router": "B L X",  # mean probability that the router gave to each expert

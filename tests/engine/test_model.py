@@ -128,14 +128,14 @@ def test_the_smallest_tables(quick, untrained, variables):
 
 
 def test_an_unmet_need_is_named_before_the_first_step(quick, registry):
-    simple = registry.find("embedding", "simple")()
+    cap = registry.find("regulariser", "kl-cap")()
     with pytest.raises(ConfigError) as refusal:
-        check_wiring(attrs.evolve(quick, embedding=simple))
+        check_wiring(attrs.evolve(quick, regularisers=(Weighted(cap),)))
     assert str(refusal.value) == (
         "experiment: 1 problem\n\n"
-        "  encoder\n"
-        '    triangle needs "pairs", which nothing before it gives\n'
-        "    given: nothing"
+        "  regularisers[0]\n"
+        '    kl-cap needs "kl", which nothing before it gives\n'
+        "    given: edges"
     )
 
 
@@ -270,8 +270,9 @@ def test_what_an_embedding_inside_another_gives_is_given(quick, registry):
     wrapped = attrs.evolve(quick, embedding=around(of=quick.embedding))
     table, _ = Stream(quick.stream, seed=2, device=CPU).batch(0)
     assert Model(wrapped)(table).aux["kl"].shape == (len(table.x),)
-    assert problems(attrs.evolve(wrapped, embedding=around())) == (
-        'experiment: 1 problem\n\n  encoder\n    triangle needs "pairs", which nothing before it gives\n    given: kl'
+    assert problems(attrs.evolve(wrapped, embedding=around(), encoder=Gate())) == (
+        'experiment: 2 problems\n\n  encoder\n    gate needs "mood", which nothing before it gives\n    given: kl\n\n'
+        "  encoder\n    gate: is stuck"
     )
     deep = around(of=attrs.evolve(quick.embedding, between=Gate()))
     assert problems(attrs.evolve(wrapped, embedding=deep)) == (

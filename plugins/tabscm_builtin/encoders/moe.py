@@ -23,10 +23,10 @@ class MixtureOfExperts(Encoder):
     must have the same number of experts. Pairs, if there are any, say who attends to whom, and are handed on as they
     are.
 
-    Source: Shazeer et al. 2017, arXiv:1701.06538 (top-k routing); Fedus et al. 2021, arXiv:2101.03961, eq. 2 (experts
-    weighted by p itself, so that top_k = 1 has a gradient); Zoph et al. 2022, arXiv:2202.08906 (router in float32);
-    the mixture-of-experts transformer of 16 layers of the third source system. Differs: no capacity, no noise on the
-    router, a bias from pairs on the scores of attention, residual branches start at zero.
+    Source: Shazeer et al. 2017, arXiv:1701.06538 (top-k routing); Fedus et al. 2021, arXiv:2101.03961 (experts weighted
+    by p itself, eq. 2, so that top_k = 1 has a gradient; router in float32, section 2.4); the mixture-of-experts
+    transformer of 16 layers of the third source system. Differs: no capacity, no noise on the router, a bias from pairs
+    on the scores of attention, residual branches start at zero.
     """
 
     name = "moe"

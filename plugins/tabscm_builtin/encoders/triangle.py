@@ -17,14 +17,15 @@ class Triangle(Encoder):
     """Blocks on the pair grid: every pair (i, j) hears from all paths over a third variable k, then a feed-forward.
 
     A block adds gate * W norm[ sum_k a_ik b_kj, sum_k c_ki d_kj, sum_k e_ik f_jk ]: chains, common causes and common
-    effects. The nodes it hands on are the diagonal of the grid.
+    effects. The nodes it hands on are the diagonal of the grid. From an embedding without pairs it makes a grid of
+    nodes: pair (i, j) is the first half of node i beside the second half of node j.
 
     Source: triangle updates of AlphaFold 2, Jumper et al. 2021, supplement 1.6.5. Differs: three orientations at once,
     no attention, scale 1 / sqrt(D), dropout by element, output branches start at zero.
     """
 
     name = "triangle"
-    needs = frozenset({"pairs"})
+    gives = frozenset({"pairs"})
     blocks: int = attrs.field(default=2, validator=ge(1))
     channels: int = attrs.field(default=32, validator=ge(1))
     """Width of each factor a, b, ...: what the sums over k cost."""
@@ -48,12 +49,18 @@ class _Triangle(nn.Module):
         )
 
     def forward(self, evidence: Evidence) -> Evidence:
-        assert evidence.pairs is not None
-        pairs = evidence.pairs
-        assert pairs is not None  # needs "pairs"
+        pairs = evidence.pairs if evidence.pairs is not None else _grid(evidence.nodes)
         for block in self.blocks:
             pairs = block(pairs)
         return attrs.evolve(evidence, nodes=block_diagonal(pairs), pairs=pairs)
+
+
+def _grid(nodes: Tensor) -> Tensor:
+    """A grid of what there is: [B, D, E] -> [B, D, D, E]."""
+    variables, width = nodes.shape[1:]
+    cause = nodes[:, :, None, : width // 2].expand(-1, -1, variables, -1)
+    effect = nodes[:, None, :, width // 2 :].expand(-1, variables, -1, -1)
+    return torch.cat([cause, effect], -1)
 
 
 class _Block(nn.Module):

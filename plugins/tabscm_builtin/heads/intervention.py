@@ -47,6 +47,6 @@ class _Intervention(nn.Module):
         hidden = self.node(self.norm(evidence.nodes))  # [B, D, E]
         if evidence.pairs is not None:
             pairs = self.norm(evidence.pairs)
-            itself = torch.diagonal(pairs, dim1=1, dim2=2).transpose(1, 2)  # [B, D, E]
+            itself = torch.diagonal(pairs, dim1=1, dim2=2).mT  # [B, D, E]
             hidden = hidden + self.itself(itself) + self.cause(pairs.mean(2)) + self.effect(pairs.mean(1))
         return {"targets": self.score(F.hardswish(hidden))[..., 0].float()}  # [B, D]

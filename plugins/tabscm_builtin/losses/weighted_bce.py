@@ -18,7 +18,8 @@ class WeightedBCE(Loss):
     best answer has w times the honest odds: read such probabilities as scores, and choose the threshold on validation.
 
     Source: the weighted likelihood of King and Zeng 2001, "Logistic regression in rare events data"; (1 - p) / p is
-    that of this project's first version, 2.33 at 30 % density. Differs: absences keep weight 1.
+    that of this project's first version, which took the density among the pairs that respect the causal order for p:
+    2.33 at 30 %. Differs: absences keep weight 1; p is the share of ordered pairs, half of that density, and so 5.67.
     """
 
     name = "weighted-bce"

@@ -20,7 +20,7 @@ class Acyclicity(Regulariser):
     are the field's own, to compare with. "naive-power" is here to be ablated, never to be used: it drove gradient norms
     to 46 767 and then every probability to zero.
 
-    Source: Yu et al. 2019, arXiv:1904.10098 (DAG-GNN), eq. 13, in the default form; each other form names its own.
+    Source: Yu et al. 2019, arXiv:1904.10098 (DAG-GNN), theorem 1, in the default form; each other form names its own.
     """
 
     name = "acyclicity"
@@ -36,7 +36,7 @@ class Acyclicity(Regulariser):
 def _stable_power(edge: Tensor) -> Tensor:
     """log( trace( (I + A / D)^K ) / D ), with K the power of two from D up: [B, D, D] -> [B].
 
-    Source: DAG-GNN, eq. 13. Differs: logarithm instead of the bare trace, K rounded up to a power of two, rescaled
+    Source: DAG-GNN, theorem 1. Differs: logarithm instead of the bare trace, K rounded up to a power of two, rescaled
     powers, so that neither value nor gradient can overflow.
     """
     variables = edge.shape[1]
