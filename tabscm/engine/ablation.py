@@ -24,13 +24,13 @@ from tabscm.engine.comparison import Row, figure, table, title, to_json
 from tabscm.engine.pace import Pace
 from tabscm.engine.rehearsal import rehearse
 from tabscm.engine.runs import prepare
-from tabscm.engine.trial import COST, LOG, LOOK, PACE, Order, Outcome, finished, one_line, perform
+from tabscm.engine.trial import COST, LOOK, PACE, PRINTED, Order, Outcome, finished, holds, one_line, perform
 from tabscm.kernel.config import vary
 from tabscm.kernel.errors import CheckpointError, ConfigError
 from tabscm.kernel.experiment import Experiment
 from tabscm.kernel.registry import Registry
 
-RESULTS = "results.json"
+EVERYTHING = "results.json"
 TABLE = "table.md"
 PICTURE = "picture.png"
 LEASE = "lease"
@@ -147,27 +147,39 @@ def ablate(
         A row for each variant, the base first.
 
     Raises:
-        CheckpointError: a folder holds something else, or cannot be written.
+        CheckpointError: a folder holds something else, or cannot be written, or another ablation has taken it over.
     """
     token = uuid.uuid4().hex
     lease = (out / LEASE).absolute()
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        taken_over = lease.exists()
-        lease.write_text(token, "utf-8")
-    except OSError as error:
-        raise CheckpointError(f"{out}: cannot be written: {error.strerror}. Use --out for another place.") from None
-    if taken_over:
-        time.sleep(2 * LOOK)  # until the trials of an ablation that was killed, or still runs, have seen it and ended
-    try:
-        return _Ablation(out, list(variants), plan, registry, executor, str(lease), token, overwrite, say).run()
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            taken_over = lease.exists()
+            lease.write_text(token, "utf-8")
+        except OSError as error:
+            raise CheckpointError(f"{out}: cannot be written: {error.strerror}. Use --out for another place.") from None
+        try:
+            if taken_over:
+                time.sleep(2 * LOOK)  # until the trials of the one that was killed, or still runs, have seen it
+            return _Ablation(
+                out=out,
+                variants=list(variants),
+                plan=plan,
+                registry=registry,
+                executor=executor,
+                lease=lease,
+                token=token,
+                overwrite=overwrite,
+                say=say,
+            ).run()
+        finally:
+            if holds(lease, token):
+                lease.unlink(missing_ok=True)  # and with it ends every trial that still runs
     finally:
-        if lease.read_text("utf-8") == token:
-            lease.unlink()  # and with it every trial that still runs
         executor.shutdown()
 
 
-@attrs.define
+@attrs.define(kw_only=True)
 class _Ablation:
     """The state of an ablation while it runs."""
 
@@ -176,7 +188,7 @@ class _Ablation:
     plan: Plan
     registry: Registry
     executor: Executor
-    lease: str
+    lease: Path
     token: str
     overwrite: bool
     say: Callable[[str], None]
@@ -206,7 +218,7 @@ class _Ablation:
         try:
             for future in as_completed(futures):
                 variant, seed = futures[future]
-                self.outcomes[variant.folder, seed] = outcome = _outcome(future)
+                self.outcomes[variant.folder, seed] = outcome = self._outcome(future)
                 self._write()
                 self.say(f"[{len(self.outcomes)}/{len(trials)}] {variant.label}, seed {seed}: {self._news(outcome)}")
         finally:
@@ -221,7 +233,7 @@ class _Ablation:
         folder = self.out / variant.folder / "pace"
         self._prepare(folder, variant.experiment)
         if not (folder / PACE).is_file():
-            outcome = _outcome(self.executor.submit(perform, self._order(folder, pace_for=seconds)))
+            outcome = self._outcome(self.executor.submit(perform, self._order(folder, pace_for=seconds)))
             if outcome.failed is not None:
                 reason = f"its steps could not be timed: {outcome.failed}"
                 return attrs.evolve(variant, experiment=None, reason=reason)
@@ -235,12 +247,24 @@ class _Ablation:
         there = (folder / EXPERIMENT).is_file()
         prepare(folder, experiment, self.registry, resume=there and not self.overwrite, overwrite=self.overwrite)
         if self.overwrite:
-            for name in (COST, LOG, PACE):
+            for name in (COST, PRINTED, PACE):
                 (folder / name).unlink(missing_ok=True)
 
     def _order(self, folder: Path, pace_for: float | None = None) -> Order:
         where = str(folder.absolute())
-        return Order(where, self.plan.device, self.plan.threads, self.lease, self.token, pace_for)
+        return Order(where, self.plan.device, self.plan.threads, str(self.lease), self.token, pace_for)
+
+    def _outcome(self, future: "Future[Outcome]") -> Outcome:
+        """What a trial came to, also when the worker it ran on is no more."""
+        try:
+            outcome = future.result()
+        # a cluster raises its own errors, of a worker that died or an order that got lost, and what they are changes
+        # with its version; whichever it is, it is this trial's end and no other's
+        except Exception as error:  # noqa: BLE001
+            outcome = Outcome(failed=one_line(error))
+        if not holds(self.lease, self.token):  # what this ablation would write now is no longer its own
+            raise CheckpointError(f"{self.out}: another ablation has taken over")
+        return outcome
 
     def _folder(self, variant: Variant, seed: int) -> Path:
         return self.out / variant.folder / f"seed-{seed}"
@@ -280,13 +304,5 @@ class _Ablation:
     def _write(self) -> None:
         rows, plan = self._rows(), self.plan
         everything = {**attrs.asdict(plan), "rows": to_json(rows)}
-        (self.out / RESULTS).write_text(json.dumps(everything, indent=2) + "\n", "utf-8")
+        (self.out / EVERYTHING).write_text(json.dumps(everything, indent=2) + "\n", "utf-8")
         (self.out / TABLE).write_text(table(rows, plan.seeds, plan.cell, plan.metrics) + "\n", "utf-8")
-
-
-def _outcome(future: "Future[Outcome]") -> Outcome:
-    """What a trial came to, also when the worker it ran on is no more."""
-    try:
-        return future.result()
-    except Exception as error:  # noqa: BLE001 - whatever befell a worker is this trial's end, and no other's
-        return Outcome(failed=one_line(error))

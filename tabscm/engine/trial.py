@@ -29,7 +29,7 @@ from tabscm.kernel.errors import ConfigError, TabSCMError
 from tabscm.kernel.registry import discover
 
 COST = "cost.json"
-LOG = "log.txt"
+PRINTED = "log.txt"
 PACE = "pace.json"
 
 LOOK = 0.5
@@ -75,10 +75,10 @@ def perform(order: Order) -> Outcome:
     environment = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "4096", **os.environ}  # see __main__.py, for workers elsewhere
     environment |= {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
     command = [sys.executable, "-m", "tabscm.engine.trial", json.dumps(attrs.asdict(order))]
-    with (folder / LOG).open("a", encoding="utf-8") as log:
+    with (folder / PRINTED).open("a", encoding="utf-8") as log:
         code = subprocess.run(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment).returncode
     if code != 0:
-        return Outcome(failed=_end(code, folder / LOG))
+        return Outcome(failed=_end(code, folder / PRINTED))
     return Outcome() if order.pace_for is not None else finished(folder) or Outcome(failed="left no results")
 
 
@@ -105,6 +105,14 @@ def finished(folder: Path) -> Outcome | None:
     except (FileNotFoundError, json.JSONDecodeError):  # cut short
         return None
     return Outcome(results=results, **cost)
+
+
+def holds(lease: Path, token: str) -> bool:
+    """Whether the ablation that wrote `token` is the one that runs there, and has not ended."""
+    try:
+        return lease.read_text("utf-8") == token
+    except OSError:
+        return False
 
 
 def main(order: Order) -> int:
@@ -144,12 +152,7 @@ def peak_memory(device: torch.device) -> int | None:
 
 def _watch(order: Order, parent: int) -> None:
     """End this process when nobody wants it any more; checkpoints bear that at any time."""
-    while os.getppid() == parent:
-        try:
-            if Path(order.lease).read_text("utf-8") != order.token:
-                break
-        except OSError:
-            break
+    while os.getppid() == parent and holds(Path(order.lease), order.token):
         time.sleep(LOOK)
     print("stopped: the ablation that this belongs to has ended", file=sys.stderr, flush=True)
     os._exit(STOPPED)

@@ -35,6 +35,11 @@ def short(tiny):
 class Here(Executor):
     """One trial after another, in this thread."""
 
+    closed = False
+
+    def shutdown(self, wait=True, *, cancel_futures=False):
+        self.closed = True
+
     def submit(self, work, *args):
         future = Future()
         try:
@@ -253,9 +258,33 @@ def test_a_trial_that_fails_is_one_row(short, registry, tmp_path, ordered):
 def test_an_ablation_that_cannot_be_written(short, registry, tmp_path):
     (tmp_path / "file").write_text("mine")
     out = tmp_path / "file" / "out"
+    executor = Here()
     with pytest.raises(CheckpointError) as refusal:
-        start(out, grid({"tiny": short}, {}, registry), registry)
+        start(out, grid({"tiny": short}, {}, registry), registry, executor=executor)
     assert str(refusal.value) == f"{out}: cannot be written: Not a directory. Use --out for another place."
+    assert executor.closed
+
+
+@pytest.mark.parametrize("left", ["token", None])
+@pytest.mark.parametrize("seconds", [None, 1.0])
+def test_an_ablation_that_was_taken_over_leaves_everything_to_the_other(
+    short, registry, tmp_path, monkeypatch, left, seconds
+):
+    def taken_over(order):
+        (tmp_path / "results.json").write_text("the other's")
+        (tmp_path / "lease").unlink()
+        if left is not None:  # else the other has ended already
+            (tmp_path / "lease").write_text(left)
+        return Outcome(failed="stopped")
+
+    monkeypatch.setattr(ablation, "perform", taken_over)
+    executor = Here()
+    with pytest.raises(CheckpointError) as refusal:
+        start(tmp_path, grid({"tiny": short}, {}, registry), registry, seconds=seconds, executor=executor)
+    assert str(refusal.value) == f"{tmp_path}: another ablation has taken over"
+    assert executor.closed
+    assert (tmp_path / "results.json").read_text() == "the other's"
+    assert (tmp_path / "lease").exists() == (left is not None)
 
 
 # equal time
@@ -372,11 +401,3 @@ def test_a_cluster_runs_the_trials(short, registry, tmp_path):
     assert [row.outcomes[1].failed for row in rows] == [None, None]
     assert len(said) == 3
     assert json.loads((tmp_path / "loss=focal/seed-1/eval.json").read_text()) == rows[1].outcomes[1].results
-
-
-def test_a_cluster_that_is_not_there(monkeypatch):
-    pytest.importorskip("distributed", reason="needs the extra `cluster`")
-    monkeypatch.setattr(workers, "ANSWER", 1)
-    with pytest.raises(workers.TabSCMError) as refusal:
-        workers.on_cluster("tcp://127.0.0.1:1")
-    assert str(refusal.value).startswith("--cluster tcp://127.0.0.1:1: no cluster there (")
