@@ -150,7 +150,11 @@ def _add_ablate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "--seeds", type=_seeds, metavar="S1,S2", help="several, such as 42,123,456 (default: the base's)"
     )
     ablate.add_argument(
-        "--seconds", type=_seconds, metavar="S", help="train each for about S seconds instead of its steps"
+        "--seconds",
+        type=_seconds,
+        metavar="S",
+        help="train each for about S seconds instead of its steps. How long a step takes is measured before, one row "
+        "at a time: measure on a quiet machine; with --jobs, trials that share the cores take longer",
     )
     _add_set(ablate)
     ablate.add_argument("--out", type=Path, metavar="DIR", help="folder (default: ablations/NAME of the base)")

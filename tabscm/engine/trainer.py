@@ -34,7 +34,13 @@ LOG = "metrics.jsonl"
 
 
 def train(
-    experiment: Experiment, run: Path, *, device: torch.device, resume: bool = False, out: TextIO = sys.stdout
+    experiment: Experiment,
+    run: Path,
+    *,
+    device: torch.device,
+    resume: bool = False,
+    out: TextIO = sys.stdout,
+    progress: Progress | None = None,
 ) -> Model:
     """Train a network on the experiment's stream, writing checkpoints and metrics into the folder `run`.
 
@@ -47,6 +53,7 @@ def train(
         device: where everything happens.
         resume: go on from the newest checkpoint in `run`.
         out: where progress is printed.
+        progress: told of it instead.
 
     Returns:
         The network of the best validation, with the threshold that was best there.
@@ -75,7 +82,7 @@ def train(
     _forget_after(run / LOG, state.step)
     table_log = TrainingLog(run, experiment, validations=math.ceil(state.step / settings.validate_every))
     began = time.perf_counter() - state.seconds
-    progress = Progress(out, steps=settings.steps, step=state.step, levels=curriculum.last)
+    progress = progress or Progress(out, steps=settings.steps, step=state.step, levels=curriculum.last)
     progress.say(
         f"{parameter_count(model.parameters()):,} parameters, {settings.steps:,} steps, {device.type} in "
         f"{resolved(settings.precision, device)}, threads: {torch.get_num_threads()}"

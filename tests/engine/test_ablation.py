@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from tabscm import CheckpointError, ConfigError
-from tabscm.engine import ablation, pace, trial, workers
+from tabscm.engine import ablation, trial, workers
 from tabscm.engine.ablation import Plan, ablate, check, grid
 from tabscm.engine.pace import Pace
 from tabscm.engine.trial import Order, Outcome, perform
@@ -290,24 +290,6 @@ def test_an_ablation_that_was_taken_over_leaves_everything_to_the_other(
 # equal time
 
 
-def test_steps_follow_from_the_pace(short):
-    slow, fast = Pace(step=0.2, validation=0.0), Pace(step=0.1, validation=0.0)
-    assert (slow.steps(60, short), fast.steps(60, short)) == (300, 600)
-    assert slow.steps(120, short) > slow.steps(60, short)
-    assert slow.steps(0.001, short) == 1
-    # a validation every two steps of 0.1 s and one at the end: 10 steps and 5 + 1 validations are 2.2 s
-    assert Pace(step=0.1, validation=0.2).steps(2.2, short) == 10
-
-
-def test_the_pace_is_that_of_real_training(short, monkeypatch):
-    monkeypatch.setattr(pace, "LEAST", 0.2)
-    monkeypatch.setattr(pace, "SHARE", 0.0)
-    one = pace.pace(short, device=CPU, seconds=1)
-    four = pace.pace(attrs.evolve(short, trainer=attrs.evolve(short.trainer, accumulate=4)), device=CPU, seconds=1)
-    assert 0 < 1.5 * one.step < four.step
-    assert one.validation > 0
-
-
 def test_equal_seconds_are_kept_when_the_ablation_goes_on(short, registry, tmp_path, ordered, monkeypatch):
     paces = iter([Pace(0.5, 0.0), Pace(0.25, 0.0)])
     monkeypatch.setattr(trial, "pace", lambda *_, **__: next(paces))
@@ -332,17 +314,25 @@ def test_what_cannot_be_timed_is_one_row(short, registry, tmp_path, ordered, mon
 # processes
 
 
-def test_two_trials_at_once_each_in_its_process(short, registry, tmp_path):
-    executor, threads = workers.on_this_machine(2)
-    assert threads == max(1, torch.get_num_threads() // 2)
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_as_many_trials_at_once_as_jobs_each_in_its_process(short, registry, tmp_path, monkeypatch, jobs):
+    spans = []
+
+    def timed(order):
+        began = time.monotonic()
+        outcome = perform(order)
+        spans.append((began, time.monotonic()))
+        return outcome
+
+    monkeypatch.setattr(ablation, "perform", timed)
+    executor, threads = workers.on_this_machine(jobs)
+    assert threads == max(1, torch.get_num_threads() // jobs)
     rows, _ = start(tmp_path, grid({"tiny": short}, {"loss": ["focal"]}, registry), registry, executor=executor)
     assert [row.outcomes[1].failed for row in rows] == [None, None]
     logs = [tmp_path / folder / "seed-1/log.txt" for folder in ("base", "loss=focal")]
     assert all(", threads: 1\n" in log.read_text() for log in logs)
-    # both were there before either had ended
-    ends = [log.stat().st_mtime for log in logs]
-    runs = [(log.parent / "origins.json").stat().st_mtime for log in logs]
-    assert max(runs) < min(ends)
+    (first_began, first_ended), (second_began, second_ended) = spans
+    assert (max(first_began, second_began) < min(first_ended, second_ended)) == (jobs == 2)
     assert all(1e8 < row.outcomes[1].peak_memory < 4e9 for row in rows)
 
 
