@@ -25,6 +25,7 @@ from tabscm.engine.pace import Pace
 from tabscm.engine.rehearsal import rehearse
 from tabscm.engine.runs import prepare
 from tabscm.engine.trial import COST, LOOK, PACE, PRINTED, Order, Outcome, finished, holds, one_line, perform
+from tabscm.engine.whole import read_json, write_whole
 from tabscm.kernel.config import vary
 from tabscm.kernel.errors import CheckpointError, ConfigError
 from tabscm.kernel.experiment import Experiment
@@ -232,12 +233,14 @@ class _Ablation:
             return variant
         folder = self.out / variant.folder / "pace"
         self._prepare(folder, variant.experiment)
-        if not (folder / PACE).is_file():
+        found = read_json(folder / PACE)
+        if found is None:
             outcome = self._outcome(self.executor.submit(perform, self._order(folder, pace_for=seconds)))
-            if outcome.failed is not None:
-                reason = f"its steps could not be timed: {outcome.failed}"
+            found = read_json(folder / PACE)
+            if found is None:
+                reason = f"its steps could not be timed: {outcome.failed or f'left no {PACE}'}"
                 return attrs.evolve(variant, experiment=None, reason=reason)
-        pace = Pace(**json.loads((folder / PACE).read_text("utf-8")))
+        pace = Pace(**found)
         steps = pace.steps(seconds, variant.experiment)
         self.say(f"{variant.label}: {1e3 * pace.step:.1f} ms a step, {steps:,} steps in {seconds:g} s")
         trainer = attrs.evolve(variant.experiment.trainer, steps=steps)
@@ -304,5 +307,5 @@ class _Ablation:
     def _write(self) -> None:
         rows, plan = self._rows(), self.plan
         everything = {**attrs.asdict(plan), "rows": to_json(rows)}
-        (self.out / EVERYTHING).write_text(json.dumps(everything, indent=2) + "\n", "utf-8")
-        (self.out / TABLE).write_text(table(rows, plan.seeds, plan.cell, plan.metrics) + "\n", "utf-8")
+        write_whole(self.out / EVERYTHING, json.dumps(everything, indent=2) + "\n")
+        write_whole(self.out / TABLE, table(rows, plan.seeds, plan.cell, plan.metrics) + "\n")

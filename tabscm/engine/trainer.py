@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import sys
 import time
 from functools import partial
@@ -25,6 +24,7 @@ from tabscm.engine.progress import Progress
 from tabscm.engine.recompute import recompute_layers
 from tabscm.engine.stopping import after_validation, why_stop
 from tabscm.engine.training_log import TrainingLog
+from tabscm.engine.whole import write_whole
 from tabscm.kernel.errors import TrainingError
 from tabscm.kernel.experiment import Experiment
 from tabscm.kernel.interfaces import Prediction, Table, Truth
@@ -232,6 +232,4 @@ def _forget_after(log: Path, step: int) -> None:
     if log.exists():
         whole = [line for line in log.read_text("utf-8").splitlines(keepends=True) if line.endswith("\n")]
         kept = [line for line in whole if json.loads(line)["step"] <= step]
-        part = log.with_suffix(".part")
-        part.write_text("".join(kept), "utf-8")
-        os.replace(part, log)
+        write_whole(log, "".join(kept))

@@ -221,6 +221,14 @@ def test_what_has_ended_is_not_run_again(short, registry, tmp_path, ordered):
     assert ordered == ["base/seed-1"]
     assert said[0] == "2 rows, 1 seeds: 1 trials to run, 1 run before"
     assert [row.values("small", "auroc") for row in again] == [row.values("small", "auroc") for row in first]
+    # killed between its results and its cost
+    cost = tmp_path / "base/seed-1/cost.json"
+    seconds = json.loads(cost.read_text())["seconds"]
+    cost.unlink()
+    ordered.clear()
+    again, _ = start(tmp_path, variants, registry)
+    assert ordered == ["base/seed-1"]
+    assert again[0].outcomes[1].seconds == seconds
     wider = grid({"tiny": short}, {"loss": ["focal", "bce"], "width": ["16", "8"]}, registry)
     assert "loss=focal_width=8" in {variant.folder for variant in wider}
 
@@ -253,6 +261,15 @@ def test_a_trial_that_fails_is_one_row(short, registry, tmp_path, ordered):
     ordered.clear()
     start(tmp_path, variants, registry)
     assert ordered == ["trainer.lr=1e30/seed-1"]
+
+
+def test_a_trial_that_went_on_needed_what_its_largest_process_needed(short, registry, tmp_path, ordered):
+    variants = grid({"tiny": short}, {}, registry)
+    start(tmp_path, variants, registry)
+    (tmp_path / "base/seed-1/cost.json").write_text('{"seconds": null, "peak_memory": 9000000000000}')
+    rows, _ = start(tmp_path, variants, registry)
+    assert ordered == ["base/seed-1", "base/seed-1"]
+    assert rows[0].outcomes[1].peak_memory == 9_000_000_000_000
 
 
 def test_an_ablation_that_cannot_be_written(short, registry, tmp_path):
@@ -303,6 +320,11 @@ def test_equal_seconds_are_kept_when_the_ablation_goes_on(short, registry, tmp_p
     rows, _ = start(tmp_path, variants, registry, seconds=1.0)
     assert ordered == []
     assert [row.steps for row in rows] == [2, 4]
+    paces = iter([Pace(0.25, 0.0)])
+    (tmp_path / "loss=focal/pace/pace.json").write_text('{"step": 0.2')  # cut short
+    rows, _ = start(tmp_path, variants, registry, seconds=1.0)
+    assert ordered == ["loss=focal/pace"]
+    assert [row.steps for row in rows] == [2, 4]
 
 
 def test_what_cannot_be_timed_is_one_row(short, registry, tmp_path, ordered, monkeypatch):
@@ -350,6 +372,10 @@ def test_an_interrupt_stops_the_trials_and_leaves_what_can_be_gone_on_with(short
     log = (run / "log.txt").read_text()
     assert log.splitlines()[-1] == "stopped: the ablation that this belongs to has ended"
     assert not (run / "eval.json").exists()
+    spent = json.loads((run / "cost.json").read_text())
+    assert spent["seconds"] is None
+    assert spent["peak_memory"] > 1e8
+    assert trial.finished(run) is None
     # what it was is what goes on; that a resumed run is the run that would have been is tested with the trainer
     shutil.copytree(run, tmp_path / "copy")
     (tmp_path / "lease").write_text("mine")
