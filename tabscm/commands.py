@@ -17,6 +17,7 @@ from tabscm.engine import ablation, bench, comparison, picture, workers
 from tabscm.engine.checkpoint import load_run
 from tabscm.engine.evaluate import evaluate, render
 from tabscm.engine.graphs import read_graph
+from tabscm.engine.measures import MEASURES
 from tabscm.engine.model import Model, parameter_count
 from tabscm.engine.predict import predict, render_score
 from tabscm.engine.rehearsal import rehearse
@@ -158,7 +159,7 @@ def _ablate(args: argparse.Namespace, registry: Registry) -> int:
     metrics = tuple(args.metrics or comparison.SHOWN)
     cell = cells[0] if args.cell is None else args.cell
     _expect_known("--cell", [cell], cells)
-    _expect_known("--metric", metrics, comparison.metric_names())
+    _expect_known("--metric", metrics, list(MEASURES))
     out = args.out or Path("ablations") / args.experiments[0].stem
     device = _device(args.device)
     variants = ablation.check(ablation.grid(experiments, swaps, registry), device=device)

@@ -551,7 +551,7 @@ def test_an_ablation_that_makes_no_sense(call, tmp_path, words, message):
 def test_an_ablation_of_no_metric(call, tmp_path):
     code, out, err = call("ablate", TINY, "--out", tmp_path / "out", "--metric", "aurok")
     assert (code, out) == (2, "")
-    assert err.startswith('--metric: there is no "aurok". Did you mean "auroc"?\nthere are: tables, auroc, ')
+    assert err.startswith('--metric: there is no "aurok". Did you mean "auroc"?\nthere are: auroc, ap, ')
 
 
 def test_ablate_prints_the_table_and_says_what_the_picture_needs(call, tmp_path, monkeypatch):

@@ -8,6 +8,7 @@ OUT/VARIANT/seed-42/    a trial, see trial.py; the first variant, the base, is i
 """
 
 import json
+import math
 import re
 import time
 import uuid
@@ -20,7 +21,8 @@ import attrs
 import torch
 
 from tabscm.engine.checkpoint import EXPERIMENT
-from tabscm.engine.comparison import Row, figure, table, title, to_json
+from tabscm.engine.comparison import Row, table, to_json
+from tabscm.engine.measures import MEASURES
 from tabscm.engine.pace import Pace
 from tabscm.engine.rehearsal import rehearse
 from tabscm.engine.runs import prepare
@@ -284,10 +286,10 @@ class _Ablation:
         if outcome.failed is not None:
             return f"failed: {outcome.failed}"
         values = outcome.results[self.plan.cell]
-        found = {metric: values.get(metric) for metric in self.plan.metrics}
-        return ", ".join(f"{title(m)} {'-' if v is None else figure(v, m)}" for m, v in found.items()) + (
-            "" if outcome.seconds is None else f", {outcome.seconds:.0f} s"
-        )
+        found = [(MEASURES[metric], values.get(metric)) for metric in self.plan.metrics]
+        return ", ".join(
+            f"{measure.title} {measure.figure(math.nan if value is None else value)}" for measure, value in found
+        ) + ("" if outcome.seconds is None else f", {outcome.seconds:.0f} s")
 
     def _rows(self) -> list[Row]:
         return [

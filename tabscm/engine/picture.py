@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tabscm.engine.comparison import EMPTY, LOWER_IS_BETTER, Row, Score, figure, scores, title
+from tabscm.engine.comparison import Row, Score, empty_graph, scores
+from tabscm.engine.measures import MEASURES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -83,13 +84,12 @@ def _panel(axis: "Axes", rows: Sequence[Row], order: Sequence[int], cell: str, m
             ends = [centre - score.half_width, centre + score.half_width]
             axis.plot(ends, [place, place], color=colour, linewidth=2.2, solid_capstyle="round", zorder=3)
         axis.scatter([centre], [place], s=28, color=colour, edgecolor="white", linewidth=1.0, zorder=4)
-    axis.set_title(f"{title(metric)} {'↓' if metric in LOWER_IS_BETTER else '↑'}", fontsize=10, color=INK, pad=14)
-    if metric in EMPTY:
-        empty = figure(scores(rows[:1], cell, EMPTY[metric])[0].mean, metric)
-        above = (0.5, 1.0)
+    measure = MEASURES[metric]
+    axis.set_title(f"{measure.title} {'↓' if measure.lower_is_better else '↑'}", fontsize=10, color=INK, pad=14)
+    if empty := empty_graph(rows, cell, metric):
         axis.annotate(
             f"empty graph {empty}",
-            above,
+            (0.5, 1.0),
             (0, 4),
             "axes fraction",
             "offset points",
@@ -129,12 +129,12 @@ def _explain(axis: "Axes", rows: Sequence[Row], order: Sequence[int], cell: str,
 def _colour(score: Score, metric: str) -> str:
     if not score.decided:
         return UNDECIDED
-    return BETTER if (score.difference > 0) != (metric in LOWER_IS_BETTER) else WORSE
+    return BETTER if (score.difference > 0) != MEASURES[metric].lower_is_better else WORSE
 
 
 def _order(rows: Sequence[Row], cell: str, metric: str) -> list[int]:
     """The rows by their difference to the base, best first, and at the end those without values."""
-    sign = 1 if metric in LOWER_IS_BETTER else -1
+    sign = 1 if MEASURES[metric].lower_is_better else -1
 
     def rank(index: int) -> float:
         score = scores(rows, cell, metric)[index]
