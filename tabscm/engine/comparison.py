@@ -12,14 +12,16 @@ from tabscm.engine.trial import Outcome
 
 CONFIDENCE = 0.95
 """Of the intervals around differences."""
+PERCENT = f"{100 * CONFIDENCE:g} %"
+"""The same, to be read."""
 
 SHOWN = ("auroc", "ap", "f1", "shd", "log_prob_gain")
 """Metrics of the table and the picture, unless others are asked for."""
 
-LEGEND = """\
+LEGEND = f"""\
 Mean ± standard deviation over seeds; below it the difference to the base over the same seeds and the same tables, ±
-half of its 95 % confidence interval (Student t). * the interval leaves out 0; it is not corrected for the number of
-rows. Time (of training) and peak memory (of the GPU where there is one) are means over seeds."""
+half of its {PERCENT} confidence interval (Student t). * the interval leaves out 0; it is not corrected for the number
+of rows. Time (of training) and peak memory (of the GPU where there is one) are means over seeds."""
 
 DIRECTIONAL = """\
 One seed: directional, not a result. The second line of a row is its difference to the base on the same tables; how much
@@ -126,7 +128,7 @@ def table(rows: Sequence[Row], seeds: Sequence[int], cell: str, metrics: Sequenc
                 "-" if row.steps is None else f"{row.steps:,}",
                 _clock(_mean(_known(outcome.seconds for outcome in row.outcomes.values()))),
                 _megabytes(_mean(_known(outcome.peak_memory for outcome in row.outcomes.values()))),
-                _note(row, seeds),
+                _note(row, seeds, one_pair=any(score.pairs == 1 for score in own)),
             ]
         )
         if index > 0 and any(score.pairs for score in own):
@@ -178,12 +180,13 @@ def _difference(score: Score, metric: str) -> str:
     return f"{measure.signed(score.difference)} ± {measure.figure(score.half_width)}{'*' if score.decided else ''}"
 
 
-def _note(row: Row, seeds: Sequence[int]) -> str:
+def _note(row: Row, seeds: Sequence[int], *, one_pair: bool) -> str:
     if row.reason is not None:
         return row.reason
+    alone = ["one seed: directional"] if one_pair and len(seeds) > 1 else []  # else the legend says it of all rows
     failed = [f"seed {seed} failed: {o.failed}" for seed, o in row.outcomes.items() if o.failed is not None]
     open_ = [str(seed) for seed in seeds if seed not in row.outcomes]
-    return "; ".join([*failed, *([f"not yet run: seed {', '.join(open_)}"] if open_ else [])])
+    return "; ".join([*alone, *failed, *([f"not yet run: seed {', '.join(open_)}"] if open_ else [])])
 
 
 def _markdown(lines: Sequence[Sequence[str]]) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tabscm.engine.comparison import Row, Score, empty_graph, scores
+from tabscm.engine.comparison import PERCENT, Row, Score, empty_graph, scores
 from tabscm.engine.measures import MEASURES
 
 if TYPE_CHECKING:
@@ -58,10 +58,8 @@ def draw(rows: Sequence[Row], cell: str, metrics: Sequence[str], file: Path) -> 
     for tick, index in zip(axes[0].get_yticklabels(), order, strict=True):
         tick.set_fontweight("bold" if index == 0 else "normal")
         tick.set_color(INK if rows[index].values(cell, metrics[0]) else UNDECIDED)
-    seeds = len(rows[0].outcomes)
-    several = f"{seeds} seeds; 95 % intervals of the paired difference to the base, the line; teal better, rust worse"
-    said = several if seeds > 1 else "one seed: directional; the line is the base"
-    drawing.text(0.2 / width, 0.16 / height, f"{cell}, {said}", color=UNDECIDED, fontsize=8, va="bottom")
+    said = f"{cell}, {_seeds(rows, cell, metrics)}"
+    drawing.text(0.2 / width, 0.16 / height, said, color=UNDECIDED, fontsize=8, va="bottom")
     drawing.savefig(file)
     return True
 
@@ -110,7 +108,8 @@ def _explain(axis: "Axes", rows: Sequence[Row], order: Sequence[int], cell: str,
     for place, index in enumerate(order):
         if not rows[index].values(cell, metric):
             failed = [outcome.failed for outcome in rows[index].outcomes.values() if outcome.failed is not None]
-            why = rows[index].reason or (f"failed: {failed[0]}" if failed else "not yet run")
+            missing = "not measured" if rows[index].outcomes else "not yet run"
+            why = rows[index].reason or (f"failed: {failed[0]}" if failed else missing)
             axis.annotate(
                 why if len(why) <= room else f"{why[: room - 1]}…",
                 (0, place),
@@ -124,6 +123,19 @@ def _explain(axis: "Axes", rows: Sequence[Row], order: Sequence[int], cell: str,
                 annotation_clip=False,
                 bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5},
             )
+
+
+def _seeds(rows: Sequence[Row], cell: str, metrics: Sequence[str]) -> str:
+    """Over how many seeds rows are compared with the base, and what is drawn of it."""
+    found = {score.pairs for metric in metrics for score in scores(rows, cell, metric)} - {0}
+    if not found:
+        return "nothing to compare: the base has no results"
+    if max(found) == 1:
+        return "one seed: directional; the line is the base"
+    seeds = " to ".join(map(str, sorted({min(found), max(found)})))
+    drawn = f"{PERCENT} intervals of the paired difference to the base, the line; teal better, rust worse"
+    alone = "\na row without an interval has one seed: directional" if 1 in found else ""
+    return f"{seeds} seeds; {drawn}{alone}"
 
 
 def _colour(score: Score, metric: str) -> str:
