@@ -144,7 +144,8 @@ def _add_ablate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         dest="swaps",
         metavar="KEY=V1,V2",
         help="a key of the experiment and its values: names of components, scalars, or TOML files whose content is "
-        "laid there; may be repeated, and all combinations are run",
+        "laid there; may be repeated, and all combinations are run. A swap in stream changes the tables of the "
+        "training, not those of the evaluation",
     )
     ablate.add_argument(
         "--seeds", type=_seeds, metavar="S1,S2", help="several, such as 42,123,456 (default: the base's)"

@@ -12,7 +12,7 @@ import math
 import re
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, as_completed
 from itertools import product
 from pathlib import Path
@@ -29,7 +29,7 @@ from tabscm.engine.runs import prepare
 from tabscm.engine.trial import COST, LOOK, PACE, PRINTED, Order, Outcome, finished, holds, one_line, perform
 from tabscm.engine.whole import read_json, write_whole
 from tabscm.kernel.config import vary
-from tabscm.kernel.errors import CheckpointError, ConfigError
+from tabscm.kernel.errors import CheckpointError, ConfigError, TabSCMError
 from tabscm.kernel.experiment import Experiment
 from tabscm.kernel.registry import Registry
 
@@ -79,7 +79,9 @@ def grid(
 
     Raises:
         ConfigError: a value that makes no experiment, neither in any combination nor alone.
+        TabSCMError: a swap in the stream of an experiment with a curriculum, whose levels it would not reach.
     """
+    _refuse_half_a_swap(experiments, swaps)
     base_name, base = next(iter(experiments.items()))
     cells = base.evaluation.cells or {"stream": base.stream}
     judged = attrs.evolve(base.evaluation, cells=cells)
@@ -87,13 +89,8 @@ def grid(
     variants = {"base": Variant(base_name, "base", base)}
     useful: set[tuple[str, str]] = set()
     failures: list[list[tuple[str, str]]] = []
-    for name, values in product(experiments, product(*swaps.values())):
-        chosen = list(zip(swaps, values, strict=True))
-        swapped = " ".join(map("=".join, chosen))
-        label = f"{name}: {swapped}" if swapped and len(experiments) > 1 else swapped or name
-        folder = re.sub(r"[^\w.=-]+", "_", label)
-        while folder in variants:
-            folder += "_"
+    for label, name, chosen in _combinations(experiments, swaps):
+        folder = _free_folder(label, variants)
         try:
             experiment = vary(experiments[name], chosen, registry) if chosen else experiments[name]
         except ConfigError as error:
@@ -112,14 +109,22 @@ def grid(
 
 
 def check(variants: Sequence[Variant], *, device: torch.device) -> list[Variant]:
-    """Rehearse every variant; one that cannot be built says why from now on."""
+    """Rehearse every variant; one that cannot be built says why from now on, except the base, which is the first.
+
+    Raises:
+        TabSCMError: what is wrong with the base, see `rehearse`. Without it there is nothing to compare with.
+    """
     checked = []
     for variant in variants:
         reason = variant.reason
         if variant.experiment is not None:
             try:
                 rehearse(variant.experiment, device=device)
-            except Exception as error:  # noqa: BLE001 - parts that do not fit may raise anything; other rows go on
+            # parts that do not fit together, which is what a grid tries, raise whatever torch or they themselves raise,
+            # and the other rows are run all the same
+            except Exception as error:
+                if variant is variants[0]:
+                    raise
                 reason = f"cannot be built: {one_line(error)}"
         checked.append(variant if reason is None else attrs.evolve(variant, experiment=None, reason=reason))
     return checked
@@ -180,6 +185,36 @@ def ablate(
                 lease.unlink(missing_ok=True)  # and with it ends every trial that still runs
     finally:
         executor.shutdown()
+
+
+def _refuse_half_a_swap(experiments: Mapping[str, Experiment], swaps: Iterable[str]) -> None:
+    """Levels of a curriculum have their own copy of the stream: some tables would be other ones, some not."""
+    for name, experiment in experiments.items():
+        for key in swaps:
+            if experiment.curriculum and (key == "stream" or key.startswith("stream.")):
+                raise TabSCMError(
+                    f"--swap {key}: {name} has a curriculum, whose levels it would not reach; give a file for each "
+                    "value instead: ablate BASE.toml OTHER.toml"
+                )
+
+
+def _combinations(
+    experiments: Iterable[str], swaps: Mapping[str, Sequence[str]]
+) -> Iterator[tuple[str, str, list[tuple[str, str]]]]:
+    """What each row is called, the name of its experiment, and its swaps: (key.path, value)."""
+    names = list(experiments)
+    for name, values in product(names, product(*swaps.values())):
+        chosen = list(zip(swaps, values, strict=True))
+        swapped = " ".join(map("=".join, chosen))
+        yield f"{name}: {swapped}" if swapped and len(names) > 1 else swapped or name, name, chosen
+
+
+def _free_folder(label: str, taken: Container[str]) -> str:
+    """A name for the folder of a row, as near to its label as file systems allow."""
+    folder = re.sub(r"[^\w.=-]+", "_", label)
+    while folder in taken:
+        folder += "_"
+    return folder
 
 
 @attrs.define(kw_only=True)

@@ -10,12 +10,13 @@ import attrs
 import pytest
 import torch
 
-from tabscm import CheckpointError, ConfigError
+from tabscm import CheckpointError, ConfigError, ContractError, TabSCMError
 from tabscm.engine import ablation, trial, workers
 from tabscm.engine.ablation import Plan, ablate, check, grid
 from tabscm.engine.pace import Pace
 from tabscm.engine.trial import Order, Outcome, perform
 from tabscm.kernel.config import load
+from tabscm.kernel.experiment import Level
 from tabscm.kernel.files import BadOverride, swap
 
 CPU = torch.device("cpu")
@@ -159,6 +160,29 @@ def test_a_part_that_raises_anything_at_all_is_one_row(short, registry, monkeypa
     good, bad = check(variants, device=CPU)
     assert good.reason is None
     assert bad.reason == "cannot be built: ZeroDivisionError: division by zero"
+
+
+def test_a_base_that_cannot_be_built_raises_what_it_raises(short, registry, monkeypatch):
+    variants = grid({"tiny": short}, {"loss": ["focal"]}, registry)
+    monkeypatch.setattr(registry.find("loss", "bce"), "__call__", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        check(variants, device=CPU)
+    monkeypatch.setattr(registry.find("loss", "bce"), "__call__", lambda *_: torch.ones(3, 3))
+    with pytest.raises(ContractError):
+        check(variants, device=CPU)
+
+
+@pytest.mark.parametrize("key", ["stream", "stream.tables"])
+def test_a_swap_that_levels_of_a_curriculum_would_miss_is_refused(short, registry, key):
+    level = Level(stream=short.stream, metric="auroc", reach=0.6)
+    with pytest.raises(TabSCMError) as refusal:
+        grid(
+            {"tiny": short, "levels": attrs.evolve(short, curriculum=(level,))}, {"loss": ["bce"], key: ["4"]}, registry
+        )
+    assert str(refusal.value) == (
+        f"--swap {key}: levels has a curriculum, whose levels it would not reach; give a file for each value instead: "
+        "ablate BASE.toml OTHER.toml"
+    )
 
 
 # swaps
