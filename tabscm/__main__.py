@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt as stop:
-        print(f"\nstopped. {stop}".rstrip(". "), file=sys.stderr)
+        print(f"\nstopped. {stop}" if stop.args else "\nstopped", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
         # whoever read the output has gone; nothing more can be written, not even when Python flushes at its end
