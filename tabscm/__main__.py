@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt as stop:
-        print(f"\nstopped. {stop}".rstrip(". "), file=sys.stderr)
+        print(f"\nstopped. {stop}" if stop.args else "\nstopped", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
         # whoever read the output has gone; nothing more can be written, not even when Python flushes at its end
@@ -144,13 +144,18 @@ def _add_ablate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         dest="swaps",
         metavar="KEY=V1,V2",
         help="a key of the experiment and its values: names of components, scalars, or TOML files whose content is "
-        "laid there; may be repeated, and all combinations are run",
+        "laid there; may be repeated, and all combinations are run. A swap in stream changes the tables of the "
+        "training, not those of the evaluation",
     )
     ablate.add_argument(
         "--seeds", type=_seeds, metavar="S1,S2", help="several, such as 42,123,456 (default: the base's)"
     )
     ablate.add_argument(
-        "--seconds", type=_seconds, metavar="S", help="train each for about S seconds instead of its steps"
+        "--seconds",
+        type=_seconds,
+        metavar="S",
+        help="train each for about S seconds instead of its steps. How long a step takes is measured before, one row "
+        "at a time: measure on a quiet machine; with --jobs, trials that share the cores take longer",
     )
     _add_set(ablate)
     ablate.add_argument("--out", type=Path, metavar="DIR", help="folder (default: ablations/NAME of the base)")

@@ -6,7 +6,7 @@ import math
 import shlex
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from tabscm.engine import ablation, bench, comparison, picture, workers
 from tabscm.engine.checkpoint import load_run
 from tabscm.engine.evaluate import evaluate, render
 from tabscm.engine.graphs import read_graph
+from tabscm.engine.measures import MEASURES
 from tabscm.engine.model import Model, parameter_count
 from tabscm.engine.predict import predict, render_score
 from tabscm.engine.rehearsal import rehearse
@@ -68,8 +69,8 @@ def _run(args: argparse.Namespace, registry: Registry) -> int:
     try:
         results = carry_out(run, experiment, device=device, resume=args.resume, out=sys.stdout)
     except KeyboardInterrupt:
-        words = ["run", str(args.experiment), *(f"--set={text}" for text in args.overrides), "--out", str(run)]
-        raise KeyboardInterrupt(f"To go on: python -m tabscm {shlex.join(words)} --resume") from None
+        options = {"set": args.overrides, "out": [run], "device": _given_device(args)}
+        raise KeyboardInterrupt(f"{_go_on('run', [args.experiment], options)} --resume") from None
     print(f"\n{render(results)}")
     write_report(run, run / REPORT, registry, device=device)
     print(f"\nAll of it on one page: {_quoted(run / REPORT)}")
@@ -158,7 +159,7 @@ def _ablate(args: argparse.Namespace, registry: Registry) -> int:
     metrics = tuple(args.metrics or comparison.SHOWN)
     cell = cells[0] if args.cell is None else args.cell
     _expect_known("--cell", [cell], cells)
-    _expect_known("--metric", metrics, comparison.metric_names())
+    _expect_known("--metric", metrics, list(MEASURES))
     out = args.out or Path("ablations") / args.experiments[0].stem
     device = _device(args.device)
     variants = ablation.check(ablation.grid(experiments, swaps, registry), device=device)
@@ -171,15 +172,30 @@ def _ablate(args: argparse.Namespace, registry: Registry) -> int:
         device="auto" if args.cluster and args.device == "auto" else device.type,
         threads=threads,
     )
-    rows = ablation.ablate(
-        out,
-        variants,
-        plan,
-        registry=registry,
-        executor=executor,
-        overwrite=args.overwrite,
-        say=lambda line: print(line, flush=True),
-    )
+    try:
+        rows = ablation.ablate(
+            out,
+            variants,
+            plan,
+            registry=registry,
+            executor=executor,
+            overwrite=args.overwrite,
+            say=lambda line: print(line, flush=True),
+        )
+    except KeyboardInterrupt:
+        options = {
+            "swap": [f"{key}={','.join(values)}" for key, values in args.swaps],
+            "seeds": [",".join(map(str, args.seeds))] if args.seeds else [],
+            "seconds": [args.seconds] if args.seconds else [],
+            "set": args.overrides,
+            "out": [out],
+            "cell": [args.cell] if args.cell else [],
+            "metric": args.metrics or [],
+            "jobs": [args.jobs] if args.jobs > 1 else [],
+            "cluster": [args.cluster] if args.cluster else [],
+            "device": _given_device(args),
+        }
+        raise KeyboardInterrupt(_go_on("ablate", args.experiments, options)) from None
     print(f"\n{(out / ablation.TABLE).read_text('utf-8')}")
     if picture.draw(rows, cell, metrics, out / ablation.PICTURE):
         print(f"{out / ablation.PICTURE} shows it.")
@@ -221,6 +237,16 @@ def _load(path: Path, registry: Registry, overrides: Sequence[str]) -> Experimen
     except ConfigError as error:
         raise ConfigError(str(path), error.problems) from None
     return experiment
+
+
+def _go_on(command: str, experiments: Sequence[Path], options: Mapping[str, Sequence[object]]) -> str:
+    """What to type to go on with what was interrupted; the values of each option by its name."""
+    words = [f"--{option}={value}" for option, values in options.items() for value in values]
+    return f"To go on: python -m tabscm {shlex.join([command, *map(str, experiments), *words])}"
+
+
+def _given_device(args: argparse.Namespace) -> list[str]:
+    return [] if args.device == "auto" else [args.device]
 
 
 def _expect_known(option: str, names: Sequence[str], known: Sequence[str]) -> None:

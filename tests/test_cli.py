@@ -242,11 +242,28 @@ def test_an_interrupted_run_says_how_to_go_on(call, tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(commands, "carry_out", interrupted)
+    again = f"\nstopped. To go on: python -m tabscm run {TINY} --set=seed=7 --out=runs/tiny"
     code, _, err = call("run", TINY, "--set", "seed=7")
-    assert (code, err) == (
-        130,
-        f"\nstopped. To go on: python -m tabscm run {TINY} --set=seed=7 --out runs/tiny --resume\n",
+    assert (code, err) == (130, f"{again} --resume\n")
+    code, _, err = call("run", TINY, "--set", "seed=7", "--device", "cpu", "--overwrite")
+    assert (code, err) == (130, f"{again} --device=cpu --resume\n")
+
+
+def test_an_interrupted_ablation_says_how_to_go_on(call, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ablation, "ablate", interrupted)
+    code, _, err = call("ablate", TINY)
+    assert (code, err) == (130, f"\nstopped. To go on: python -m tabscm ablate {TINY} --out=ablations/tiny\n")
+    words = (
+        "--swap=loss=bce,focal --swap=width=16,8 --seeds=1,2 --seconds=1.5 --set=seed=7 --out=a. --cell=mixed-d20 "
+        "--metric=ap --metric=shd --jobs=2 --device=cpu"
     )
+    code, _, err = call("ablate", TINY, *words.split(), "--overwrite")
+    assert (code, err) == (130, f"\nstopped. To go on: python -m tabscm ablate {TINY} {words}\n")
 
 
 def test_predict_with_a_network_that_has_not_finished(call, trained, tmp_path):
@@ -551,7 +568,7 @@ def test_an_ablation_that_makes_no_sense(call, tmp_path, words, message):
 def test_an_ablation_of_no_metric(call, tmp_path):
     code, out, err = call("ablate", TINY, "--out", tmp_path / "out", "--metric", "aurok")
     assert (code, out) == (2, "")
-    assert err.startswith('--metric: there is no "aurok". Did you mean "auroc"?\nthere are: tables, auroc, ')
+    assert err.startswith('--metric: there is no "aurok". Did you mean "auroc"?\nthere are: auroc, ap, ')
 
 
 def test_ablate_prints_the_table_and_says_what_the_picture_needs(call, tmp_path, monkeypatch):

@@ -8,10 +8,11 @@ OUT/VARIANT/seed-42/    a trial, see trial.py; the first variant, the base, is i
 """
 
 import json
+import math
 import re
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, as_completed
 from itertools import product
 from pathlib import Path
@@ -20,17 +21,19 @@ import attrs
 import torch
 
 from tabscm.engine.checkpoint import EXPERIMENT
-from tabscm.engine.comparison import Row, figure, table, title, to_json
+from tabscm.engine.comparison import Row, table, to_json
+from tabscm.engine.measures import MEASURES
 from tabscm.engine.pace import Pace
 from tabscm.engine.rehearsal import rehearse
 from tabscm.engine.runs import prepare
-from tabscm.engine.trial import COST, LOG, LOOK, PACE, Order, Outcome, finished, one_line, perform
+from tabscm.engine.trial import COST, LOOK, PACE, PRINTED, Order, Outcome, finished, holds, one_line, perform
+from tabscm.engine.whole import read_json, write_whole
 from tabscm.kernel.config import vary
-from tabscm.kernel.errors import CheckpointError, ConfigError
+from tabscm.kernel.errors import CheckpointError, ConfigError, TabSCMError
 from tabscm.kernel.experiment import Experiment
 from tabscm.kernel.registry import Registry
 
-RESULTS = "results.json"
+EVERYTHING = "results.json"
 TABLE = "table.md"
 PICTURE = "picture.png"
 LEASE = "lease"
@@ -76,7 +79,9 @@ def grid(
 
     Raises:
         ConfigError: a value that makes no experiment, neither in any combination nor alone.
+        TabSCMError: a swap in the stream of an experiment with a curriculum, whose levels it would not reach.
     """
+    _refuse_half_a_swap(experiments, swaps)
     base_name, base = next(iter(experiments.items()))
     cells = base.evaluation.cells or {"stream": base.stream}
     judged = attrs.evolve(base.evaluation, cells=cells)
@@ -84,13 +89,8 @@ def grid(
     variants = {"base": Variant(base_name, "base", base)}
     useful: set[tuple[str, str]] = set()
     failures: list[list[tuple[str, str]]] = []
-    for name, values in product(experiments, product(*swaps.values())):
-        chosen = list(zip(swaps, values, strict=True))
-        swapped = " ".join(map("=".join, chosen))
-        label = f"{name}: {swapped}" if swapped and len(experiments) > 1 else swapped or name
-        folder = re.sub(r"[^\w.=-]+", "_", label)
-        while folder in variants:
-            folder += "_"
+    for label, name, chosen in _combinations(experiments, swaps):
+        folder = _free_folder(label, variants)
         try:
             experiment = vary(experiments[name], chosen, registry) if chosen else experiments[name]
         except ConfigError as error:
@@ -109,14 +109,22 @@ def grid(
 
 
 def check(variants: Sequence[Variant], *, device: torch.device) -> list[Variant]:
-    """Rehearse every variant; one that cannot be built says why from now on."""
+    """Rehearse every variant; one that cannot be built says why from now on, except the base, which is the first.
+
+    Raises:
+        TabSCMError: what is wrong with the base, see `rehearse`. Without it there is nothing to compare with.
+    """
     checked = []
     for variant in variants:
         reason = variant.reason
         if variant.experiment is not None:
             try:
                 rehearse(variant.experiment, device=device)
-            except Exception as error:  # noqa: BLE001 - parts that do not fit may raise anything; other rows go on
+            # parts that do not fit together, which is what a grid tries, raise whatever torch or they themselves raise,
+            # and the other rows are run all the same
+            except Exception as error:
+                if variant is variants[0]:
+                    raise
                 reason = f"cannot be built: {one_line(error)}"
         checked.append(variant if reason is None else attrs.evolve(variant, experiment=None, reason=reason))
     return checked
@@ -147,27 +155,69 @@ def ablate(
         A row for each variant, the base first.
 
     Raises:
-        CheckpointError: a folder holds something else, or cannot be written.
+        CheckpointError: a folder holds something else, or cannot be written, or another ablation has taken it over.
     """
     token = uuid.uuid4().hex
     lease = (out / LEASE).absolute()
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        taken_over = lease.exists()
-        lease.write_text(token, "utf-8")
-    except OSError as error:
-        raise CheckpointError(f"{out}: cannot be written: {error.strerror}. Use --out for another place.") from None
-    if taken_over:
-        time.sleep(2 * LOOK)  # until the trials of an ablation that was killed, or still runs, have seen it and ended
-    try:
-        return _Ablation(out, list(variants), plan, registry, executor, str(lease), token, overwrite, say).run()
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            taken_over = lease.exists()
+            lease.write_text(token, "utf-8")
+        except OSError as error:
+            raise CheckpointError(f"{out}: cannot be written: {error.strerror}. Use --out for another place.") from None
+        try:
+            if taken_over:
+                time.sleep(2 * LOOK)  # until the trials of the one that was killed, or still runs, have seen it
+            return _Ablation(
+                out=out,
+                variants=list(variants),
+                plan=plan,
+                registry=registry,
+                executor=executor,
+                lease=lease,
+                token=token,
+                overwrite=overwrite,
+                say=say,
+            ).run()
+        finally:
+            if holds(lease, token):
+                lease.unlink(missing_ok=True)  # and with it ends every trial that still runs
     finally:
-        if lease.read_text("utf-8") == token:
-            lease.unlink()  # and with it every trial that still runs
         executor.shutdown()
 
 
-@attrs.define
+def _refuse_half_a_swap(experiments: Mapping[str, Experiment], swaps: Iterable[str]) -> None:
+    """Levels of a curriculum have their own copy of the stream: some tables would be other ones, some not."""
+    for name, experiment in experiments.items():
+        for key in swaps:
+            if experiment.curriculum and (key == "stream" or key.startswith("stream.")):
+                raise TabSCMError(
+                    f"--swap {key}: {name} has a curriculum, whose levels it would not reach; give a file for each "
+                    "value instead: ablate BASE.toml OTHER.toml"
+                )
+
+
+def _combinations(
+    experiments: Iterable[str], swaps: Mapping[str, Sequence[str]]
+) -> Iterator[tuple[str, str, list[tuple[str, str]]]]:
+    """What each row is called, the name of its experiment, and its swaps: (key.path, value)."""
+    names = list(experiments)
+    for name, values in product(names, product(*swaps.values())):
+        chosen = list(zip(swaps, values, strict=True))
+        swapped = " ".join(map("=".join, chosen))
+        yield f"{name}: {swapped}" if swapped and len(names) > 1 else swapped or name, name, chosen
+
+
+def _free_folder(label: str, taken: Container[str]) -> str:
+    """A name for the folder of a row, as near to its label as file systems allow."""
+    folder = re.sub(r"[^\w.=-]+", "_", label)
+    while folder in taken:
+        folder += "_"
+    return folder
+
+
+@attrs.define(kw_only=True)
 class _Ablation:
     """The state of an ablation while it runs."""
 
@@ -176,7 +226,7 @@ class _Ablation:
     plan: Plan
     registry: Registry
     executor: Executor
-    lease: str
+    lease: Path
     token: str
     overwrite: bool
     say: Callable[[str], None]
@@ -206,7 +256,7 @@ class _Ablation:
         try:
             for future in as_completed(futures):
                 variant, seed = futures[future]
-                self.outcomes[variant.folder, seed] = outcome = _outcome(future)
+                self.outcomes[variant.folder, seed] = outcome = self._outcome(future)
                 self._write()
                 self.say(f"[{len(self.outcomes)}/{len(trials)}] {variant.label}, seed {seed}: {self._news(outcome)}")
         finally:
@@ -220,12 +270,14 @@ class _Ablation:
             return variant
         folder = self.out / variant.folder / "pace"
         self._prepare(folder, variant.experiment)
-        if not (folder / PACE).is_file():
-            outcome = _outcome(self.executor.submit(perform, self._order(folder, pace_for=seconds)))
-            if outcome.failed is not None:
-                reason = f"its steps could not be timed: {outcome.failed}"
+        found = read_json(folder / PACE)
+        if found is None:
+            outcome = self._outcome(self.executor.submit(perform, self._order(folder, pace_for=seconds)))
+            found = read_json(folder / PACE)
+            if found is None:
+                reason = f"its steps could not be timed: {outcome.failed or f'left no {PACE}'}"
                 return attrs.evolve(variant, experiment=None, reason=reason)
-        pace = Pace(**json.loads((folder / PACE).read_text("utf-8")))
+        pace = Pace(**found)
         steps = pace.steps(seconds, variant.experiment)
         self.say(f"{variant.label}: {1e3 * pace.step:.1f} ms a step, {steps:,} steps in {seconds:g} s")
         trainer = attrs.evolve(variant.experiment.trainer, steps=steps)
@@ -235,12 +287,24 @@ class _Ablation:
         there = (folder / EXPERIMENT).is_file()
         prepare(folder, experiment, self.registry, resume=there and not self.overwrite, overwrite=self.overwrite)
         if self.overwrite:
-            for name in (COST, LOG, PACE):
+            for name in (COST, PRINTED, PACE):
                 (folder / name).unlink(missing_ok=True)
 
     def _order(self, folder: Path, pace_for: float | None = None) -> Order:
         where = str(folder.absolute())
-        return Order(where, self.plan.device, self.plan.threads, self.lease, self.token, pace_for)
+        return Order(where, self.plan.device, self.plan.threads, str(self.lease), self.token, pace_for)
+
+    def _outcome(self, future: "Future[Outcome]") -> Outcome:
+        """What a trial came to, also when the worker it ran on is no more."""
+        try:
+            outcome = future.result()
+        # a cluster raises its own errors, of a worker that died or an order that got lost, and what they are changes
+        # with its version; whichever it is, it is this trial's end and no other's
+        except Exception as error:  # noqa: BLE001
+            outcome = Outcome(failed=one_line(error))
+        if not holds(self.lease, self.token):  # what this ablation would write now is no longer its own
+            raise CheckpointError(f"{self.out}: another ablation has taken over")
+        return outcome
 
     def _folder(self, variant: Variant, seed: int) -> Path:
         return self.out / variant.folder / f"seed-{seed}"
@@ -257,10 +321,10 @@ class _Ablation:
         if outcome.failed is not None:
             return f"failed: {outcome.failed}"
         values = outcome.results[self.plan.cell]
-        found = {metric: values.get(metric) for metric in self.plan.metrics}
-        return ", ".join(f"{title(m)} {'-' if v is None else figure(v, m)}" for m, v in found.items()) + (
-            "" if outcome.seconds is None else f", {outcome.seconds:.0f} s"
-        )
+        found = [(MEASURES[metric], values.get(metric)) for metric in self.plan.metrics]
+        return ", ".join(
+            f"{measure.title} {measure.figure(math.nan if value is None else value)}" for measure, value in found
+        ) + ("" if outcome.seconds is None else f", {outcome.seconds:.0f} s")
 
     def _rows(self) -> list[Row]:
         return [
@@ -280,13 +344,5 @@ class _Ablation:
     def _write(self) -> None:
         rows, plan = self._rows(), self.plan
         everything = {**attrs.asdict(plan), "rows": to_json(rows)}
-        (self.out / RESULTS).write_text(json.dumps(everything, indent=2) + "\n", "utf-8")
-        (self.out / TABLE).write_text(table(rows, plan.seeds, plan.cell, plan.metrics) + "\n", "utf-8")
-
-
-def _outcome(future: "Future[Outcome]") -> Outcome:
-    """What a trial came to, also when the worker it ran on is no more."""
-    try:
-        return future.result()
-    except Exception as error:  # noqa: BLE001 - whatever befell a worker is this trial's end, and no other's
-        return Outcome(failed=one_line(error))
+        write_whole(self.out / EVERYTHING, json.dumps(everything, indent=2) + "\n")
+        write_whole(self.out / TABLE, table(rows, plan.seeds, plan.cell, plan.metrics) + "\n")

@@ -5,30 +5,23 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
-import torch
 
 from tabscm.engine.layout import number
-from tabscm.engine.metrics import summarise
+from tabscm.engine.measures import MEASURES
 from tabscm.engine.trial import Outcome
 
 CONFIDENCE = 0.95
 """Of the intervals around differences."""
+PERCENT = f"{100 * CONFIDENCE:g} %"
+"""The same, to be read."""
 
 SHOWN = ("auroc", "ap", "f1", "shd", "log_prob_gain")
 """Metrics of the table and the picture, unless others are asked for."""
 
-EMPTY = {"shd": "shd_empty"}
-"""What the graph without edges has, shown beside a metric."""
-
-TITLES = {"auroc": "AUROC", "ap": "AP", "f1": "F1", "shd": "SHD", "log_prob_gain": "gain", "ece": "ECE"}
-LOWER_IS_BETTER = {"shd", "ece"}
-COARSE = {"shd", "shd_empty", "edges", "log_prob", "log_prob_base", "tables"}
-"""Metrics shown with one decimal; the others have three."""
-
-LEGEND = """\
+LEGEND = f"""\
 Mean ± standard deviation over seeds; below it the difference to the base over the same seeds and the same tables, ±
-half of its 95 % confidence interval (Student t). * the interval leaves out 0; it is not corrected for the number of
-rows. Time (of training) and peak memory (of the GPU where there is one) are means over seeds."""
+half of its {PERCENT} confidence interval (Student t). * the interval leaves out 0; it is not corrected for the number
+of rows. Time (of training) and peak memory (of the GPU where there is one) are means over seeds."""
 
 DIRECTIONAL = """\
 One seed: directional, not a result. The second line of a row is its difference to the base on the same tables; how much
@@ -97,31 +90,18 @@ def t_quantile(df: int, confidence: float = CONFIDENCE) -> float:
         low, high = (middle, high) if _t_within(middle, df) < confidence else (low, middle)
 
 
-def metric_names() -> list[str]:
-    """Every metric that an evaluation has."""
-    adj = torch.zeros(1, 2, 2, dtype=torch.bool)
-    return list(summarise([(torch.zeros(1, 2, 2), adj)]))
-
-
 def scores(rows: Sequence[Row], cell: str, metric: str) -> list[Score]:
     """The metric of each row beside the first, which is the base."""
     base = rows[0].values(cell, metric)
     return [compare(row.values(cell, metric), base) for row in rows]
 
 
-def title(metric: str) -> str:
-    """What a metric is called above a column."""
-    return TITLES.get(metric, metric)
-
-
-def figure(value: float, metric: str) -> str:
-    """A value of a metric as text, a dash where there is none."""
-    return number(value, ".1f" if metric in COARSE else ".3f")
-
-
-def signed(value: float, metric: str) -> str:
-    """A difference of a metric as text, a dash where there is none."""
-    return number(value, "+.1f" if metric in COARSE else "+.3f")
+def empty_graph(rows: Sequence[Row], cell: str, metric: str) -> str | None:
+    """What the graph without edges has on the tables of the base, as text; None where the metric has nothing to say."""
+    measure = MEASURES[metric]
+    if measure.empty is None:
+        return None
+    return measure.figure(scores(rows[:1], cell, measure.empty)[0].mean)
 
 
 def table(rows: Sequence[Row], seeds: Sequence[int], cell: str, metrics: Sequence[str]) -> str:
@@ -134,8 +114,10 @@ def table(rows: Sequence[Row], seeds: Sequence[int], cell: str, metrics: Sequenc
         metrics: a column each.
     """
     found = [scores(rows, cell, metric) for metric in metrics]
-    empty = {metric: scores(rows[:1], cell, EMPTY[metric])[0].mean for metric in metrics if metric in EMPTY}
-    heads = [title(m) + (f" (empty {figure(empty[m], m)})" if m in empty else "") for m in metrics]
+    heads = [
+        MEASURES[metric].title + (f" (empty {empty})" if (empty := empty_graph(rows, cell, metric)) else "")
+        for metric in metrics
+    ]
     lines = [["", *heads, "steps", "time", "memory", "note"]]
     for index, row in enumerate(rows):
         own = [column[index] for column in found]
@@ -146,7 +128,7 @@ def table(rows: Sequence[Row], seeds: Sequence[int], cell: str, metrics: Sequenc
                 "-" if row.steps is None else f"{row.steps:,}",
                 _clock(_mean(_known(outcome.seconds for outcome in row.outcomes.values()))),
                 _megabytes(_mean(_known(outcome.peak_memory for outcome in row.outcomes.values()))),
-                _note(row, seeds),
+                _note(row, seeds, one_pair=any(score.pairs == 1 for score in own)),
             ]
         )
         if index > 0 and any(score.pairs for score in own):
@@ -187,22 +169,24 @@ def _t_within(angle: float, df: int) -> float:
 
 
 def _mean_and_spread(score: Score, metric: str) -> str:
-    mean = figure(score.mean, metric)
-    return mean if math.isnan(score.sd) else f"{mean} ± {figure(score.sd, metric)}"
+    figure = MEASURES[metric].figure
+    return figure(score.mean) if math.isnan(score.sd) else f"{figure(score.mean)} ± {figure(score.sd)}"
 
 
 def _difference(score: Score, metric: str) -> str:
+    measure = MEASURES[metric]
     if math.isnan(score.half_width):
-        return signed(score.difference, metric)
-    return f"{signed(score.difference, metric)} ± {figure(score.half_width, metric)}{'*' if score.decided else ''}"
+        return measure.signed(score.difference)
+    return f"{measure.signed(score.difference)} ± {measure.figure(score.half_width)}{'*' if score.decided else ''}"
 
 
-def _note(row: Row, seeds: Sequence[int]) -> str:
+def _note(row: Row, seeds: Sequence[int], *, one_pair: bool) -> str:
     if row.reason is not None:
         return row.reason
+    alone = ["one seed: directional"] if one_pair and len(seeds) > 1 else []  # else the legend says it of all rows
     failed = [f"seed {seed} failed: {o.failed}" for seed, o in row.outcomes.items() if o.failed is not None]
     open_ = [str(seed) for seed in seeds if seed not in row.outcomes]
-    return "; ".join([*failed, *([f"not yet run: seed {', '.join(open_)}"] if open_ else [])])
+    return "; ".join([*alone, *failed, *([f"not yet run: seed {', '.join(open_)}"] if open_ else [])])
 
 
 def _markdown(lines: Sequence[Sequence[str]]) -> str:

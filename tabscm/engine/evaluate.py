@@ -40,10 +40,11 @@ def evaluate(
     """
     cells = experiment.evaluation.cells or {"stream": experiment.stream}
     count = experiment.evaluation.tables if tables is None else tables
+    effects = any("effects" in head.gives for head in experiment.auxiliary_heads)
     return {
         name: judge(
             model,
-            Stream(settings, seed=experiment.seed, device=device, purpose="evaluation"),
+            Stream(settings, seed=experiment.seed, device=device, purpose="evaluation", effects=effects),
             tables=count,
             threshold=threshold,
         )

@@ -3,7 +3,6 @@
 import contextlib
 import io
 import math
-import re
 import statistics
 import tempfile
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 import attrs
 import torch
 
+from tabscm.engine.progress import Progress
 from tabscm.engine.trainer import train
 from tabscm.kernel.experiment import Experiment
 
@@ -46,16 +46,19 @@ def pace(experiment: Experiment, *, device: torch.device, seconds: float) -> Pac
         device: where.
         seconds: of the training to come.
     """
-    # lines of progress come with the log, and one must come right before each validation
     trainer = attrs.evolve(
         experiment.trainer,
         steps=10**6,
         validate_every=WARM_UP,
-        log_every=math.gcd(experiment.trainer.log_every, WARM_UP),
+        log_every=math.gcd(experiment.trainer.log_every, WARM_UP),  # a step is logged right before each validation
+        early_stopping=None,
     )
+    # on the tables of [stream] alone: lower levels of a curriculum are usually cheaper, and so is a training that stops
+    # early, so that no row gets more time than was asked for
+    timed = attrs.evolve(experiment, trainer=trainer, curriculum=())
     watch = _Stopwatch(min(MOST, max(LEAST, SHARE * seconds)))
     with tempfile.TemporaryDirectory() as folder, contextlib.suppress(_SeenEnough):
-        train(attrs.evolve(experiment, trainer=trainer), Path(folder), device=device, out=watch)
+        train(timed, Path(folder), device=device, progress=watch)
     return watch.pace()
 
 
@@ -63,41 +66,34 @@ class _SeenEnough(Exception):
     pass
 
 
-class _Stopwatch(io.StringIO):
-    """A terminal that takes the time of each line of progress, and ends the training when it has seen enough.
+class _Stopwatch(Progress):
+    """Takes the time of logged steps and of validations, prints nothing, and ends the training when it has seen enough.
 
-    Between two lines with the same step lies a validation, between others lie steps.
+    Between a logged step and its validation lies the validation; between others, or after it, lie steps.
     """
 
     def __init__(self, seconds: float) -> None:
-        super().__init__()
+        super().__init__(io.StringIO(), steps=10**6, step=0)
         self.seconds = seconds
-        self.seen: list[tuple[int, float]] = []
-        self.warm: float | None = None
+        self.step, self.at = 0, 0.0
+        self.steps_timed, self.stepping = 0, 0.0
+        self.validations: list[float] = []
 
-    def isatty(self) -> bool:
-        return True
+    def show(self, step: int, level: int, record: dict[str, float]) -> None:
+        now = time.perf_counter()
+        if self.step >= WARM_UP:
+            self.steps_timed += step - self.step
+            self.stepping += now - self.at
+        self.step, self.at = step, now
+        # so late that the first validation, which warms up too, is not the only one
+        if self.stepping + sum(self.validations) > self.seconds and step > 2 * WARM_UP:
+            raise _SeenEnough
 
-    def write(self, text: str) -> int:
-        line = re.match(r"\s*step +(\d+)/", text)
-        if line:
-            step, now = int(line[1]), time.perf_counter()
-            self.seen.append((step, now))
-            if self.warm is None and step > WARM_UP:
-                self.warm = now
-            # so late that the first validation, which warms up too, is not the only one
-            if self.warm is not None and now - self.warm > self.seconds and step > 2 * WARM_UP:
-                raise _SeenEnough
-        return len(text)
+    def validated(self, step: int, level: int, loss: float, found: dict[str, float]) -> None:
+        now = time.perf_counter()
+        self.validations.append(now - self.at)
+        self.at = now
 
     def pace(self) -> Pace:
-        """What the lines tell."""
-        steps, stepping, validations = 0, 0.0, []
-        for (before, began), (step, ended) in zip(self.seen, self.seen[1:], strict=False):
-            if step == before:
-                validations.append(ended - began)
-            elif before >= WARM_UP:
-                steps += step - before
-                stepping += ended - began
-        assert steps, "the training ended before a step was timed"
-        return Pace(step=stepping / steps, validation=statistics.median_low(validations))
+        """What was seen."""
+        return Pace(step=self.stepping / self.steps_timed, validation=statistics.median_low(self.validations))

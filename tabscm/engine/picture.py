@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tabscm.engine.comparison import EMPTY, LOWER_IS_BETTER, Row, Score, figure, scores, title
+from tabscm.engine.comparison import PERCENT, Row, Score, empty_graph, scores
+from tabscm.engine.measures import MEASURES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,10 +58,8 @@ def draw(rows: Sequence[Row], cell: str, metrics: Sequence[str], file: Path) -> 
     for tick, index in zip(axes[0].get_yticklabels(), order, strict=True):
         tick.set_fontweight("bold" if index == 0 else "normal")
         tick.set_color(INK if rows[index].values(cell, metrics[0]) else UNDECIDED)
-    seeds = len(rows[0].outcomes)
-    several = f"{seeds} seeds; 95 % intervals of the paired difference to the base, the line; teal better, rust worse"
-    said = several if seeds > 1 else "one seed: directional; the line is the base"
-    drawing.text(0.2 / width, 0.16 / height, f"{cell}, {said}", color=UNDECIDED, fontsize=8, va="bottom")
+    said = f"{cell}, {_seeds(rows, cell, metrics)}"
+    drawing.text(0.2 / width, 0.16 / height, said, color=UNDECIDED, fontsize=8, va="bottom")
     drawing.savefig(file)
     return True
 
@@ -83,13 +82,12 @@ def _panel(axis: "Axes", rows: Sequence[Row], order: Sequence[int], cell: str, m
             ends = [centre - score.half_width, centre + score.half_width]
             axis.plot(ends, [place, place], color=colour, linewidth=2.2, solid_capstyle="round", zorder=3)
         axis.scatter([centre], [place], s=28, color=colour, edgecolor="white", linewidth=1.0, zorder=4)
-    axis.set_title(f"{title(metric)} {'↓' if metric in LOWER_IS_BETTER else '↑'}", fontsize=10, color=INK, pad=14)
-    if metric in EMPTY:
-        empty = figure(scores(rows[:1], cell, EMPTY[metric])[0].mean, metric)
-        above = (0.5, 1.0)
+    measure = MEASURES[metric]
+    axis.set_title(f"{measure.title} {'↓' if measure.lower_is_better else '↑'}", fontsize=10, color=INK, pad=14)
+    if empty := empty_graph(rows, cell, metric):
         axis.annotate(
             f"empty graph {empty}",
-            above,
+            (0.5, 1.0),
             (0, 4),
             "axes fraction",
             "offset points",
@@ -110,7 +108,8 @@ def _explain(axis: "Axes", rows: Sequence[Row], order: Sequence[int], cell: str,
     for place, index in enumerate(order):
         if not rows[index].values(cell, metric):
             failed = [outcome.failed for outcome in rows[index].outcomes.values() if outcome.failed is not None]
-            why = rows[index].reason or (f"failed: {failed[0]}" if failed else "not yet run")
+            missing = "not measured" if rows[index].outcomes else "not yet run"
+            why = rows[index].reason or (f"failed: {failed[0]}" if failed else missing)
             axis.annotate(
                 why if len(why) <= room else f"{why[: room - 1]}…",
                 (0, place),
@@ -126,15 +125,28 @@ def _explain(axis: "Axes", rows: Sequence[Row], order: Sequence[int], cell: str,
             )
 
 
+def _seeds(rows: Sequence[Row], cell: str, metrics: Sequence[str]) -> str:
+    """Over how many seeds rows are compared with the base, and what is drawn of it."""
+    found = {score.pairs for metric in metrics for score in scores(rows, cell, metric)} - {0}
+    if not found:
+        return "nothing to compare: the base has no results"
+    if max(found) == 1:
+        return "one seed: directional; the line is the base"
+    seeds = " to ".join(map(str, sorted({min(found), max(found)})))
+    drawn = f"{PERCENT} intervals of the paired difference to the base, the line; teal better, rust worse"
+    alone = "\na row without an interval has one seed: directional" if 1 in found else ""
+    return f"{seeds} seeds; {drawn}{alone}"
+
+
 def _colour(score: Score, metric: str) -> str:
     if not score.decided:
         return UNDECIDED
-    return BETTER if (score.difference > 0) != (metric in LOWER_IS_BETTER) else WORSE
+    return BETTER if (score.difference > 0) != MEASURES[metric].lower_is_better else WORSE
 
 
 def _order(rows: Sequence[Row], cell: str, metric: str) -> list[int]:
     """The rows by their difference to the base, best first, and at the end those without values."""
-    sign = 1 if metric in LOWER_IS_BETTER else -1
+    sign = 1 if MEASURES[metric].lower_is_better else -1
 
     def rank(index: int) -> float:
         score = scores(rows, cell, metric)[index]

@@ -23,6 +23,7 @@ from tabscm.engine.checkpoint import CHECKPOINTS, EXPERIMENT, ORIGINS, compare_o
 from tabscm.engine.evaluate import evaluate
 from tabscm.engine.trainer import LOG, train
 from tabscm.engine.training_log import TRAINING_LOG
+from tabscm.engine.whole import write_whole
 from tabscm.kernel.config import dump, load, origins, to_data
 from tabscm.kernel.errors import CheckpointError
 from tabscm.kernel.experiment import Experiment
@@ -99,7 +100,7 @@ def write_results(run: Path, results: Mapping[str, Mapping[str, float]]) -> None
         cell: {metric: value if math.isfinite(value) else None for metric, value in values.items()}
         for cell, values in results.items()
     }
-    (run / RESULTS).write_text(json.dumps(known, indent=2) + "\n", "utf-8")
+    write_whole(run / RESULTS, json.dumps(known, indent=2) + "\n")
 
 
 def _check_same(run: Path, experiment: Experiment, registry: Registry) -> None:

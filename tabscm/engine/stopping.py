@@ -5,19 +5,20 @@ import math
 import attrs
 
 from tabscm.engine.checkpoint import State
-from tabscm.kernel.experiment import LOWER_IS_BETTER, EarlyStopping, Metric
+from tabscm.engine.measures import MEASURES
+from tabscm.kernel.experiment import EarlyStopping, Metric
 
 
 def as_good(metric: Metric, value: float, goal: float) -> bool:
     """Whether `value` is the goal or better; NaN, a value undefined on these tables, never is."""
-    return value <= goal if metric in LOWER_IS_BETTER else value >= goal
+    return value <= goal if MEASURES[metric].lower_is_better else value >= goal
 
 
 def improves(metric: Metric, value: float, before: float | None, *, least: float = 0.0) -> bool:
     """Whether `value` is better than the one before, by at least `least`. Anything improves on None and on NaN."""
     if before is None or math.isnan(before):
         return True
-    change = before - value if metric in LOWER_IS_BETTER else value - before
+    change = before - value if MEASURES[metric].lower_is_better else value - before
     return change > 0 and change >= least
 
 

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import sys
 import time
 from functools import partial
@@ -25,6 +24,7 @@ from tabscm.engine.progress import Progress
 from tabscm.engine.recompute import recompute_layers
 from tabscm.engine.stopping import after_validation, why_stop
 from tabscm.engine.training_log import TrainingLog
+from tabscm.engine.whole import write_whole
 from tabscm.kernel.errors import TrainingError
 from tabscm.kernel.experiment import Experiment
 from tabscm.kernel.interfaces import Prediction, Table, Truth
@@ -34,7 +34,13 @@ LOG = "metrics.jsonl"
 
 
 def train(
-    experiment: Experiment, run: Path, *, device: torch.device, resume: bool = False, out: TextIO = sys.stdout
+    experiment: Experiment,
+    run: Path,
+    *,
+    device: torch.device,
+    resume: bool = False,
+    out: TextIO = sys.stdout,
+    progress: Progress | None = None,
 ) -> Model:
     """Train a network on the experiment's stream, writing checkpoints and metrics into the folder `run`.
 
@@ -47,6 +53,7 @@ def train(
         device: where everything happens.
         resume: go on from the newest checkpoint in `run`.
         out: where progress is printed.
+        progress: told of it instead.
 
     Returns:
         The network of the best validation, with the threshold that was best there.
@@ -75,7 +82,7 @@ def train(
     _forget_after(run / LOG, state.step)
     table_log = TrainingLog(run, experiment, validations=math.ceil(state.step / settings.validate_every))
     began = time.perf_counter() - state.seconds
-    progress = Progress(out, steps=settings.steps, step=state.step, levels=curriculum.last)
+    progress = progress or Progress(out, steps=settings.steps, step=state.step, levels=curriculum.last)
     progress.say(
         f"{parameter_count(model.parameters()):,} parameters, {settings.steps:,} steps, {device.type} in "
         f"{resolved(settings.precision, device)}, threads: {torch.get_num_threads()}"
@@ -225,6 +232,4 @@ def _forget_after(log: Path, step: int) -> None:
     if log.exists():
         whole = [line for line in log.read_text("utf-8").splitlines(keepends=True) if line.endswith("\n")]
         kept = [line for line in whole if json.loads(line)["step"] <= step]
-        part = log.with_suffix(".part")
-        part.write_text("".join(kept), "utf-8")
-        os.replace(part, log)
+        write_whole(log, "".join(kept))

@@ -2,7 +2,6 @@
 
 import csv
 import math
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor
 
 from tabscm.engine.metrics import effects_error
+from tabscm.engine.whole import write_whole
 from tabscm.kernel.experiment import Experiment
 from tabscm.kernel.interfaces import Prediction, Truth
 
@@ -37,9 +37,7 @@ class TrainingLog:
         lines = self.file.read_text("utf-8").splitlines(keepends=True)[1:] if self.file.exists() else []
         whole = [line for line in lines if line.endswith("\n")]
         kept = [line for line in whole if int(line.split(",")[0]) <= validations]
-        part = self.file.with_suffix(".part")
-        part.write_text(",".join(COLUMNS) + "\n" + "".join(kept), "utf-8", newline="")
-        os.replace(part, self.file)
+        write_whole(self.file, ",".join(COLUMNS) + "\n" + "".join(kept))
 
     def add(
         self,

@@ -3,7 +3,7 @@
 What happens to it (an exception, a lack of memory, a crash) happens to no other, and its peak memory is its alone.
 
 FOLDER/                 the folder of a run, see runs.py, made ready by `runs.prepare`
-    cost.json           seconds of training, peak memory in bytes
+    cost.json           seconds of training (null before its end), peak memory in bytes; the last file to be written
     log.txt             what the process printed
 
     python -m tabscm.engine.trial ORDER    an Order as JSON; nobody types this
@@ -24,12 +24,13 @@ import torch
 from tabscm.engine.checkpoint import EXPERIMENT, restore
 from tabscm.engine.pace import pace
 from tabscm.engine.runs import RESULTS, carry_out
+from tabscm.engine.whole import read_json, write_whole
 from tabscm.kernel.config import load
 from tabscm.kernel.errors import ConfigError, TabSCMError
 from tabscm.kernel.registry import discover
 
 COST = "cost.json"
-LOG = "log.txt"
+PRINTED = "log.txt"
 PACE = "pace.json"
 
 LOOK = 0.5
@@ -63,7 +64,7 @@ class Outcome:
     seconds: float | None = None
     """Of training, validations included."""
     peak_memory: int | None = None
-    """Bytes: of the process, or of the GPU where it ran on one."""
+    """Bytes: of the process, or of the GPU where it ran on one; of a trial that was stopped and went on the larger."""
     failed: str | None = None
     """Why there are no results, in one line."""
 
@@ -75,36 +76,40 @@ def perform(order: Order) -> Outcome:
     environment = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "4096", **os.environ}  # see __main__.py, for workers elsewhere
     environment |= {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
     command = [sys.executable, "-m", "tabscm.engine.trial", json.dumps(attrs.asdict(order))]
-    with (folder / LOG).open("a", encoding="utf-8") as log:
+    with (folder / PRINTED).open("a", encoding="utf-8") as log:
         code = subprocess.run(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment).returncode
     if code != 0:
-        return Outcome(failed=_end(code, folder / LOG))
+        return Outcome(failed=_end(code, folder / PRINTED))
     return Outcome() if order.pace_for is not None else finished(folder) or Outcome(failed="left no results")
 
 
 def fulfil(order: Order) -> None:
     """What the process does, in this one."""
     torch.set_num_threads(order.threads)
-    best = "cuda" if torch.cuda.is_available() else "cpu"
-    folder, device = Path(order.folder), torch.device(best if order.device == "auto" else order.device)
+    folder, device = Path(order.folder), _device(order)
     experiment = load(folder / EXPERIMENT, discover())
     if order.pace_for is not None:
         found = pace(experiment, device=device, seconds=order.pace_for)
-        (folder / PACE).write_text(json.dumps(attrs.asdict(found), indent=2) + "\n", "utf-8")
+        write_whole(folder / PACE, json.dumps(attrs.asdict(found), indent=2) + "\n")
         return
     carry_out(folder, experiment, device=device, resume=True, out=sys.stdout)
-    cost = {"seconds": restore(folder, "last")[2].seconds, "peak_memory": peak_memory(device)}
-    (folder / COST).write_text(json.dumps(cost, indent=2) + "\n", "utf-8")
+    _write_cost(folder, device, seconds=restore(folder, "last")[2].seconds)
 
 
 def finished(folder: Path) -> Outcome | None:
     """What a trial that came to its end left in its folder; None when it did not."""
-    try:
-        results = json.loads((folder / RESULTS).read_text("utf-8"))
-        cost = json.loads((folder / COST).read_text("utf-8")) if (folder / COST).exists() else {}
-    except (FileNotFoundError, json.JSONDecodeError):  # cut short
+    results, cost = read_json(folder / RESULTS), read_json(folder / COST)
+    if results is None or cost is None or cost["seconds"] is None:
         return None
     return Outcome(results=results, **cost)
+
+
+def holds(lease: Path, token: str) -> bool:
+    """Whether the ablation that wrote `token` is the one that runs there, and has not ended."""
+    try:
+        return lease.read_text("utf-8") == token
+    except OSError:
+        return False
 
 
 def main(order: Order) -> int:
@@ -144,15 +149,27 @@ def peak_memory(device: torch.device) -> int | None:
 
 def _watch(order: Order, parent: int) -> None:
     """End this process when nobody wants it any more; checkpoints bear that at any time."""
-    while os.getppid() == parent:
-        try:
-            if Path(order.lease).read_text("utf-8") != order.token:
-                break
-        except OSError:
-            break
+    while os.getppid() == parent and holds(Path(order.lease), order.token):
         time.sleep(LOOK)
     print("stopped: the ablation that this belongs to has ended", file=sys.stderr, flush=True)
-    os._exit(STOPPED)
+    try:
+        if order.pace_for is None:
+            _write_cost(Path(order.folder), _device(order), seconds=None)
+    finally:
+        os._exit(STOPPED)
+
+
+def _device(order: Order) -> torch.device:
+    best = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(best if order.device == "auto" else order.device)
+
+
+def _write_cost(folder: Path, device: torch.device, *, seconds: float | None) -> None:
+    """Write down what the trial has cost; its peak memory is the largest of all its processes."""
+    before = (read_json(folder / COST) or {}).get("peak_memory")
+    peaks = [peak for peak in (before, peak_memory(device)) if peak is not None]
+    cost = {"seconds": seconds, "peak_memory": max(peaks, default=None)}
+    write_whole(folder / COST, json.dumps(cost, indent=2) + "\n")
 
 
 def _end(code: int, log: Path) -> str:

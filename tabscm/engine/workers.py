@@ -4,6 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any, TypeVar
 
 import torch
@@ -33,17 +34,20 @@ def on_cluster(address: str) -> tuple[Executor, int]:
         from distributed import Client
     except ImportError:
         raise TabSCMError("--cluster needs Dask: pip install 'tabscm[cluster]'") from None
-    try:
-        client = Client(address, timeout=ANSWER)
-        client.wait_for_workers(1, timeout=ANSWER)
-    except (OSError, ValueError, TimeoutError) as error:
-        raise TabSCMError(f"--cluster {address}: no cluster there ({type(error).__name__}: {error})") from None
-    workers = client.scheduler_info(n_workers=-1)["workers"]
-    cores = client.run(os.cpu_count)
-    busy: Counter[str] = Counter()
-    for worker in workers.values():
-        busy[worker["host"]] += worker["nthreads"]
-    threads = min(cores[name] // busy[worker["host"]] for name, worker in workers.items())
+    with ExitStack() as unless_all_is_well:
+        try:
+            client = Client(address, timeout=ANSWER)
+            unless_all_is_well.callback(client.close)
+            client.wait_for_workers(1, timeout=ANSWER)
+        except (OSError, ValueError, TimeoutError) as error:
+            raise TabSCMError(f"--cluster {address}: no cluster there ({type(error).__name__}: {error})") from None
+        workers = client.scheduler_info(n_workers=-1)["workers"]
+        cores = client.run(os.cpu_count)
+        busy: Counter[str] = Counter()
+        for worker in workers.values():
+            busy[worker["host"]] += worker["nthreads"]
+        threads = min(cores[name] // busy[worker["host"]] for name, worker in workers.items())
+        unless_all_is_well.pop_all()
     return _Cluster(client), max(1, threads)
 
 

@@ -25,7 +25,6 @@ C = TypeVar("C", bound=Component)
 Metric = Literal["log_prob_gain", "auroc", "ap", "direction", "f1", "f1_chosen", "shd", "shd_chosen"]
 """The values of a validation that something may be decided by, means over its tables: "f1" and "shd" of the edges above
 0.5, "..._chosen" of those above the threshold that is best in that validation."""
-LOWER_IS_BETTER: frozenset[Metric] = frozenset({"shd", "shd_chosen"})
 
 
 @attrs.frozen

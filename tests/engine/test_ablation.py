@@ -10,12 +10,13 @@ import attrs
 import pytest
 import torch
 
-from tabscm import CheckpointError, ConfigError
-from tabscm.engine import ablation, pace, trial, workers
+from tabscm import CheckpointError, ConfigError, ContractError, TabSCMError
+from tabscm.engine import ablation, trial, workers
 from tabscm.engine.ablation import Plan, ablate, check, grid
 from tabscm.engine.pace import Pace
 from tabscm.engine.trial import Order, Outcome, perform
 from tabscm.kernel.config import load
+from tabscm.kernel.experiment import Level
 from tabscm.kernel.files import BadOverride, swap
 
 CPU = torch.device("cpu")
@@ -34,6 +35,11 @@ def short(tiny):
 
 class Here(Executor):
     """One trial after another, in this thread."""
+
+    closed = False
+
+    def shutdown(self, wait=True, *, cancel_futures=False):
+        self.closed = True
 
     def submit(self, work, *args):
         future = Future()
@@ -156,6 +162,29 @@ def test_a_part_that_raises_anything_at_all_is_one_row(short, registry, monkeypa
     assert bad.reason == "cannot be built: ZeroDivisionError: division by zero"
 
 
+def test_a_base_that_cannot_be_built_raises_what_it_raises(short, registry, monkeypatch):
+    variants = grid({"tiny": short}, {"loss": ["focal"]}, registry)
+    monkeypatch.setattr(registry.find("loss", "bce"), "__call__", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        check(variants, device=CPU)
+    monkeypatch.setattr(registry.find("loss", "bce"), "__call__", lambda *_: torch.ones(3, 3))
+    with pytest.raises(ContractError):
+        check(variants, device=CPU)
+
+
+@pytest.mark.parametrize("key", ["stream", "stream.tables"])
+def test_a_swap_that_levels_of_a_curriculum_would_miss_is_refused(short, registry, key):
+    level = Level(stream=short.stream, metric="auroc", reach=0.6)
+    with pytest.raises(TabSCMError) as refusal:
+        grid(
+            {"tiny": short, "levels": attrs.evolve(short, curriculum=(level,))}, {"loss": ["bce"], key: ["4"]}, registry
+        )
+    assert str(refusal.value) == (
+        f"--swap {key}: levels has a curriculum, whose levels it would not reach; give a file for each value instead: "
+        "ablate BASE.toml OTHER.toml"
+    )
+
+
 # swaps
 
 
@@ -216,6 +245,14 @@ def test_what_has_ended_is_not_run_again(short, registry, tmp_path, ordered):
     assert ordered == ["base/seed-1"]
     assert said[0] == "2 rows, 1 seeds: 1 trials to run, 1 run before"
     assert [row.values("small", "auroc") for row in again] == [row.values("small", "auroc") for row in first]
+    # killed between its results and its cost
+    cost = tmp_path / "base/seed-1/cost.json"
+    seconds = json.loads(cost.read_text())["seconds"]
+    cost.unlink()
+    ordered.clear()
+    again, _ = start(tmp_path, variants, registry)
+    assert ordered == ["base/seed-1"]
+    assert again[0].outcomes[1].seconds == seconds
     wider = grid({"tiny": short}, {"loss": ["focal", "bce"], "width": ["16", "8"]}, registry)
     assert "loss=focal_width=8" in {variant.folder for variant in wider}
 
@@ -250,33 +287,48 @@ def test_a_trial_that_fails_is_one_row(short, registry, tmp_path, ordered):
     assert ordered == ["trainer.lr=1e30/seed-1"]
 
 
+def test_a_trial_that_went_on_needed_what_its_largest_process_needed(short, registry, tmp_path, ordered):
+    variants = grid({"tiny": short}, {}, registry)
+    start(tmp_path, variants, registry)
+    (tmp_path / "base/seed-1/cost.json").write_text('{"seconds": null, "peak_memory": 9000000000000}')
+    rows, _ = start(tmp_path, variants, registry)
+    assert ordered == ["base/seed-1", "base/seed-1"]
+    assert rows[0].outcomes[1].peak_memory == 9_000_000_000_000
+
+
 def test_an_ablation_that_cannot_be_written(short, registry, tmp_path):
     (tmp_path / "file").write_text("mine")
     out = tmp_path / "file" / "out"
+    executor = Here()
     with pytest.raises(CheckpointError) as refusal:
-        start(out, grid({"tiny": short}, {}, registry), registry)
+        start(out, grid({"tiny": short}, {}, registry), registry, executor=executor)
     assert str(refusal.value) == f"{out}: cannot be written: Not a directory. Use --out for another place."
+    assert executor.closed
+
+
+@pytest.mark.parametrize("left", ["token", None])
+@pytest.mark.parametrize("seconds", [None, 1.0])
+def test_an_ablation_that_was_taken_over_leaves_everything_to_the_other(
+    short, registry, tmp_path, monkeypatch, left, seconds
+):
+    def taken_over(order):
+        (tmp_path / "results.json").write_text("the other's")
+        (tmp_path / "lease").unlink()
+        if left is not None:  # else the other has ended already
+            (tmp_path / "lease").write_text(left)
+        return Outcome(failed="stopped")
+
+    monkeypatch.setattr(ablation, "perform", taken_over)
+    executor = Here()
+    with pytest.raises(CheckpointError) as refusal:
+        start(tmp_path, grid({"tiny": short}, {}, registry), registry, seconds=seconds, executor=executor)
+    assert str(refusal.value) == f"{tmp_path}: another ablation has taken over"
+    assert executor.closed
+    assert (tmp_path / "results.json").read_text() == "the other's"
+    assert (tmp_path / "lease").exists() == (left is not None)
 
 
 # equal time
-
-
-def test_steps_follow_from_the_pace(short):
-    slow, fast = Pace(step=0.2, validation=0.0), Pace(step=0.1, validation=0.0)
-    assert (slow.steps(60, short), fast.steps(60, short)) == (300, 600)
-    assert slow.steps(120, short) > slow.steps(60, short)
-    assert slow.steps(0.001, short) == 1
-    # a validation every two steps of 0.1 s and one at the end: 10 steps and 5 + 1 validations are 2.2 s
-    assert Pace(step=0.1, validation=0.2).steps(2.2, short) == 10
-
-
-def test_the_pace_is_that_of_real_training(short, monkeypatch):
-    monkeypatch.setattr(pace, "LEAST", 0.2)
-    monkeypatch.setattr(pace, "SHARE", 0.0)
-    one = pace.pace(short, device=CPU, seconds=1)
-    four = pace.pace(attrs.evolve(short, trainer=attrs.evolve(short.trainer, accumulate=4)), device=CPU, seconds=1)
-    assert 0 < 1.5 * one.step < four.step
-    assert one.validation > 0
 
 
 def test_equal_seconds_are_kept_when_the_ablation_goes_on(short, registry, tmp_path, ordered, monkeypatch):
@@ -292,6 +344,11 @@ def test_equal_seconds_are_kept_when_the_ablation_goes_on(short, registry, tmp_p
     rows, _ = start(tmp_path, variants, registry, seconds=1.0)
     assert ordered == []
     assert [row.steps for row in rows] == [2, 4]
+    paces = iter([Pace(0.25, 0.0)])
+    (tmp_path / "loss=focal/pace/pace.json").write_text('{"step": 0.2')  # cut short
+    rows, _ = start(tmp_path, variants, registry, seconds=1.0)
+    assert ordered == ["loss=focal/pace"]
+    assert [row.steps for row in rows] == [2, 4]
 
 
 def test_what_cannot_be_timed_is_one_row(short, registry, tmp_path, ordered, monkeypatch):
@@ -303,17 +360,25 @@ def test_what_cannot_be_timed_is_one_row(short, registry, tmp_path, ordered, mon
 # processes
 
 
-def test_two_trials_at_once_each_in_its_process(short, registry, tmp_path):
-    executor, threads = workers.on_this_machine(2)
-    assert threads == max(1, torch.get_num_threads() // 2)
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_as_many_trials_at_once_as_jobs_each_in_its_process(short, registry, tmp_path, monkeypatch, jobs):
+    spans = []
+
+    def timed(order):
+        began = time.monotonic()
+        outcome = perform(order)
+        spans.append((began, time.monotonic()))
+        return outcome
+
+    monkeypatch.setattr(ablation, "perform", timed)
+    executor, threads = workers.on_this_machine(jobs)
+    assert threads == max(1, torch.get_num_threads() // jobs)
     rows, _ = start(tmp_path, grid({"tiny": short}, {"loss": ["focal"]}, registry), registry, executor=executor)
     assert [row.outcomes[1].failed for row in rows] == [None, None]
     logs = [tmp_path / folder / "seed-1/log.txt" for folder in ("base", "loss=focal")]
     assert all(", threads: 1\n" in log.read_text() for log in logs)
-    # both were there before either had ended
-    ends = [log.stat().st_mtime for log in logs]
-    runs = [(log.parent / "origins.json").stat().st_mtime for log in logs]
-    assert max(runs) < min(ends)
+    (first_began, first_ended), (second_began, second_ended) = spans
+    assert (max(first_began, second_began) < min(first_ended, second_ended)) == (jobs == 2)
     assert all(1e8 < row.outcomes[1].peak_memory < 4e9 for row in rows)
 
 
@@ -331,6 +396,10 @@ def test_an_interrupt_stops_the_trials_and_leaves_what_can_be_gone_on_with(short
     log = (run / "log.txt").read_text()
     assert log.splitlines()[-1] == "stopped: the ablation that this belongs to has ended"
     assert not (run / "eval.json").exists()
+    spent = json.loads((run / "cost.json").read_text())
+    assert spent["seconds"] is None
+    assert spent["peak_memory"] > 1e8
+    assert trial.finished(run) is None
     # what it was is what goes on; that a resumed run is the run that would have been is tested with the trainer
     shutil.copytree(run, tmp_path / "copy")
     (tmp_path / "lease").write_text("mine")
@@ -372,11 +441,3 @@ def test_a_cluster_runs_the_trials(short, registry, tmp_path):
     assert [row.outcomes[1].failed for row in rows] == [None, None]
     assert len(said) == 3
     assert json.loads((tmp_path / "loss=focal/seed-1/eval.json").read_text()) == rows[1].outcomes[1].results
-
-
-def test_a_cluster_that_is_not_there(monkeypatch):
-    pytest.importorskip("distributed", reason="needs the extra `cluster`")
-    monkeypatch.setattr(workers, "ANSWER", 1)
-    with pytest.raises(workers.TabSCMError) as refusal:
-        workers.on_cluster("tcp://127.0.0.1:1")
-    assert str(refusal.value).startswith("--cluster tcp://127.0.0.1:1: no cluster there (")

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from tabscm.engine.comparison import DIRECTIONAL, LEGEND, Row, compare, metric_names, t_quantile, table, to_json
+from tabscm.engine.comparison import DIRECTIONAL, LEGEND, Row, compare, t_quantile, table, to_json
 from tabscm.engine.picture import draw
 from tabscm.engine.trial import Outcome
 
@@ -92,6 +92,46 @@ def test_one_seed_is_called_directional():
     assert "|   difference | -0.099 |" in text
 
 
+def test_one_seed_that_is_left_of_several_is_called_directional_too():
+    left = [ROWS[0], Row("loss=other", {1: outcome(0.7, 4.0), 2: Outcome(failed="killed by SIGKILL")}, 1500)]
+    lines = table(left, (1, 2), "small", ("auroc",)).splitlines()
+    assert lines[2].endswith("| 400 MB |  |")
+    assert lines[3].endswith("| one seed: directional; seed 2 failed: killed by SIGKILL |")
+    running = [Row(row.label, {1: row.outcomes[1]}, row.steps) for row in ROWS[:2]]
+    lines = table(running, (1, 2), "small", ("auroc",)).splitlines()
+    assert lines[3].endswith("| one seed: directional; not yet run: seed 2 |")
+
+
+BROKEN = Outcome(failed="killed by SIGKILL")
+
+
+@pytest.mark.parametrize(
+    ("base", "row", "said"),
+    [
+        (ROWS[0].outcomes, ROWS[1].outcomes, "2 seeds; 95 % intervals of the paired difference to the base, the line;"),
+        (
+            {**ROWS[0].outcomes, 3: outcome(0.8, 3.0)},
+            {**ROWS[1].outcomes, 3: BROKEN},
+            "2 to 3 seeds; 95 % intervals of the paired difference to the base, the line;",
+        ),
+        (
+            ROWS[0].outcomes,
+            {1: outcome(0.7, 4.0), 2: BROKEN},
+            "1 to 2 seeds; 95 % intervals of the paired difference to the base, the line; teal better, rust worse\n"
+            "a row without an interval has one seed: directional",
+        ),
+        ({1: outcome(0.8, 3.0), 2: BROKEN}, ROWS[1].outcomes, "one seed: directional; the line is the base"),
+        ({1: BROKEN, 2: BROKEN}, ROWS[1].outcomes, "nothing to compare: the base has no results"),
+    ],
+)
+def test_the_picture_counts_the_seeds_that_are_compared(tmp_path, monkeypatch, base, row, said):
+    figure = pytest.importorskip("matplotlib.figure", reason="the picture needs the extra `plots`")
+    drawn = []
+    monkeypatch.setattr(figure.Figure, "savefig", lambda self, file: drawn.append(self))
+    draw([Row("plain", base), Row("loss=other", row)], "small", ("auroc",), tmp_path / "picture.png")
+    assert drawn[0].texts[0].get_text().startswith(f"small, {said}")
+
+
 def test_everything_is_there_for_a_program():
     plain, other, odd, failed = to_json(ROWS)
     assert (plain["base"], other["base"]) == (True, False)
@@ -102,8 +142,8 @@ def test_everything_is_there_for_a_program():
     assert failed["summary"]["small"]["auroc"]["mean"] is None
 
 
-def test_the_names_of_all_metrics():
-    assert {"auroc", "ap", "f1", "shd", "log_prob_gain", "ece", "auroc_pooled", "direction"} <= set(metric_names())
+def test_a_metric_that_was_not_measured_is_a_dash():
+    assert "|   difference | -0.100 ± 0.013* |           - |" in table(ROWS, (1, 2), "small", ("auroc", "effects_mae"))
 
 
 def test_the_picture_shows_every_row_beside_the_base(tmp_path, monkeypatch):
