@@ -45,7 +45,7 @@ def speed(experiment: Experiment, *, device: torch.device, variables: int = 20, 
         table of D variables and 1 000 rows, for each D that the network takes.
     """
     settings = attrs.evolve(experiment.stream, variables=Draw.constant(variables), rows=Draw.constant(rows))
-    stream = Stream(settings, seed=experiment.seed, device=device)
+    stream = Stream(settings, seed=experiment.seed, device=device, effects="effects" in experiment.asks)
     batch = iter(range(10**9))
     table, truth = stream.batch(0)
     sampling = _median(lambda: stream.batch(next(batch)), device)

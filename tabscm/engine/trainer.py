@@ -64,7 +64,7 @@ def train(
         recompute_layers(model)
     forward = torch.compile(model, dynamic=True) if settings.compile else model
     optimiser = Optimiser(model, settings)
-    curriculum = Curriculum(experiment, device=device, effects="effects" in asked(experiment))
+    curriculum = Curriculum(experiment, device=device, effects="effects" in experiment.asks)
     validation = curriculum.stream(curriculum.last, "validation")
     state = State(step=0, best_step=0, best_gain=-math.inf, seconds=0.0)
     if resume:
@@ -159,11 +159,6 @@ def train(
     load_weights(model, weights, run)
     model.threshold = best.threshold
     return model
-
-
-def asked(experiment: Experiment) -> frozenset[str]:
-    """The fields of Truth that some loss asks the stream for."""
-    return experiment.loss.asks.union(*(entry.component.asks for entry in experiment.auxiliary_losses))
 
 
 def loss_terms(

@@ -202,3 +202,8 @@ class Experiment:
     """Levels to train on before the stream itself, which is always the last one."""
     trainer: TrainerSettings
     evaluation: Evaluation = Evaluation()
+
+    @property
+    def asks(self) -> frozenset[str]:
+        """The fields of Truth that some loss asks the stream for."""
+        return self.loss.asks.union(*(entry.component.asks for entry in self.auxiliary_losses))
