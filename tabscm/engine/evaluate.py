@@ -39,11 +39,12 @@ def evaluate(
         {cell: {metric: value}}, see `judge`.
     """
     cells = experiment.evaluation.cells or {"stream": experiment.stream}
+    effects = "effects" in experiment.asks
     count = experiment.evaluation.tables if tables is None else tables
     return {
         name: judge(
             model,
-            Stream(settings, seed=experiment.seed, device=device, purpose="evaluation"),
+            Stream(settings, seed=experiment.seed, device=device, purpose="evaluation", effects=effects),
             tables=count,
             threshold=threshold,
         )
