@@ -24,6 +24,7 @@ from tabscm.engine.optimiser import Optimiser
 from tabscm.engine.progress import Progress
 from tabscm.engine.recompute import recompute_layers
 from tabscm.engine.stopping import after_validation, why_stop
+from tabscm.engine.stream import Stream
 from tabscm.engine.training_log import TrainingLog
 from tabscm.kernel.errors import TrainingError
 from tabscm.kernel.experiment import Experiment
@@ -110,7 +111,7 @@ def train(
             norm = torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
             if not bool(torch.isfinite(loss + norm)):
                 seen = [terms for _, _, terms in parts]
-                raise TrainingError(_diagnosis(experiment, step, level, seen, norm, health.culprit()))
+                raise TrainingError(_diagnosis(stream, step, seen, norm, health.culprit()))
             health.before_update(step, norm)
             rate = optimiser.step(step)
             health.after_update(step)
@@ -185,9 +186,7 @@ def loss_terms(
     return terms
 
 
-def _diagnosis(
-    experiment: Experiment, step: int, level: int, seen: list[dict[str, Tensor]], norm: Tensor, culprit: str | None
-) -> str:
+def _diagnosis(stream: Stream, step: int, seen: list[dict[str, Tensor]], norm: Tensor, culprit: str | None) -> str:
     """Which term of which part of the step went wrong, and how to see its tables again."""
     bad = [(part, name) for part, terms in enumerate(seen) for name in terms if not bool(torch.isfinite(terms[name]))]
     if bad:
@@ -196,11 +195,8 @@ def _diagnosis(
     else:
         first, what = 0, f"every term is finite, but the norm of their gradient is {float(norm)}"
     what += f"; it begins in {culprit}" if culprit else ""
-    batch = f"{step}, {first}" if experiment.trainer.accumulate > 1 else f"{step}"
-    settings = "stream" if level > len(experiment.curriculum) else f"curriculum[{level - 1}].stream"
     return (
-        f"step {step}: {what}. Its tables come back with tabscm.engine.stream: "
-        f"Stream(experiment.{settings}, seed={experiment.seed}, device=device).batch({batch}). "
+        f"step {step}: {what}. Its tables come back with tabscm.engine.stream: {stream.again(step, first)}. "
         "Lower trainer.lr, trainer.muon_lr or trainer.clip and start again with --overwrite."
     )
 

@@ -411,11 +411,12 @@ def test_tables_of_one_variable_train_though_nothing_can_be_said_of_them(tiny, t
     assert restore(tmp_path, "best")[2].step == 2
 
 
-def test_a_loss_that_is_not_finite_stops_at_once_and_is_named(tiny, tmp_path):
+def test_a_loss_that_is_not_finite_stops_at_once_and_is_named(tiny, tmp_path, replay):
     exploding = attrs.evolve(tiny, auxiliary_losses=(Weighted(Explosive()),))
     with pytest.raises(TrainingError) as refusal:
         run(exploding, tmp_path)
     step = len(lines(tmp_path))
+    assert replay(refusal.value, exploding)[0].x.shape[2] == 5
     assert str(refusal.value) == (
         f"step {step}: the term explosive is not finite. Its tables come back with tabscm.engine.stream: "
         f"Stream(experiment.stream, seed=0, device=device).batch({step}). "
@@ -423,10 +424,11 @@ def test_a_loss_that_is_not_finite_stops_at_once_and_is_named(tiny, tmp_path):
     )
 
 
-def test_with_accumulation_the_part_is_named_too(tiny, tmp_path):
-    exploding = attrs.evolve(steps(tiny, 4, accumulate=8), auxiliary_losses=(Weighted(Explosive()),))
-    with pytest.raises(TrainingError, match=r"the term explosive is not finite\. .*\.batch\(0, \d\)\."):
+def test_with_accumulation_the_part_is_named_too(tiny, tmp_path, replay):
+    exploding = attrs.evolve(steps(tiny, 4, accumulate=8), seed=2, auxiliary_losses=(Weighted(Explosive()),))
+    with pytest.raises(TrainingError, match=r"the term explosive is not finite\. .*\.batch\(0, 3\)\.") as refusal:
         run(exploding, tmp_path)
+    assert replay(refusal.value, exploding)[0].x.shape[2] == 5
 
 
 def test_a_gradient_that_is_not_finite_stops_at_once(tiny, tmp_path):

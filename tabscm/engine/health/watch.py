@@ -35,7 +35,7 @@ class Health:
     def __init__(self, experiment: Experiment, model: nn.Module, terms: Terms, *, step: int = 0) -> None:
         settings = experiment.trainer
         self.settings, self.model, self.terms = settings, model, terms
-        self.levels = [level.stream for level in experiment.curriculum]
+        self.levels = len(experiment.curriculum)
         self.several = bool(experiment.auxiliary_losses or experiment.regularisers)
         self.batches: list[tuple[Table, Truth]] = []
         self.pace = Pace()
@@ -60,7 +60,8 @@ class Health:
         try:
             table, truth = stream.batch(step, part)
         except ContractError as error:
-            raise ContractError(f"{error}\n{self._replay(stream, step, part)}") from error
+            again = f"It comes back with tabscm.engine.stream: {stream.again(step, part)}."
+            raise ContractError(f"{error}\n{again}") from error
         tasks, rows, variables = table.x.shape
         # a row costs about what a variable costs another two, on the grid of pairs
         self.pace.sampled(tasks * variables * (rows + variables**2))
@@ -96,7 +97,7 @@ class Health:
     def logged(self, done: int, record: Mapping[str, float], predictions: Sequence[Prediction]) -> None:
         """Look at a step that is logged: its `record` of the log and the predictions of its parts."""
         self.events += self.collapse.logged(done, record)
-        if record.get("level", math.inf) > len(self.levels):  # the tables of lower levels are others than validation's
+        if record.get("level", math.inf) > self.levels:  # the tables of lower levels are others than validation's
             self.gap.logged(record)
         for scalars, events in (
             self.movement.logged(done, self.collapse.gain, record["lr"]),
@@ -139,12 +140,3 @@ class Health:
 
     def _due(self, done: int, every: int) -> bool:
         return done % every == 0 or done == self.settings.steps
-
-    def _replay(self, stream: Stream, step: int, part: int) -> str:
-        """How to see the tables of a batch again."""
-        levels = [f"curriculum[{index}].stream" for index, level in enumerate(self.levels) if level is stream.settings]
-        batch = f"{step}, {part}" if part else f"{step}"
-        return (
-            f"It comes back with tabscm.engine.stream: Stream(experiment.{[*levels, 'stream'][0]}, seed={stream.seed}, "
-            f"device=device).batch({batch})."
-        )
