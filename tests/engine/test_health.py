@@ -62,41 +62,6 @@ class Drowsy(Columns):
 
 
 @attrs.frozen
-class Variational(Columns):
-    """A posterior of each variable, sampled; its KL is given and nobody has to mind it."""
-
-    name = "variational-alone"
-    gives = frozenset({"kl"})
-    scale: float = 1.0
-
-    def build(self, width):
-        return _Variational(width, self.scale)
-
-
-class _Variational(_Columns):
-    def __init__(self, width, scale):
-        super().__init__(width)
-        self.norm = nn.LayerNorm(width)
-        self.scale = scale
-
-    def forward(self, table):
-        mean = self.scale * self.norm(super().forward(table).nodes)
-        kl = mean.square().sum(-1).mean(-1) / 2
-        return Evidence(nodes=mean + torch.randn_like(mean) if self.training else mean, aux={"kl": kl})
-
-
-@attrs.frozen
-class KL(Regulariser):
-    """The KL itself."""
-
-    name = "kl-itself"
-    needs = frozenset({"kl"})
-
-    def __call__(self, prediction):
-        return prediction.aux["kl"].float()
-
-
-@attrs.frozen
 class Gated(Columns):
     """Two branches and a gate that begins at sigmoid(bias)."""
 
@@ -403,21 +368,39 @@ def test_health_changes_nothing(fast, registry, tmp_path, monkeypatch):
     assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
 
 
-def test_a_kl_without_a_cap_is_high(fast, registry, tmp_path):
-    ramp = Weighted(KL(), Ramp(start=0.0, end=1e-6, steps=10))
-    _, found = follow(columns(fast, registry, embedding=Variational(scale=3.0), regularisers=(ramp,)), tmp_path, 16)
-    assert (15, "high-kl") in named(found)
-    assert found["monitors"][0]["kl"] == pytest.approx(9 * 16 / 2, rel=0.1)
-    assert measured(found, "kl_weight") == [pytest.approx(w) for w in (4e-7, 9e-7, 1e-6, 1e-6)]
+def variational(experiment, registry, weight):
+    """The experiment with its embedding behind the shipped bottleneck, whose KL has the shipped price."""
+    embedding = registry.find("embedding", "variational")(of=experiment.embedding)
+    price = Weighted(registry.find("regulariser", "kl-cap")(), weight)
+    return attrs.evolve(experiment, embedding=embedding, regularisers=(price,))
 
 
-def test_a_posterior_that_is_the_prior_is_named(fast, registry, tmp_path):
-    heavy = Weighted(KL(), Ramp.constant(100.0))
-    _, found = follow(
-        columns(changed(fast, lr=0.03), registry, embedding=Variational(), regularisers=(heavy,)), tmp_path, 120
-    )
-    assert found["monitors"][0]["kl"] > 1
+def test_a_kl_that_nothing_holds_runs_away(fast, registry, tmp_path):
+    experiment = variational(attrs.evolve(fast, seed=1), registry, Ramp.constant(0.0))
+    _, found = follow(experiment, tmp_path, 120)
+    assert [monitor for _, monitor in named(found)] == ["high-kl"]
+    assert measured(found, "kl")[0] < 15
+    assert measured(found, "kl")[-1] > 20
+    (event,) = found["health"]
+    assert " nats at a weight of 0.0e+00; 8 to 15 is healthy. Usually the weight is too small, or " in event["line"]
+
+
+def test_a_kl_whose_weight_reaches_its_cap_is_held(fast, registry, tmp_path):
+    ramp = Ramp(start=0.0, end=3e-4, steps=20)
+    _, found = follow(variational(attrs.evolve(fast, seed=1), registry, ramp), tmp_path, 120)
+    assert named(found) == []
+    assert 8 < measured(found, "kl")[-1] < 17
+    assert measured(found, "kl_weight") == pytest.approx([ramp.at(step - 1) for step in range(5, 125, 5)])
+
+
+def test_a_weight_that_grows_with_every_step_makes_the_posterior_the_prior(fast, registry, tmp_path):
+    growing = Ramp(start=0.0, end=6.0, steps=120)
+    _, found = follow(variational(fast, registry, growing), tmp_path, 120)
+    assert measured(found, "kl_weight")[-1] == pytest.approx(119 / 20)
+    assert measured(found, "kl")[0] > 5
+    assert measured(found, "kl")[-1] < 0.1
     assert "posterior-collapse" in monitors(found)
+    assert "high-kl" not in monitors(found)
 
 
 @pytest.mark.parametrize(("bias", "branch"), [(-9.0, "first"), (9.0, "second")])
