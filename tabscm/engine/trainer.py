@@ -151,7 +151,7 @@ def train(
                     at_level = judge(model, own, tables=settings.validation_tables)
                     _write(log, board, done, "level", {"level": level, **at_level})
                     state = attrs.evolve(state, level_value=at_level[experiment.curriculum[level - 1].metric])
-                health.validated(done, found)
+                health.validated(done, found, level)
                 health.report(done, log, board, progress.say)
                 save(run, model.state_dict(), optimiser.state(), state)
                 progress.validated(done, level, float(loss), found)

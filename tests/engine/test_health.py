@@ -462,6 +462,40 @@ def test_a_best_validation_long_ago_is_named(fast, registry, tmp_path, monkeypat
     )
 
 
+def test_validation_on_tables_of_levels_to_come_proves_nothing(fast, registry, tmp_path, monkeypatch):
+    real = trainer.judge
+
+    def judge(model, stream, *, tables):
+        bad = {"log_prob_gain": -0.001, "auroc": 0.5, "auroc_se": 0.001}
+        return {**real(model, stream, tables=tables), **(bad if stream.key == "stream" else {})}
+
+    monkeypatch.setattr(trainer, "judge", judge)
+    first = Level(stream=fast.stream, metric="ap", reach=2.0, most_steps=175)
+    experiment = attrs.evolve(changed(fast, validation_tables=2), curriculum=(first,))
+    _, found = follow(experiment, tmp_path, 192, validate_every=32)
+    # after the grace, step 160 is on the first level and step 192 on the last; training itself goes well
+    assert [line["level"] for line in found["train"] if line["step"] in (160, 190)] == [1, 2]
+    assert [(step, monitor) for step, monitor in named(found) if monitor != "gap"] == [(192, "collapse")]
+
+
+def test_the_best_validation_is_looked_for_on_the_last_level(fast, registry, tmp_path, monkeypatch):
+    real, gains = trainer.judge, iter([0.9, *[0.1] * 40])
+
+    def judge(model, stream, *, tables):
+        found = real(model, stream, tables=tables)
+        return {**found, "log_prob_gain": next(gains)} if stream.key == "stream" else found
+
+    monkeypatch.setattr(trainer, "judge", judge)
+    experiment = attrs.evolve(
+        columns(fast, registry), curriculum=(Level(stream=fast.stream, metric="ap", reach=2.0, most_steps=15),)
+    )
+    _, found = follow(experiment, tmp_path, 28, validate_every=1)
+    # the best of the last level is its first, after step 16
+    assert [(event["step"], event["monitor"]) for event in found["health"] if event["monitor"] == "stale"] == [
+        (26, "stale")
+    ]
+
+
 class Watch:
     """A clock that moves by a hundredth of a second when looked at."""
 

@@ -107,8 +107,10 @@ class Health:
             self.scalars |= scalars
             self.events += events
 
-    def validated(self, done: int, found: Mapping[str, float]) -> None:
-        """Look at a validation."""
+    def validated(self, done: int, found: Mapping[str, float], level: int) -> None:
+        """Look at a validation, on tables of the last level, that was made while training was on `level`."""
+        if level <= self.levels:
+            return  # of tables harder than any that were trained on, nothing has to be known yet
         self.events += self.collapse.validated(done, found)
         scalars, events = self.gap.validated(done, found)
         self.scalars |= scalars
