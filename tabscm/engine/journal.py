@@ -65,7 +65,7 @@ def charts(lines: Sequence[Line]) -> tuple[Chart, ...]:
             guide=0.0,
             guide_name="base rate",
         ),
-        Chart("AUROC", "all pairs together", train("auroc") + validation("auroc_pooled"), 0.5, "chance"),
+        Chart("AUROC", "all pairs together", train("auroc_pooled") + validation("auroc_pooled"), 0.5, "chance"),
         Chart("Average precision", "mean over tables", validation("ap"), newest("density"), "guessing"),
         Chart("Direction", "true edges that point the right way", validation("direction"), 0.5, "chance"),
         Chart("SHD", "wrong or missing edges", validation("shd"), newest("shd_empty"), "empty graph", digits=1),

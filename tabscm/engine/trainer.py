@@ -124,7 +124,7 @@ def train(
                     "loss": float(loss),
                     **({f"loss/{name}": float(mean) for name, mean in means.items()} if len(means) > 1 else {}),
                     "log_prob_gain": fresh["log_prob_gain"],
-                    "auroc": fresh["auroc_pooled"],
+                    "auroc_pooled": fresh["auroc_pooled"],
                     "grad_norm": float(norm),
                     "lr": rate,
                     "tables_per_second": progress.tables_per_second(),

@@ -564,7 +564,7 @@ def test_a_loss_that_falls_is_no_proof(fast):
     collapse = Collapse(warmup=0)
     events = []
     for step in range(10, 310, 10):
-        events += collapse.logged(step, {"loss": 30 / step**2, "log_prob_gain": -0.001, "auroc": 0.5})
+        events += collapse.logged(step, {"loss": 30 / step**2, "log_prob_gain": -0.001, "auroc_pooled": 0.5})
     (event,) = events
     assert event.step == 150
     assert "over the last 100 steps while the loss went from 0.3 to 0.00133: no better than the base rate" in event.line
@@ -572,7 +572,7 @@ def test_a_loss_that_falls_is_no_proof(fast):
 
 def test_one_bad_batch_after_a_resume_is_no_collapse():
     collapse = Collapse(warmup=0, step=1000)
-    record = {"loss": 0.5, "log_prob_gain": -0.05, "auroc": 0.5}
+    record = {"loss": 0.5, "log_prob_gain": -0.05, "auroc_pooled": 0.5}
     assert [step for step in range(1010, 1210, 10) if collapse.logged(step, record)] == [1100]
 
 

@@ -93,7 +93,7 @@ def test_writes_metrics_checkpoints_and_events(tiny, tmp_path):
     records = lines(tmp_path)
     assert [record["step"] for record in records if record["kind"] == "train"] == list(range(1, 21))
     assert [record["step"] for record in records if record["kind"] == "validation"] == [10, 20]
-    needed = {"loss", "log_prob_gain", "auroc", "grad_norm", "lr", "tables_per_second", "variables", "rows"}
+    needed = {"loss", "log_prob_gain", "auroc_pooled", "grad_norm", "lr", "tables_per_second", "variables", "rows"}
     assert needed <= set(records[0])
     assert list(tmp_path.glob("events.out.tfevents.*"))
     assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["step-00000010", "step-00000020"]
