@@ -154,6 +154,8 @@ class TrainerSettings:
     def __attrs_post_init__(self) -> None:
         if self.schedule == "exponential" and self.floor == 0:
             raise ValueError('schedule = "exponential" needs floor above 0: no factor leads there')
+        if self.schedule != "constant" and self.drop_at != 1:
+            raise ValueError(f'drop_at belongs to schedule = "constant", found schedule = "{self.schedule}"')
 
 
 @attrs.frozen(kw_only=True)
