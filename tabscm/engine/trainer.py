@@ -40,7 +40,7 @@ def train(
     """Train a network on the experiment's stream, writing checkpoints and metrics into the folder `run`.
 
     Step k depends on the weights before it and on (seed, k) alone, so that a resumed run is the run that would have
-    been, bit for bit on a CPU.
+    been, bit for bit on a CPU; unless `precision = "auto"` means another one there, which is said.
 
     Args:
         experiment: what to train, on what.
@@ -67,6 +67,7 @@ def train(
     optimiser = Optimiser(model, settings)
     curriculum = Curriculum(experiment, device=device, effects="effects" in experiment.asks)
     validation = curriculum.stream(curriculum.last, "validation")
+    precision = resolved(settings.precision, device)
     state = State(step=0, best_step=0, best_gain=-math.inf, seconds=0.0)
     if resume:
         weights, momenta, state = restore(run, "last")
@@ -78,10 +79,15 @@ def train(
     began = time.perf_counter() - state.seconds
     progress = Progress(out, steps=settings.steps, step=state.step, levels=curriculum.last)
     progress.say(
-        f"{parameter_count(model.parameters()):,} parameters, {settings.steps:,} steps, {device.type} in "
-        f"{resolved(settings.precision, device)}, threads: {torch.get_num_threads()}"
-        + (f", from step {state.step}" if resume else "")
+        f"{parameter_count(model.parameters()):,} parameters, {settings.steps:,} steps, {device.type} in {precision}, "
+        f"threads: {torch.get_num_threads()}" + (f", from step {state.step}" if resume else "")
     )
+    if state.precision not in (None, precision):
+        progress.say(
+            f"note: in {precision} from here on and in {state.precision} before, so not bit for bit the run that would "
+            "have been"
+        )
+    state = attrs.evolve(state, precision=precision)
 
     purge = state.step + 1 if resume else None  # that step was logged and is not done again
     with (run / LOG).open("a", encoding="utf-8") as log, SummaryWriter(run, purge_step=purge) as board:
@@ -100,7 +106,7 @@ def train(
             parts: list[tuple[Prediction, Truth, dict[str, Tensor]]] = []
             for part in range(settings.accumulate):
                 table, truth = health.sample(stream, step, part)
-                with autocast(device, settings.precision):
+                with autocast(device, precision):
                     prediction = forward(table)
                 terms = loss_terms(experiment, step, prediction, truth, table)
                 torch.autograd.backward(sum(terms.values(), torch.zeros((), device=device)) / settings.accumulate)

@@ -128,6 +128,21 @@ def test_a_resumed_run_is_the_run_that_would_have_been(tiny, tmp_path):
     assert strip[0] == strip[1]
 
 
+def test_a_run_that_goes_on_in_another_precision_says_so(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(trainer, "resolved", lambda precision, device: "bf16")
+    auto = steps(tiny, 6, precision="auto", validate_every=2)
+    with pytest.raises(Interrupted):
+        train(auto, tmp_path, device=CPU, out=StopAfter("step 2/6"))
+    assert restore(tmp_path, "last")[2].precision == "bf16"
+    monkeypatch.setattr(trainer, "resolved", lambda precision, device: "fp32")
+    with pytest.raises(Interrupted):
+        train(auto, tmp_path, device=CPU, resume=True, out=(out := StopAfter("step 4/6")))
+    note = "note: in fp32 from here on and in bf16 before, so not bit for bit the run that would have been"
+    assert out.getvalue().splitlines()[1] == note
+    assert restore(tmp_path, "last")[2].precision == "fp32"
+    assert "note: " not in run(auto, tmp_path, resume=True)
+
+
 class Interrupted(Exception):
     pass
 
