@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from tabscm.engine.health.event import Alarm, Event
+from tabscm.engine.metrics import mean
 
 SMOOTHED = 100
 """Steps over which the values of single batches are averaged: a batch of 32 tables has an AUROC of +-.02."""
@@ -46,7 +47,7 @@ class Collapse:
     @property
     def gain(self) -> float:
         """The mean over the last SMOOTHED steps, nats per ordered pair; NaN where undefined."""
-        return _mean([gain for _, gain, _ in self.recent])
+        return mean([gain for _, gain, _ in self.recent])
 
     def logged(self, step: int, record: Mapping[str, float]) -> list[Event]:
         """Look at a training batch."""
@@ -55,7 +56,7 @@ class Collapse:
         self.recent.append((step, record["log_prob_gain"], record["auroc_pooled"]))
         while self.recent[0][0] <= step - SMOOTHED:
             self.recent.popleft()
-        auroc = _mean([auroc for _, _, auroc in self.recent])
+        auroc = mean([auroc for _, _, auroc in self.recent])
         loss = f" while the loss went from {self.first_loss:.3g} to {record['loss']:.3g}"
         return self._look(step, self.gain, auroc, f"over the last {SMOOTHED} steps{loss}")
 
@@ -92,7 +93,7 @@ class Gap:
 
     def validated(self, step: int, found: Mapping[str, float]) -> tuple[dict[str, float], list[Event]]:
         """Compare a validation with training since the one before, and with the best."""
-        gain, train = found["log_prob_gain"], _mean(self.gains)
+        gain, train = found["log_prob_gain"], mean(self.gains)
         self.gains.clear()
         self.validations.append((step, -math.inf if math.isnan(gain) else gain))
         best = max(self.validations, key=lambda one: one[1])
@@ -141,9 +142,3 @@ class Movement:
 
     def _sample(self) -> Tensor:
         return torch.cat([weight.detach().flatten()[:SAMPLED] for weight in self.parameters])
-
-
-def _mean(values: list[float]) -> float:
-    """The mean of those that are defined; NaN without any."""
-    known = [value for value in values if not math.isnan(value)]
-    return sum(known) / len(known) if known else math.nan
