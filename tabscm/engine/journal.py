@@ -56,7 +56,7 @@ def charts(lines: Sequence[Line]) -> tuple[Chart, ...]:
         for part in series("train", key, key.removeprefix("loss/"), f"term-{place % 5}")
     ]
     found = (
-        Chart("Loss", "nats per pair", train("loss") + validation("loss")),
+        Chart("Loss", "nats per pair", train("loss")),
         Chart("Terms of the loss", "nats, weighted", tuple(parts)),
         Chart(
             "Log-probability of the truth",
