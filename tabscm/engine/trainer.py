@@ -7,7 +7,7 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import attrs
 import numpy as np
@@ -30,6 +30,9 @@ from tabscm.kernel.errors import TrainingError
 from tabscm.kernel.experiment import Experiment
 from tabscm.kernel.interfaces import Prediction, Table, Truth
 from tabscm.kernel.shapes import expect
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 LOG = "metrics.jsonl"
 
@@ -207,14 +210,14 @@ def _diagnosis(stream: Stream, step: int, seen: list[dict[str, Tensor]], norm: T
     )
 
 
-def _write(log: TextIO, board: object, step: int, kind: str, values: dict[str, float]) -> None:
+def _write(log: TextIO, board: "SummaryWriter", step: int, kind: str, values: dict[str, float]) -> None:
     """One line of metrics.jsonl and the same scalars for TensorBoard; NaN, a value undefined here, becomes null."""
     known = {name: value if math.isfinite(value) else None for name, value in values.items()}
     log.write(json.dumps({"step": step, "kind": kind, **known}) + "\n")
     log.flush()
     for name, value in known.items():
         if value is not None:
-            board.add_scalar(f"{kind}/{name}", value, step)  # type: ignore[attr-defined]
+            board.add_scalar(f"{kind}/{name}", value, step)
 
 
 def _forget_after(log: Path, step: int) -> None:

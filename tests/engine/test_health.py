@@ -14,7 +14,7 @@ from tabscm import ContractError, Embedding, Encoder, Evidence, Head, Loss, Mech
 from tabscm.engine import trainer
 from tabscm.engine.checkpoint import restore
 from tabscm.engine.health import clock, watch
-from tabscm.engine.health.clock import Pace
+from tabscm.engine.health.clock import StepTimes
 from tabscm.engine.health.event import RECOVERY, Alarm
 from tabscm.engine.health.gradient import Explosion, by_term
 from tabscm.engine.health.learning import Collapse, Gap
@@ -530,14 +530,14 @@ def test_a_stalled_data_step_is_named_while_it_happens(fast, registry, tmp_path,
 def test_larger_steps_may_take_longer(monkeypatch):
     watch = Watch()
     monkeypatch.setattr(clock, "time", watch)
-    pace = Pace()
+    times = StepTimes()
     for step in range(60):
         size = 1000.0 if step < 30 else 100_000.0
-        pace.begin()
-        pace.sampling()
-        pace.sampled(size)
+        times.begin()
+        times.sampling()
+        times.sampled(size)
         watch.now += size / 1000
-        assert pace.ended(step) == []
+        assert times.ended(step) == []
 
 
 def test_a_stream_slower_than_the_network_starves_it(fast, registry, tmp_path, monkeypatch):
