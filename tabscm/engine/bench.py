@@ -45,7 +45,7 @@ def speed(experiment: Experiment, *, device: torch.device, variables: int = 20, 
         table of D variables and 1 000 rows, for each D that the network takes.
     """
     settings = attrs.evolve(experiment.stream, variables=Draw.constant(variables), rows=Draw.constant(rows))
-    stream = Stream(settings, seed=experiment.seed, device=device)
+    stream = Stream(settings, seed=experiment.seed, device=device, effects="effects" in experiment.asks)
     batch = iter(range(10**9))
     table, truth = stream.batch(0)
     sampling = _median(lambda: stream.batch(next(batch)), device)
@@ -116,7 +116,7 @@ def _monitors(experiment: Experiment, model: Model, table: Table, truth: Truth, 
     stream.given = (table, truth)
     health = Health(experiment, model, partial(loss_terms, experiment))
     health.several = False  # gradients by term are timed below
-    norm, record = torch.ones((), device=device), {"loss": 1.0, "log_prob_gain": 1.0, "auroc": 1.0, "lr": 1.0}
+    norm, record = torch.ones((), device=device), {"loss": 1.0, "log_prob_gain": 1.0, "auroc_pooled": 1.0, "lr": 1.0}
     prediction: Prediction = model(table)
     log, steps = io.StringIO(), iter(range(10**9))
     with tempfile.TemporaryDirectory() as folder, SummaryWriter(folder) as board:

@@ -69,6 +69,8 @@ class State:
     """Steps done when it began."""
     level_value: float | None = None
     """What its metric was in this validation; None where it has none, or was not validated yet."""
+    precision: str | None = None
+    """That of the forward pass, "auto" resolved; None in checkpoints that do not say."""
 
 
 def save(run: Path, weights: Mapping[str, Tensor], momenta: Mapping[str, Tensor], state: State) -> Path:

@@ -28,8 +28,11 @@ class Curriculum:
 
     def stream(self, level: int, purpose: Purpose = "train") -> Stream:
         """The tables of a level."""
-        own = self.experiment.stream if level == self.last else self.experiment.curriculum[level - 1].stream
-        return Stream(own, seed=self.experiment.seed, device=self.device, purpose=purpose, effects=self.effects)
+        own, key = self.experiment.stream, "stream"
+        if level < self.last:
+            own, key = self.experiment.curriculum[level - 1].stream, f"curriculum[{level - 1}].stream"
+        seed, effects = self.experiment.seed, self.effects
+        return Stream(own, seed=seed, device=self.device, purpose=purpose, effects=effects, key=key)
 
     def advance(self, state: State, step: int) -> tuple[State, str | None]:
         """The state that `step` begins with, and, where that is on the next level, the line that says so and why."""

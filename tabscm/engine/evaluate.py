@@ -39,6 +39,7 @@ def evaluate(
         {cell: {metric: value}}, see `judge`.
     """
     cells = experiment.evaluation.cells or {"stream": experiment.stream}
+    effects = "effects" in experiment.asks
     count = experiment.evaluation.tables if tables is None else tables
     effects = any("effects" in head.gives for head in experiment.auxiliary_heads)
     return {
@@ -104,7 +105,7 @@ def render(results: Mapping[str, Mapping[str, float]]) -> str:
                 number(values["log_prob_gain"], "+.3f"),
             )
         )
-    threshold = max(values["threshold_chosen"] for values in results.values())  # the same in every cell
+    threshold = next(iter(results.values()))["threshold_chosen"]  # the same in every cell
     return f"{align(lines)}\n\n{LEGEND.format(threshold=threshold)}"
 
 

@@ -4,6 +4,7 @@
 tables, D variables, M = D (D - 1) ordered pairs of one table, or those of many tables laid end to end, X experts.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -146,6 +147,23 @@ def effects_error(batches: Sequence[tuple[Tensor, Tensor]]) -> float:
     return torch.cat(errors).mean().item() if errors else torch.nan
 
 
+def acyclicity(logits: Tensor) -> Tensor:
+    """How far the probabilities P of the edges are from an acyclic graph: trace(exp(P * P)) - D, 0 without a cycle.
+
+    Source: Zheng et al. 2018, arXiv:1803.01422 (NOTEARS), eq. 6. Differs: of probabilities instead of weights.
+
+    Args:
+        logits: [T, D, D], log-odds.
+
+    Returns:
+        [T] float64, >= 0, unitless; what is logged, whatever a regulariser may ask for.
+    """
+    off = ~torch.eye(logits.shape[1], dtype=torch.bool, device=logits.device)
+    squares = torch.sigmoid(logits.double()).square() * off
+    walks = torch.linalg.matrix_exp(squares)
+    return torch.diagonal(walks, dim1=1, dim2=2).sum(1) - logits.shape[1]
+
+
 def gini(shares: Tensor) -> Tensor:
     """How unequal shares are, as the Gini coefficient: mean difference of two of them over twice their mean.
 
@@ -171,6 +189,12 @@ def entropy(shares: Tensor) -> Tensor:
     """
     shares = shares.double() / shares.double().sum(-1, keepdim=True)
     return -torch.xlogy(shares, shares).sum(-1)
+
+
+def mean(values: Sequence[float]) -> float:
+    """Over those that are defined; NaN without any."""
+    defined = [value for value in values if not math.isnan(value)]
+    return sum(defined) / len(defined) if defined else math.nan
 
 
 def _ranking(scores: Tensor, labels: Tensor) -> dict[str, Tensor]:

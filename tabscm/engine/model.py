@@ -107,7 +107,8 @@ def check_wiring(experiment: Experiment) -> None:
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """The context of a forward pass: bfloat16 where it is safe for "bf16", nothing for "fp32"."""
+    """The context of a forward pass: bfloat16 where it is safe for "bf16", nothing for "fp32", and for "auto" whichever
+    of the two is fast on `device`, see `resolved`."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=resolved(precision, device) == "bf16")
 
 

@@ -41,7 +41,7 @@ class Progress:
 
     def show(self, step: int, level: int, record: dict[str, float]) -> None:
         """How a logged step went: on a line that the next one replaces, in a file on a line of its own now and then."""
-        line = self._line(step, level, record["loss"], record["log_prob_gain"], record["auroc"])
+        line = self._line(step, level, record["loss"], record["log_prob_gain"], record["auroc_pooled"])
         if self.moving:
             print(f"\r{line}", end="\x1b[K", file=self.out, flush=True)
         elif time.perf_counter() - self.said > SILENCE:

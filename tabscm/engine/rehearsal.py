@@ -9,7 +9,7 @@ import torch
 from tabscm.engine.model import Model, autocast
 from tabscm.engine.recompute import recompute_layers
 from tabscm.engine.stream import Stream
-from tabscm.engine.trainer import asked, loss_terms
+from tabscm.engine.trainer import loss_terms
 from tabscm.kernel.errors import TrainingError
 from tabscm.kernel.experiment import Experiment, StreamSettings, Weighted
 from tabscm.kernel.interfaces import Component
@@ -40,7 +40,7 @@ def rehearse(experiment: Experiment, *, device: torch.device) -> Model:
     for settings in (experiment.stream, *levels, *experiment.evaluation.cells.values()):
         for small in _one_of_each(settings):
             Stream(small, seed=experiment.seed, device=device).batch(0)
-    effects = "effects" in asked(experiment)
+    effects = "effects" in experiment.asks
     table, truth = Stream(_small(experiment.stream), seed=experiment.seed, device=device, effects=effects).batch(0)
     with autocast(device, experiment.trainer.precision):
         prediction = model(table)

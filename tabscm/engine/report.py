@@ -20,9 +20,10 @@ from torch import Tensor, nn
 from tabscm.engine import metrics
 from tabscm.engine.checkpoint import EXPERIMENT, ORIGINS, State, has_checkpoint, load_run, seal
 from tabscm.engine.health.event import Event
-from tabscm.engine.journal import charts, events, read_log, scalar
+from tabscm.engine.journal import events, read_log, scalar
 from tabscm.engine.model import parameter_count
 from tabscm.engine.page import render
+from tabscm.engine.page.charts import charts
 from tabscm.engine.page.curves import Chart
 from tabscm.engine.page.pictures import Drawn, layers
 from tabscm.engine.runs import RESULTS

@@ -39,6 +39,7 @@ class Stream:
         device: where tables are made; the same seed gives other tables on another kind of device.
         purpose: keeps training, validation and evaluation tables apart.
         effects: measure `Truth.effects` too; costs about D times as much, and leaves the tables as they are.
+        key: where an experiment has these settings, such as "curriculum[0].stream"; only messages need it.
     """
 
     def __init__(
@@ -49,12 +50,14 @@ class Stream:
         device: torch.device,
         purpose: Purpose = "train",
         effects: bool = False,
+        key: str = "stream",
     ) -> None:
         self.settings = settings
         self.seed = seed
         self.device = device
         self.purpose = purpose
         self.effects = effects
+        self.key = key
 
     def batch(self, step: int, part: int = 0) -> tuple[Table, Truth]:
         """Part `part` of the tables of step `step`, and their graphs.
@@ -66,11 +69,23 @@ class Stream:
             ContractError: a component returned something its interface does not allow, or a value that is not finite.
         """
         x, shown, truth = self._batch(step, part, finite=False)
-        if not bool(torch.isfinite(x).all()):
+        made = {"values": x} if truth.effects is None else {"values": x, "effects of interventions": truth.effects}
+        whole = torch.stack([torch.isfinite(values).all() for values in made.values()])
+        if not bool(whole.all()):
             # once more, looking at what each component gives: the first that is not finite is named
             self._batch(step, part, finite=True)
-            raise ContractError(f"step {step} of the stream: values overflow float32; lower the weights of mechanisms")
+            overflow = [name for name, good in zip(made, whole.tolist(), strict=True) if not good]
+            raise ContractError(
+                f"step {step} of the stream: {' and '.join(overflow)} overflow float32; lower the weights of mechanisms"
+            )
         return Table(x=standardise(x), intervened=shown, observed=torch.ones_like(shown)), truth
+
+    def again(self, step: int, part: int = 0) -> str:
+        """The Python that makes a batch once more, where there are an `experiment` and a `device`."""
+        purpose = "" if self.purpose == "train" else f', purpose="{self.purpose}"'
+        effects = ", effects=True" if self.effects else ""
+        batch = f"{step}, {part}" if part else f"{step}"
+        return f"Stream(experiment.{self.key}, seed={self.seed}, device=device{purpose}{effects}).batch({batch})"
 
     def _batch(self, step: int, part: int, *, finite: bool) -> tuple[Tensor, Tensor, Truth]:
         """x [B, N, D] on its own scale, which cells the network is told were intervened on [B, N, D], and the truth;

@@ -6,7 +6,7 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import attrs
 import numpy as np
@@ -23,12 +23,16 @@ from tabscm.engine.optimiser import Optimiser
 from tabscm.engine.progress import Progress
 from tabscm.engine.recompute import recompute_layers
 from tabscm.engine.stopping import after_validation, why_stop
+from tabscm.engine.stream import Stream
 from tabscm.engine.training_log import TrainingLog
 from tabscm.engine.whole import write_whole
 from tabscm.kernel.errors import TrainingError
 from tabscm.kernel.experiment import Experiment
 from tabscm.kernel.interfaces import Prediction, Table, Truth
 from tabscm.kernel.shapes import expect
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 LOG = "metrics.jsonl"
 
@@ -45,7 +49,7 @@ def train(
     """Train a network on the experiment's stream, writing checkpoints and metrics into the folder `run`.
 
     Step k depends on the weights before it and on (seed, k) alone, so that a resumed run is the run that would have
-    been, bit for bit on a CPU.
+    been, bit for bit on a CPU; unless `precision = "auto"` means another one there, which is said.
 
     Args:
         experiment: what to train, on what.
@@ -71,8 +75,9 @@ def train(
         recompute_layers(model)
     forward = torch.compile(model, dynamic=True) if settings.compile else model
     optimiser = Optimiser(model, settings)
-    curriculum = Curriculum(experiment, device=device, effects="effects" in asked(experiment))
+    curriculum = Curriculum(experiment, device=device, effects="effects" in experiment.asks)
     validation = curriculum.stream(curriculum.last, "validation")
+    precision = resolved(settings.precision, device)
     state = State(step=0, best_step=0, best_gain=-math.inf, seconds=0.0)
     if resume:
         weights, momenta, state = restore(run, "last")
@@ -84,10 +89,15 @@ def train(
     began = time.perf_counter() - state.seconds
     progress = progress or Progress(out, steps=settings.steps, step=state.step, levels=curriculum.last)
     progress.say(
-        f"{parameter_count(model.parameters()):,} parameters, {settings.steps:,} steps, {device.type} in "
-        f"{resolved(settings.precision, device)}, threads: {torch.get_num_threads()}"
-        + (f", from step {state.step}" if resume else "")
+        f"{parameter_count(model.parameters()):,} parameters, {settings.steps:,} steps, {device.type} in {precision}, "
+        f"threads: {torch.get_num_threads()}" + (f", from step {state.step}" if resume else "")
     )
+    if state.precision not in (None, precision):
+        progress.say(
+            f"note: in {precision} from here on and in {state.precision} before, so not bit for bit the run that would "
+            "have been"
+        )
+    state = attrs.evolve(state, precision=precision)
 
     purge = state.step + 1 if resume else None  # that step was logged and is not done again
     with (run / LOG).open("a", encoding="utf-8") as log, SummaryWriter(run, purge_step=purge) as board:
@@ -106,7 +116,7 @@ def train(
             parts: list[tuple[Prediction, Truth, dict[str, Tensor]]] = []
             for part in range(settings.accumulate):
                 table, truth = health.sample(stream, step, part)
-                with autocast(device, settings.precision):
+                with autocast(device, precision):
                     prediction = forward(table)
                 terms = loss_terms(experiment, step, prediction, truth, table)
                 torch.autograd.backward(sum(terms.values(), torch.zeros((), device=device)) / settings.accumulate)
@@ -117,7 +127,7 @@ def train(
             norm = torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
             if not bool(torch.isfinite(loss + norm)):
                 seen = [terms for _, _, terms in parts]
-                raise TrainingError(_diagnosis(experiment, step, level, seen, norm, health.culprit()))
+                raise TrainingError(_diagnosis(stream, step, seen, norm, health.culprit()))
             health.before_update(step, norm)
             rate = optimiser.step(step)
             health.after_update(step)
@@ -130,7 +140,7 @@ def train(
                     "loss": float(loss),
                     **({f"loss/{name}": float(mean) for name, mean in means.items()} if len(means) > 1 else {}),
                     "log_prob_gain": fresh["log_prob_gain"],
-                    "auroc": fresh["auroc_pooled"],
+                    "auroc_pooled": fresh["auroc_pooled"],
                     "grad_norm": float(norm),
                     "lr": rate,
                     "tables_per_second": progress.tables_per_second(),
@@ -157,7 +167,7 @@ def train(
                     at_level = judge(model, own, tables=settings.validation_tables)
                     _write(log, board, done, "level", {"level": level, **at_level})
                     state = attrs.evolve(state, level_value=at_level[experiment.curriculum[level - 1].metric])
-                health.validated(done, found)
+                health.validated(done, found, level)
                 health.report(done, log, board, progress.say)
                 save(run, model.state_dict(), optimiser.state(), state)
                 progress.validated(done, level, float(loss), found)
@@ -166,11 +176,6 @@ def train(
     load_weights(model, weights, run)
     model.threshold = best.threshold
     return model
-
-
-def asked(experiment: Experiment) -> frozenset[str]:
-    """The fields of Truth that some loss asks the stream for."""
-    return experiment.loss.asks.union(*(entry.component.asks for entry in experiment.auxiliary_losses))
 
 
 def loss_terms(
@@ -197,9 +202,7 @@ def loss_terms(
     return terms
 
 
-def _diagnosis(
-    experiment: Experiment, step: int, level: int, seen: list[dict[str, Tensor]], norm: Tensor, culprit: str | None
-) -> str:
+def _diagnosis(stream: Stream, step: int, seen: list[dict[str, Tensor]], norm: Tensor, culprit: str | None) -> str:
     """Which term of which part of the step went wrong, and how to see its tables again."""
     bad = [(part, name) for part, terms in enumerate(seen) for name in terms if not bool(torch.isfinite(terms[name]))]
     if bad:
@@ -208,23 +211,20 @@ def _diagnosis(
     else:
         first, what = 0, f"every term is finite, but the norm of their gradient is {float(norm)}"
     what += f"; it begins in {culprit}" if culprit else ""
-    batch = f"{step}, {first}" if experiment.trainer.accumulate > 1 else f"{step}"
-    settings = "stream" if level > len(experiment.curriculum) else f"curriculum[{level - 1}].stream"
     return (
-        f"step {step}: {what}. Its tables come back with tabscm.engine.stream: "
-        f"Stream(experiment.{settings}, seed={experiment.seed}, device=device).batch({batch}). "
+        f"step {step}: {what}. Its tables come back with tabscm.engine.stream: {stream.again(step, first)}. "
         "Lower trainer.lr, trainer.muon_lr or trainer.clip and start again with --overwrite."
     )
 
 
-def _write(log: TextIO, board: object, step: int, kind: str, values: dict[str, float]) -> None:
+def _write(log: TextIO, board: "SummaryWriter", step: int, kind: str, values: dict[str, float]) -> None:
     """One line of metrics.jsonl and the same scalars for TensorBoard; NaN, a value undefined here, becomes null."""
     known = {name: value if math.isfinite(value) else None for name, value in values.items()}
     log.write(json.dumps({"step": step, "kind": kind, **known}) + "\n")
     log.flush()
     for name, value in known.items():
         if value is not None:
-            board.add_scalar(f"{kind}/{name}", value, step)  # type: ignore[attr-defined]
+            board.add_scalar(f"{kind}/{name}", value, step)
 
 
 def _forget_after(log: Path, step: int) -> None:

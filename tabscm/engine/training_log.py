@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from tabscm.engine.metrics import effects_error
+from tabscm.engine.metrics import acyclicity, effects_error, entropy, gini, mean
 from tabscm.engine.whole import write_whole
 from tabscm.kernel.experiment import Experiment
 from tabscm.kernel.interfaces import Prediction, Truth
@@ -55,7 +55,7 @@ class TrainingLog:
         ]
         cycles = torch.cat([acyclicity(prediction.logits.detach()) for prediction, _, _ in parts])
         loads = [prediction.aux["load"].detach().mean(0) for prediction, _, _ in parts if "load" in prediction.aux]
-        entropy, gini = balance(torch.stack(loads).mean(0)) if loads else (math.nan, math.nan)
+        load = torch.stack(loads).mean(0) if loads else None  # [L, X]
         self.seen.append(
             {
                 "Train_Loss": sum(float(term) for term in terms.values()),
@@ -65,8 +65,8 @@ class TrainingLog:
                 "Train_MAE": effects_error(effects),
                 "Train_SHD": fresh["shd"],
                 "Train_F1": fresh["f1"],
-                "Expert_Entropy": entropy,
-                "Expert_Gini": gini,
+                "Expert_Entropy": math.nan if load is None else entropy(load).mean().item(),
+                "Expert_Gini": math.nan if load is None else gini(load).mean().item(),
             }
         )
 
@@ -74,7 +74,7 @@ class TrainingLog:
         """Write the line of a validation that `found` this, at this level and learning rate; what is undefined, or
         was not measured, is left empty."""
         self.epoch += 1
-        values = {column: _mean([step[column] for step in self.seen]) for column in (*TRAINING, *EXPERTS)}
+        values = {column: mean([step[column] for step in self.seen]) for column in (*TRAINING, *EXPERTS)}
         values |= {column: found.get(metric, math.nan) for column, metric in VALIDATION.items()}
         values["LR"] = rate
         line = {name: f"{value:.6g}" if math.isfinite(value) else "" for name, value in values.items()}
@@ -82,42 +82,3 @@ class TrainingLog:
             writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
             writer.writerow({"Epoch": self.epoch, "Level": level, **line})
         self.seen = []
-
-
-def acyclicity(logits: Tensor) -> Tensor:
-    """How far the probabilities P of the edges are from an acyclic graph: trace(exp(P * P)) - D, 0 without a cycle.
-
-    Source: Zheng et al. 2018, arXiv:1803.01422 (NOTEARS), eq. 6. Differs: of probabilities instead of weights.
-
-    Args:
-        logits: [B, D, D].
-
-    Returns:
-        [B] float64, >= 0, unitless; what is logged, whatever a regulariser may ask for.
-    """
-    off = ~torch.eye(logits.shape[1], dtype=torch.bool, device=logits.device)
-    squares = torch.sigmoid(logits.double()).square() * off
-    walks = torch.linalg.matrix_exp(squares)
-    return torch.diagonal(walks, dim1=1, dim2=2).sum(1) - logits.shape[1]
-
-
-def balance(load: Tensor) -> tuple[float, float]:
-    """How evenly the tokens are spread over the experts, means over layers.
-
-    Args:
-        load: [L, X], share of the tokens that each of X experts got in each of L layers.
-
-    Returns:
-        The entropy in nats, log X when all get the same and 0 when one gets everything; and the Gini coefficient, 0
-        and 1 - 1 / X.
-    """
-    share = load.double() / load.double().sum(1, keepdim=True)
-    entropy = -torch.xlogy(share, share).sum(1)
-    gini = (share[:, :, None] - share[:, None, :]).abs().sum((1, 2)) / (2 * share.shape[1])
-    return entropy.mean().item(), gini.mean().item()
-
-
-def _mean(values: list[float]) -> float:
-    """Over those that are defined; NaN when none is."""
-    defined = [value for value in values if not math.isnan(value)]
-    return sum(defined) / len(defined) if defined else math.nan

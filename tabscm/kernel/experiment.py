@@ -153,6 +153,8 @@ class TrainerSettings:
     def __attrs_post_init__(self) -> None:
         if self.schedule == "exponential" and self.floor == 0:
             raise ValueError('schedule = "exponential" needs floor above 0: no factor leads there')
+        if self.schedule != "constant" and self.drop_at != 1:
+            raise ValueError(f'drop_at belongs to schedule = "constant", found schedule = "{self.schedule}"')
 
 
 @attrs.frozen(kw_only=True)
@@ -201,3 +203,8 @@ class Experiment:
     """Levels to train on before the stream itself, which is always the last one."""
     trainer: TrainerSettings
     evaluation: Evaluation = Evaluation()
+
+    @property
+    def asks(self) -> frozenset[str]:
+        """The fields of Truth that some loss asks the stream for."""
+        return self.loss.asks.union(*(entry.component.asks for entry in self.auxiliary_losses))

@@ -1,8 +1,10 @@
 """The speed benchmark measures what it says, on the machine at hand; no time is asserted."""
 
+import attrs
 import torch
 
 from tabscm.engine import bench
+from tabscm.kernel.experiment import Weighted
 
 
 def test_every_part_is_timed(tiny, monkeypatch):
@@ -24,3 +26,15 @@ def test_every_part_is_timed(tiny, monkeypatch):
         "monitors, added to a whole step",
         "prediction, D = 20, N = 1000",
     ]
+
+
+def test_a_loss_of_effects_is_timed_with_the_effects_it_asks_for(tiny, registry, monkeypatch):
+    monkeypatch.setattr(bench, "REPEATS", 1)
+    monkeypatch.setattr(bench, "PREDICTED", ())
+    experiment = attrs.evolve(
+        tiny,
+        auxiliary_heads=(registry.find("head", "effects")(),),
+        auxiliary_losses=(Weighted(registry.find("loss", "effects")()),),
+    )
+    found = bench.speed(experiment, device=torch.device("cpu"), variables=5, rows=20)
+    assert all(value > 0 for value in found.values())

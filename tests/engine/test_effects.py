@@ -5,7 +5,7 @@ import pytest
 import torch
 from tabscm_builtin.interventions.none import NoIntervention
 
-from tabscm import Draw, GraphSampler, Intervention, Mechanism, Noise, Weighted
+from tabscm import ContractError, Draw, GraphSampler, Intervention, Mechanism, Noise, Weighted
 from tabscm.engine.stream import Stream
 
 CPU = torch.device("cpu")
@@ -117,6 +117,48 @@ def test_asking_for_effects_changes_no_table(tiny):
         assert plain.effects is None
         assert truth.effects.shape == truth.adj.shape
         assert bool(torch.isfinite(truth.effects).all())
+
+
+@attrs.frozen
+class Gap(Mechanism):
+    """`beyond` where the parents lie in a gap that no row of the table falls into, next to nothing elsewhere."""
+
+    name = "gap"
+    beyond: float
+
+    def draw(self, mask, rng):
+        def function(parents, noise):
+            inside = (parents * mask[:, None]).sum(-1).abs() < 0.5
+            there = torch.full_like(noise, self.beyond)
+            return torch.where(inside, there, 1e-20 * noise) if mask.shape[1] else noise
+
+        return function
+
+
+@attrs.frozen
+class Coin(Noise):
+    """-1 or 1, as often: the mean of a variable is a value that none of its rows has."""
+
+    name = "coin"
+
+    def sample(self, shape, rng):
+        return torch.where(torch.arange(shape[-1]) % 2 == 0, 1.0, -1.0).expand(shape)
+
+
+@pytest.mark.parametrize(
+    ("beyond", "message"),
+    [
+        (float("inf"), "mechanism gap: holds NaN or infinity"),
+        (1e30, "step 7 of the stream: effects of interventions overflow float32; lower the weights of mechanisms"),
+    ],
+)
+def test_effects_that_are_not_finite_are_no_truth(tiny, beyond, message):
+    settings = stream(tiny, mechanism=Gap(beyond), interventions=(Weighted(NoIntervention()),)).settings
+    settings = attrs.evolve(settings, noises=(Weighted(Coin()),))
+    assert bool(torch.isfinite(Stream(settings, seed=0, device=CPU).batch(7)[0].x).all())
+    with pytest.raises(ContractError) as refusal:
+        Stream(settings, seed=0, device=CPU, effects=True).batch(7)
+    assert str(refusal.value) == message
 
 
 def test_effects_reach_descendants_and_no_others(tiny):

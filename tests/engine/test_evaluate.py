@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from tabscm import Draw, GraphSampler, Intervention, Mechanism, Noise, Prediction
+from tabscm import Draw, GraphSampler, Intervention, Loss, Mechanism, Noise, Prediction
 from tabscm.engine.evaluate import evaluate, judge, render
 from tabscm.engine.stream import Stream
 from tabscm.kernel.experiment import Evaluation, Experiment, StreamSettings, TrainerSettings, Weighted
@@ -53,6 +53,24 @@ class Nothing(Intervention):
         return torch.zeros((tasks, rows, variables), dtype=torch.bool), lambda values, task, variable: values
 
 
+@attrs.frozen
+class Aims(Loss):
+    """A loss that is never asked, and asks for effects or not."""
+
+    name = "aims"
+
+    def __call__(self, prediction, truth, table):
+        raise NotImplementedError
+
+
+@attrs.frozen
+class AimsAtEffects(Aims):
+    """The same, for a loss of effects."""
+
+    name = "aims-at-effects"
+    asks = frozenset({"effects"})
+
+
 class Knows(nn.Module):
     """Says the chain with the given log-odds, and remembers the tables it was shown."""
 
@@ -83,12 +101,12 @@ def settings(variables, **changes):
     )
 
 
-def experiment(**cells):
+def experiment(*, loss=Aims(), **cells):
     return Experiment(
         embedding=None,
         encoder=None,
         head=None,
-        loss=None,
+        loss=loss,
         stream=settings(Draw.constant(3)),
         trainer=TrainerSettings(steps=1),
         evaluation=Evaluation(tables=5, cells=cells),
@@ -148,12 +166,15 @@ def test_without_a_threshold_the_best_is_chosen_on_the_tables_themselves():
     assert "effects_mae" not in found
 
 
-def test_effects_are_judged_where_they_are_given_and_known():
-    class Effects(Knows):
-        def forward(self, table):
-            prediction = super().forward(table)
-            return Prediction(prediction.logits, {"effects": torch.zeros_like(prediction.logits)})
+class Effects(Knows):
+    """Knows the chain, and says that nothing moves anything."""
 
+    def forward(self, table):
+        prediction = super().forward(table)
+        return Prediction(prediction.logits, {"effects": torch.zeros_like(prediction.logits)})
+
+
+def test_effects_are_judged_where_they_are_given_and_known():
     one = settings(Draw.constant(2), standardise="after")
     stream = Stream(one, seed=0, device=CPU, effects=True)
     truth = torch.cat([stream.batch(step)[1].effects for step in (0, 1)])[:3]  # [3, 2, 2]
@@ -161,6 +182,17 @@ def test_effects_are_judged_where_they_are_given_and_known():
     assert expected > 0.1
     assert judge(Effects(), stream, tables=3)["effects_mae"] == pytest.approx(expected)
     assert "effects_mae" not in judge(Effects(), Stream(one, seed=0, device=CPU), tables=3)
+
+
+def test_an_experiment_that_asks_for_effects_is_judged_on_them():
+    cells = {"small": settings(Draw.constant(3)), "large": settings(Draw.constant(4))}
+    asked, plain = Effects(), Effects()
+    results = evaluate(asked, experiment(loss=AimsAtEffects(), **cells), device=CPU)
+    for values in results.values():
+        assert values["effects_mae"] > 0.1
+    unasked = evaluate(plain, experiment(**cells), device=CPU)
+    assert all("effects_mae" not in values for values in unasked.values())
+    assert all(torch.equal(one, other) for one, other in zip(asked.seen, plain.seen, strict=True))
 
 
 def test_what_is_printed():

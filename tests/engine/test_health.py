@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from tabscm import ContractError, Embedding, Encoder, Evidence, Head, Mechanism, Ramp, Regulariser, TrainingError
+from tabscm import ContractError, Embedding, Encoder, Evidence, Head, Loss, Mechanism, Ramp, Regulariser, TrainingError
 from tabscm.engine import trainer
 from tabscm.engine.checkpoint import restore
 from tabscm.engine.health import clock, watch
-from tabscm.engine.health.clock import Pace
+from tabscm.engine.health.clock import StepTimes
 from tabscm.engine.health.event import RECOVERY, Alarm
 from tabscm.engine.health.gradient import Explosion, by_term
 from tabscm.engine.health.learning import Collapse, Gap
@@ -23,7 +23,7 @@ from tabscm.engine.metrics import gini
 from tabscm.engine.model import Model
 from tabscm.engine.stream import Stream
 from tabscm.engine.trainer import loss_terms, train
-from tabscm.kernel.experiment import Weighted
+from tabscm.kernel.experiment import Level, Weighted
 from tabscm.kernel.interfaces import Prediction
 from tabscm.kernel.values import Draw
 
@@ -59,41 +59,6 @@ class Drowsy(Columns):
         module = _Columns(width)
         module.cell.append(nn.Dropout(0.5))
         return module
-
-
-@attrs.frozen
-class Variational(Columns):
-    """A posterior of each variable, sampled; its KL is given and nobody has to mind it."""
-
-    name = "variational-alone"
-    gives = frozenset({"kl"})
-    scale: float = 1.0
-
-    def build(self, width):
-        return _Variational(width, self.scale)
-
-
-class _Variational(_Columns):
-    def __init__(self, width, scale):
-        super().__init__(width)
-        self.norm = nn.LayerNorm(width)
-        self.scale = scale
-
-    def forward(self, table):
-        mean = self.scale * self.norm(super().forward(table).nodes)
-        kl = mean.square().sum(-1).mean(-1) / 2
-        return Evidence(nodes=mean + torch.randn_like(mean) if self.training else mean, aux={"kl": kl})
-
-
-@attrs.frozen
-class KL(Regulariser):
-    """The KL itself."""
-
-    name = "kl-itself"
-    needs = frozenset({"kl"})
-
-    def __call__(self, prediction):
-        return prediction.aux["kl"].float()
 
 
 @attrs.frozen
@@ -202,6 +167,30 @@ class Brittle(Mechanism):
     def draw(self, mask, rng):
         broken = torch.rand(1, generator=rng) < 0.1
         return lambda parents, noise: noise / torch.where(broken, 0.0, 1.0) * torch.where(broken, 0.0, 1.0)
+
+
+@attrs.frozen
+class Fragile(Loss):
+    """A root of what is negative for one table in a hundred."""
+
+    name = "fragile"
+
+    def __call__(self, prediction, truth, table):
+        return (4.0 - self.most(truth, table)).sqrt()
+
+    def most(self, truth, table):
+        return table.x.amax((1, 2))
+
+
+@attrs.frozen
+class FragileOfEffects(Fragile):
+    """The same of the effects of interventions."""
+
+    name = "fragile-of-effects"
+    asks = frozenset({"effects"})
+
+    def most(self, truth, table):
+        return truth.effects.amax((1, 2))
 
 
 @pytest.fixture(scope="module")
@@ -379,21 +368,39 @@ def test_health_changes_nothing(fast, registry, tmp_path, monkeypatch):
     assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
 
 
-def test_a_kl_without_a_cap_is_high(fast, registry, tmp_path):
-    ramp = Weighted(KL(), Ramp(start=0.0, end=1e-6, steps=10))
-    _, found = follow(columns(fast, registry, embedding=Variational(scale=3.0), regularisers=(ramp,)), tmp_path, 16)
-    assert (15, "high-kl") in named(found)
-    assert found["monitors"][0]["kl"] == pytest.approx(9 * 16 / 2, rel=0.1)
-    assert measured(found, "kl_weight") == [pytest.approx(w) for w in (4e-7, 9e-7, 1e-6, 1e-6)]
+def variational(experiment, registry, weight):
+    """The experiment with its embedding behind the shipped bottleneck, whose KL has the shipped price."""
+    embedding = registry.find("embedding", "variational")(of=experiment.embedding)
+    price = Weighted(registry.find("regulariser", "kl-cap")(), weight)
+    return attrs.evolve(experiment, embedding=embedding, regularisers=(price,))
 
 
-def test_a_posterior_that_is_the_prior_is_named(fast, registry, tmp_path):
-    heavy = Weighted(KL(), Ramp.constant(100.0))
-    _, found = follow(
-        columns(changed(fast, lr=0.03), registry, embedding=Variational(), regularisers=(heavy,)), tmp_path, 120
-    )
-    assert found["monitors"][0]["kl"] > 1
+def test_a_kl_that_nothing_holds_runs_away(fast, registry, tmp_path):
+    experiment = variational(attrs.evolve(fast, seed=1), registry, Ramp.constant(0.0))
+    _, found = follow(experiment, tmp_path, 120)
+    assert [monitor for _, monitor in named(found)] == ["high-kl"]
+    assert measured(found, "kl")[0] < 15
+    assert measured(found, "kl")[-1] > 20
+    (event,) = found["health"]
+    assert " nats at a weight of 0.0e+00; 8 to 15 is healthy. Usually the weight is too small, or " in event["line"]
+
+
+def test_a_kl_whose_weight_reaches_its_cap_is_held(fast, registry, tmp_path):
+    ramp = Ramp(start=0.0, end=3e-4, steps=20)
+    _, found = follow(variational(attrs.evolve(fast, seed=1), registry, ramp), tmp_path, 120)
+    assert named(found) == []
+    assert 8 < measured(found, "kl")[-1] < 17
+    assert measured(found, "kl_weight") == pytest.approx([ramp.at(step - 1) for step in range(5, 125, 5)])
+
+
+def test_a_weight_that_grows_with_every_step_makes_the_posterior_the_prior(fast, registry, tmp_path):
+    growing = Ramp(start=0.0, end=6.0, steps=120)
+    _, found = follow(variational(fast, registry, growing), tmp_path, 120)
+    assert measured(found, "kl_weight")[-1] == pytest.approx(119 / 20)
+    assert measured(found, "kl")[0] > 5
+    assert measured(found, "kl")[-1] < 0.1
     assert "posterior-collapse" in monitors(found)
+    assert "high-kl" not in monitors(found)
 
 
 @pytest.mark.parametrize(("bias", "branch"), [(-9.0, "first"), (9.0, "second")])
@@ -455,6 +462,40 @@ def test_a_best_validation_long_ago_is_named(fast, registry, tmp_path, monkeypat
     )
 
 
+def test_validation_on_tables_of_levels_to_come_proves_nothing(fast, registry, tmp_path, monkeypatch):
+    real = trainer.judge
+
+    def judge(model, stream, *, tables):
+        bad = {"log_prob_gain": -0.001, "auroc": 0.5, "auroc_se": 0.001}
+        return {**real(model, stream, tables=tables), **(bad if stream.key == "stream" else {})}
+
+    monkeypatch.setattr(trainer, "judge", judge)
+    first = Level(stream=fast.stream, metric="ap", reach=2.0, most_steps=175)
+    experiment = attrs.evolve(changed(fast, validation_tables=2), curriculum=(first,))
+    _, found = follow(experiment, tmp_path, 192, validate_every=32)
+    # after the grace, step 160 is on the first level and step 192 on the last; training itself goes well
+    assert [line["level"] for line in found["train"] if line["step"] in (160, 190)] == [1, 2]
+    assert [(step, monitor) for step, monitor in named(found) if monitor != "gap"] == [(192, "collapse")]
+
+
+def test_the_best_validation_is_looked_for_on_the_last_level(fast, registry, tmp_path, monkeypatch):
+    real, gains = trainer.judge, iter([0.9, *[0.1] * 40])
+
+    def judge(model, stream, *, tables):
+        found = real(model, stream, tables=tables)
+        return {**found, "log_prob_gain": next(gains)} if stream.key == "stream" else found
+
+    monkeypatch.setattr(trainer, "judge", judge)
+    experiment = attrs.evolve(
+        columns(fast, registry), curriculum=(Level(stream=fast.stream, metric="ap", reach=2.0, most_steps=15),)
+    )
+    _, found = follow(experiment, tmp_path, 28, validate_every=1)
+    # the best of the last level is its first, after step 16
+    assert [(event["step"], event["monitor"]) for event in found["health"] if event["monitor"] == "stale"] == [
+        (26, "stale")
+    ]
+
+
 class Watch:
     """A clock that moves by a hundredth of a second when looked at."""
 
@@ -489,14 +530,14 @@ def test_a_stalled_data_step_is_named_while_it_happens(fast, registry, tmp_path,
 def test_larger_steps_may_take_longer(monkeypatch):
     watch = Watch()
     monkeypatch.setattr(clock, "time", watch)
-    pace = Pace()
+    times = StepTimes()
     for step in range(60):
         size = 1000.0 if step < 30 else 100_000.0
-        pace.begin()
-        pace.sampling()
-        pace.sampled(size)
+        times.begin()
+        times.sampling()
+        times.sampled(size)
         watch.now += size / 1000
-        assert pace.ended(step) == []
+        assert times.ended(step) == []
 
 
 def test_a_stream_slower_than_the_network_starves_it(fast, registry, tmp_path, monkeypatch):
@@ -523,7 +564,7 @@ def test_a_loss_that_falls_is_no_proof(fast):
     collapse = Collapse(warmup=0)
     events = []
     for step in range(10, 310, 10):
-        events += collapse.logged(step, {"loss": 30 / step**2, "log_prob_gain": -0.001, "auroc": 0.5})
+        events += collapse.logged(step, {"loss": 30 / step**2, "log_prob_gain": -0.001, "auroc_pooled": 0.5})
     (event,) = events
     assert event.step == 150
     assert "over the last 100 steps while the loss went from 0.3 to 0.00133: no better than the base rate" in event.line
@@ -531,7 +572,7 @@ def test_a_loss_that_falls_is_no_proof(fast):
 
 def test_one_bad_batch_after_a_resume_is_no_collapse():
     collapse = Collapse(warmup=0, step=1000)
-    record = {"loss": 0.5, "log_prob_gain": -0.05, "auroc": 0.5}
+    record = {"loss": 0.5, "log_prob_gain": -0.05, "auroc_pooled": 0.5}
     assert [step for step in range(1010, 1210, 10) if collapse.logged(step, record)] == [1100]
 
 
@@ -561,7 +602,8 @@ def poison(monkeypatch, at):
     monkeypatch.setattr(Stream, "batch", batch)
 
 
-def test_a_nan_in_a_batch_stops_the_run_and_comes_back_with_its_seed(fast, registry, tmp_path, monkeypatch):
+def test_a_nan_in_a_batch_stops_the_run_and_is_named_with_its_seed(fast, registry, tmp_path, monkeypatch):
+    # the stream itself gives no such batch: it looks, and names who made it, as below
     poison(monkeypatch, at=3)
     experiment = columns(attrs.evolve(fast, seed=11), registry)
     with pytest.raises(TrainingError) as refusal:
@@ -571,25 +613,37 @@ def test_a_nan_in_a_batch_stops_the_run_and_comes_back_with_its_seed(fast, regis
         "Its tables come back with tabscm.engine.stream: Stream(experiment.stream, seed=11, device=device).batch(3). "
         "Lower trainer.lr, trainer.muon_lr or trainer.clip and start again with --overwrite."
     )
-    # what the message says to do
-    table, truth = Stream(experiment.stream, seed=11, device=CPU).batch(3)
-    assert not bool(torch.isfinite(experiment.loss(Model(experiment)(table), truth, table).mean()))
-    table, truth = Stream(experiment.stream, seed=11, device=CPU).batch(2)
-    assert bool(torch.isfinite(experiment.loss(Model(experiment)(table), truth, table).mean()))
 
 
-def test_a_mechanism_that_gives_a_nan_is_named_with_its_seed(fast, registry, tmp_path):
+@pytest.mark.parametrize("loss", [Fragile(), FragileOfEffects()])
+def test_tables_on_which_a_loss_is_not_a_number_come_back(fast, registry, tmp_path, replay, loss):
+    experiment = columns(attrs.evolve(fast, seed=11, auxiliary_losses=(Weighted(loss),)), registry)
+    with pytest.raises(TrainingError, match=f"the term {loss.name} is not finite") as refusal:
+        follow(experiment, tmp_path, 60)
+    table, truth = replay(refusal.value, experiment)
+    assert not bool(torch.isfinite(loss(Model(experiment)(table), truth, table)).all())
+    step = int(str(refusal.value).split(":")[0].removeprefix("step "))
+    assert step > 0
+    table, truth = Stream(experiment.stream, seed=11, device=CPU, effects=True).batch(step - 1)
+    assert bool(torch.isfinite(loss(Model(experiment)(table), truth, table)).all())
+
+
+@pytest.mark.parametrize("where", ["stream", "curriculum[0].stream"])
+def test_a_mechanism_that_gives_a_nan_is_named_with_its_seed(fast, registry, tmp_path, replay, where):
     stream = attrs.evolve(fast.stream, mechanisms=(Weighted(Brittle()),))
-    experiment = columns(attrs.evolve(fast, stream=stream, seed=12), registry)
+    experiment = columns(attrs.evolve(fast, seed=12), registry)
+    if where == "stream":
+        experiment = attrs.evolve(experiment, stream=stream)
+    else:
+        experiment = attrs.evolve(experiment, curriculum=(Level(stream=stream, metric="ap", reach=2.0),))
     with pytest.raises(ContractError, match="mechanism brittle: ") as refusal:
         follow(experiment, tmp_path, 30)
-    step = int(str(refusal.value).split(".batch(")[1].split(")")[0])
     assert (
-        f"It comes back with tabscm.engine.stream: Stream(experiment.stream, seed=12, device=device).batch({step})."
+        f"\nIt comes back with tabscm.engine.stream: Stream(experiment.{where}, seed=12, device=device).batch("
         in str(refusal.value)
     )
     with pytest.raises(ContractError, match="mechanism brittle: "):
-        Stream(stream, seed=12, device=CPU).batch(step)
+        replay(refusal.value, experiment)
 
 
 @attrs.frozen

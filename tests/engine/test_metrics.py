@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, f1_score, precision_recall_curve, roc_auc_score
 
 from tabscm import ContractError
-from tabscm.engine.metrics import best_threshold, effects_error, entropy, gini, score, summarise
+from tabscm.engine.metrics import acyclicity, best_threshold, effects_error, entropy, gini, mean, score, summarise
 
 UNDEFINED_WITHOUT_PAIRS = {
     *("auroc", "ap", "precision", "recall", "f1", "f1_oracle", "density", "direction"),
@@ -287,3 +287,21 @@ def test_gini_and_entropy_look_at_proportions():
 
 def test_one_expert_has_everything_and_shares_it_evenly():
     assert gini(torch.ones(1)).item() == entropy(torch.ones(1)).item() == 0
+
+
+def test_acyclicity_is_zero_without_a_cycle_and_grows_with_it():
+    sure = torch.full((3, 4, 4), -40.0)
+    sure[0].triu_(1)  # below the diagonal every edge has even odds, above none is there
+    sure[1, 0, 1] = sure[1, 1, 0] = 40.0
+    sure[2, 0, 1] = sure[2, 1, 0] = 0.0
+    found = acyclicity(sure)
+    # a cycle of two edges of probability p: 2 cosh(p^2) - 2
+    expected = [0.0, 2 * math.cosh(1.0) - 2, 2 * math.cosh(0.25) - 2]
+    assert found.tolist() == pytest.approx(expected, abs=1e-9)
+    assert acyclicity(torch.zeros(2, 1, 1)).tolist() == [0, 0]
+
+
+def test_the_mean_leaves_out_what_is_undefined():
+    assert mean([1.0, math.nan, 4.0]) == 2.5
+    assert math.isnan(mean([math.nan]))
+    assert math.isnan(mean([]))

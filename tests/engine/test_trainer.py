@@ -93,7 +93,7 @@ def test_writes_metrics_checkpoints_and_events(tiny, tmp_path):
     records = lines(tmp_path)
     assert [record["step"] for record in records if record["kind"] == "train"] == list(range(1, 21))
     assert [record["step"] for record in records if record["kind"] == "validation"] == [10, 20]
-    needed = {"loss", "log_prob_gain", "auroc", "grad_norm", "lr", "tables_per_second", "variables", "rows"}
+    needed = {"loss", "log_prob_gain", "auroc_pooled", "grad_norm", "lr", "tables_per_second", "variables", "rows"}
     assert needed <= set(records[0])
     assert list(tmp_path.glob("events.out.tfevents.*"))
     assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["step-00000010", "step-00000020"]
@@ -126,6 +126,21 @@ def test_a_resumed_run_is_the_run_that_would_have_been(tiny, tmp_path):
     assert expected[2].best_gain == found[2].best_gain
     strip = [[{k: v for k, v in line.items() if k not in CLOCK} for line in lines(folder)] for folder in (whole, parts)]
     assert strip[0] == strip[1]
+
+
+def test_a_run_that_goes_on_in_another_precision_says_so(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(trainer, "resolved", lambda precision, device: "bf16")
+    auto = steps(tiny, 6, precision="auto", validate_every=2)
+    with pytest.raises(Interrupted):
+        train(auto, tmp_path, device=CPU, out=StopAfter("step 2/6"))
+    assert restore(tmp_path, "last")[2].precision == "bf16"
+    monkeypatch.setattr(trainer, "resolved", lambda precision, device: "fp32")
+    with pytest.raises(Interrupted):
+        train(auto, tmp_path, device=CPU, resume=True, out=(out := StopAfter("step 4/6")))
+    note = "note: in fp32 from here on and in bf16 before, so not bit for bit the run that would have been"
+    assert out.getvalue().splitlines()[1] == note
+    assert restore(tmp_path, "last")[2].precision == "fp32"
+    assert "note: " not in run(auto, tmp_path, resume=True)
 
 
 class Interrupted(Exception):
@@ -411,11 +426,12 @@ def test_tables_of_one_variable_train_though_nothing_can_be_said_of_them(tiny, t
     assert restore(tmp_path, "best")[2].step == 2
 
 
-def test_a_loss_that_is_not_finite_stops_at_once_and_is_named(tiny, tmp_path):
+def test_a_loss_that_is_not_finite_stops_at_once_and_is_named(tiny, tmp_path, replay):
     exploding = attrs.evolve(tiny, auxiliary_losses=(Weighted(Explosive()),))
     with pytest.raises(TrainingError) as refusal:
         run(exploding, tmp_path)
     step = len(lines(tmp_path))
+    assert replay(refusal.value, exploding)[0].x.shape[2] == 5
     assert str(refusal.value) == (
         f"step {step}: the term explosive is not finite. Its tables come back with tabscm.engine.stream: "
         f"Stream(experiment.stream, seed=0, device=device).batch({step}). "
@@ -423,10 +439,11 @@ def test_a_loss_that_is_not_finite_stops_at_once_and_is_named(tiny, tmp_path):
     )
 
 
-def test_with_accumulation_the_part_is_named_too(tiny, tmp_path):
-    exploding = attrs.evolve(steps(tiny, 4, accumulate=8), auxiliary_losses=(Weighted(Explosive()),))
-    with pytest.raises(TrainingError, match=r"the term explosive is not finite\. .*\.batch\(0, \d\)\."):
+def test_with_accumulation_the_part_is_named_too(tiny, tmp_path, replay):
+    exploding = attrs.evolve(steps(tiny, 4, accumulate=8), seed=2, auxiliary_losses=(Weighted(Explosive()),))
+    with pytest.raises(TrainingError, match=r"the term explosive is not finite\. .*\.batch\(0, 3\)\.") as refusal:
         run(exploding, tmp_path)
+    assert replay(refusal.value, exploding)[0].x.shape[2] == 5
 
 
 def test_a_gradient_that_is_not_finite_stops_at_once(tiny, tmp_path):

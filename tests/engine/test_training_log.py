@@ -12,7 +12,7 @@ from torch import nn
 
 from tabscm import Encoder, Head, Loss
 from tabscm.engine.trainer import train
-from tabscm.engine.training_log import TrainingLog, acyclicity, balance
+from tabscm.engine.training_log import TrainingLog
 from tabscm.kernel.experiment import Weighted
 
 CPU = torch.device("cpu")
@@ -142,23 +142,3 @@ def test_lines_of_validations_that_are_done_again_are_dropped(tiny, tmp_path):
     assert file.read_text().splitlines(keepends=True) == before[:3]
     TrainingLog(tmp_path, tiny, validations=0)
     assert file.read_text().splitlines(keepends=True) == before[:1]
-
-
-def test_acyclicity_is_zero_without_a_cycle_and_grows_with_it():
-    sure = torch.full((3, 4, 4), -40.0)
-    sure[0].triu_(1)  # below the diagonal every edge has even odds, above none is there
-    sure[1, 0, 1] = sure[1, 1, 0] = 40.0
-    sure[2, 0, 1] = sure[2, 1, 0] = 0.0
-    found = acyclicity(sure)
-    # a cycle of two edges of probability p: 2 cosh(p^2) - 2
-    expected = [0.0, 2 * math.cosh(1.0) - 2, 2 * math.cosh(0.25) - 2]
-    assert found.tolist() == pytest.approx(expected, abs=1e-9)
-    assert acyclicity(torch.zeros(2, 1, 1)).tolist() == [0, 0]
-
-
-@pytest.mark.parametrize("total", [1.0, 2.0])  # two where each token goes to two experts
-def test_balance_of_experts(total):
-    even, one = torch.full((1, 4), total / 4), torch.tensor([[total, 0.0, 0.0, 0.0]])
-    assert balance(even) == pytest.approx((math.log(4), 0.0))
-    assert balance(one) == pytest.approx((0.0, 0.75))
-    assert balance(torch.cat([even, one])) == pytest.approx((math.log(4) / 2, 0.375))

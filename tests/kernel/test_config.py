@@ -583,6 +583,11 @@ MISTAKES = {
         "trainer",
         'schedule = "exponential" needs floor above 0: no factor leads there',
     ),
+    "drop-of-a-cosine": (
+        "[trainer]\ndrop_at = 0.8",
+        "trainer",
+        'drop_at belongs to schedule = "constant", found schedule = "cosine"',
+    ),
     "metric": (
         "[trainer.early_stopping]\nmetric = 'auoc'\npatience = 3",
         "trainer.early_stopping.metric",

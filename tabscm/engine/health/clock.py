@@ -25,7 +25,7 @@ WINDOW = 50
 """Steps over which the share is measured."""
 
 
-class Pace:
+class StepTimes:
     """Step times, compared with those of steps of the same size, and the share of the stream in them."""
 
     def __init__(self) -> None:

@@ -3,11 +3,11 @@
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from torch import Tensor, nn
 
-from tabscm.engine.health.clock import Pace
+from tabscm.engine.health.clock import StepTimes
 from tabscm.engine.health.event import Event
 from tabscm.engine.health.finite import broken_weights, culprit, listed
 from tabscm.engine.health.gradient import Explosion, Shares, Terms, by_term
@@ -17,6 +17,9 @@ from tabscm.engine.stream import Stream
 from tabscm.kernel.errors import ContractError, TrainingError
 from tabscm.kernel.experiment import Experiment
 from tabscm.kernel.interfaces import Prediction, Table, Truth
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 
 class Health:
@@ -35,10 +38,10 @@ class Health:
     def __init__(self, experiment: Experiment, model: nn.Module, terms: Terms, *, step: int = 0) -> None:
         settings = experiment.trainer
         self.settings, self.model, self.terms = settings, model, terms
-        self.levels = [level.stream for level in experiment.curriculum]
+        self.levels = len(experiment.curriculum)
         self.several = bool(experiment.auxiliary_losses or experiment.regularisers)
         self.batches: list[tuple[Table, Truth]] = []
-        self.pace = Pace()
+        self.times = StepTimes()
         self.explosion, self.shares = Explosion(), Shares(experiment.loss.name)
         self.collapse, self.gap, self.movement = Collapse(settings.warmup, step), Gap(), Movement(model, step)
         self.inside = (Shape(settings.warmup), Divergence(experiment), Gate(), Experts())
@@ -48,7 +51,7 @@ class Health:
     def begin(self) -> None:
         """A step begins."""
         self.batches.clear()
-        self.pace.begin()
+        self.times.begin()
 
     def sample(self, stream: Stream, step: int, part: int) -> tuple[Table, Truth]:
         """The tables of part `part` of step `step`, timed.
@@ -56,14 +59,15 @@ class Health:
         Raises:
             ContractError: a component of the stream broke its promise; says in which batch.
         """
-        self.pace.sampling()
+        self.times.sampling()
         try:
             table, truth = stream.batch(step, part)
         except ContractError as error:
-            raise ContractError(f"{error}\n{self._replay(stream, step, part)}") from error
+            again = f"It comes back with tabscm.engine.stream: {stream.again(step, part)}."
+            raise ContractError(f"{error}\n{again}") from error
         tasks, rows, variables = table.x.shape
         # a row costs about what a variable costs another two, on the grid of pairs
-        self.pace.sampled(tasks * variables * (rows + variables**2))
+        self.times.sampled(tasks * variables * (rows + variables**2))
         self.batches.append((table, truth))
         return table, truth
 
@@ -83,7 +87,7 @@ class Health:
             TrainingError: some are not finite now.
         """
         done = step + 1
-        self.events += self.pace.ended(done)
+        self.events += self.times.ended(done)
         if self._due(done, self.settings.log_every) or self._due(done, self.settings.validate_every):
             broken = broken_weights(self.model)
             if broken:
@@ -96,18 +100,20 @@ class Health:
     def logged(self, done: int, record: Mapping[str, float], predictions: Sequence[Prediction]) -> None:
         """Look at a step that is logged: its `record` of the log and the predictions of its parts."""
         self.events += self.collapse.logged(done, record)
-        if record.get("level", math.inf) > len(self.levels):  # the tables of lower levels are others than validation's
+        if record.get("level", math.inf) > self.levels:  # the tables of lower levels are others than validation's
             self.gap.logged(record)
         for scalars, events in (
             self.movement.logged(done, self.collapse.gain, record["lr"]),
-            self.pace.logged(done),
+            self.times.logged(done),
             *(monitor.logged(done, predictions) for monitor in self.inside),
         ):
             self.scalars |= scalars
             self.events += events
 
-    def validated(self, done: int, found: Mapping[str, float]) -> None:
-        """Look at a validation."""
+    def validated(self, done: int, found: Mapping[str, float], level: int) -> None:
+        """Look at a validation, on tables of the last level, that was made while training was on `level`."""
+        if level <= self.levels:
+            return  # of tables harder than any that were trained on, nothing has to be known yet
         self.events += self.collapse.validated(done, found)
         scalars, events = self.gap.validated(done, found)
         self.scalars |= scalars
@@ -121,7 +127,7 @@ class Health:
         """The norm of the gradient of each term on some parts of step `step`, by doing them again."""
         return by_term(self.model, batches, self.terms, step=step, precision=self.settings.precision)
 
-    def report(self, done: int, log: TextIO, board: object, say: Callable[[str], None]) -> None:
+    def report(self, done: int, log: TextIO, board: "SummaryWriter", say: Callable[[str], None]) -> None:
         """Hand over what has come up: events to whoever watches, and everything to the log and to TensorBoard."""
         known = {name: value if math.isfinite(value) else None for name, value in self.scalars.items()}
         lines: list[dict[str, object]] = [{"step": done, "kind": "monitors", **known}] if known else []
@@ -134,17 +140,8 @@ class Health:
         log.flush()
         for name, value in known.items():
             if value is not None:
-                board.add_scalar(f"health/{name}", value, done)  # type: ignore[attr-defined]
+                board.add_scalar(f"health/{name}", value, done)
         self.scalars, self.events = {}, []
 
     def _due(self, done: int, every: int) -> bool:
         return done % every == 0 or done == self.settings.steps
-
-    def _replay(self, stream: Stream, step: int, part: int) -> str:
-        """How to see the tables of a batch again."""
-        levels = [f"curriculum[{index}].stream" for index, level in enumerate(self.levels) if level is stream.settings]
-        batch = f"{step}, {part}" if part else f"{step}"
-        return (
-            f"It comes back with tabscm.engine.stream: Stream(experiment.{[*levels, 'stream'][0]}, seed={stream.seed}, "
-            f"device=device).batch({batch})."
-        )

@@ -8,7 +8,7 @@ import jinja2
 from markupsafe import Markup
 
 from tabscm.engine.page import shown
-from tabscm.engine.page.curves import curves, reliability, span
+from tabscm.engine.page.curves import FEW, curves, reliability, span
 from tabscm.engine.page.pictures import dag, heat_map
 
 HOME = Path(__file__).parent
@@ -28,7 +28,7 @@ def render(report: object) -> str:
         lstrip_blocks=True,
     )
     environment.globals |= {"curves": curves, "reliability": reliability, "span": span, "dag": dag}
-    environment.globals |= {"heat_map": heat_map}
+    environment.globals |= {"heat_map": heat_map, "few": FEW}
     environment.filters |= {"number": shown.number, "data": shown.data, "count": shown.count, "time": shown.duration}
     style = (HOME / "report.css").read_text("utf-8")
     # the one style sheet a browser may apply; scripts, images and fonts are all refused

@@ -13,6 +13,8 @@ DRAWN = 160
 """Most points of a curve; a longer one is drawn as means of neighbours, in a band from the lowest to the highest."""
 DOTTED = 20
 """Most points of a curve that are drawn as dots too."""
+FEW = 30
+"""Fewer pairs than this make a hollow point in a reliability diagram."""
 
 
 @attrs.frozen
@@ -151,10 +153,6 @@ def reliability(counts: Sequence[float], claimed: Sequence[float], occurred: Seq
         *labels,
         class_="reliability",
     )
-
-
-FEW = 30
-"""Fewer pairs than this make a hollow point."""
 
 
 def span(reference: float | None, value: float | None) -> Markup:
