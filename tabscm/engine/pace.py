@@ -53,8 +53,8 @@ def pace(experiment: Experiment, *, device: torch.device, seconds: float) -> Pac
         log_every=math.gcd(experiment.trainer.log_every, WARM_UP),  # a step is logged right before each validation
         early_stopping=None,
     )
-    # on the tables of [stream] alone: lower levels of a curriculum are usually cheaper, and so is a training that stops
-    # early, so that no row gets more time than was asked for
+    # on the tables of [stream] alone, and to the end: lower levels of a curriculum are usually cheaper (though they are
+    # validated twice), and so is a training that stops early, so that no row gets more time than was asked for
     timed = attrs.evolve(experiment, trainer=trainer, curriculum=())
     watch = _Stopwatch(min(MOST, max(LEAST, SHARE * seconds)))
     with tempfile.TemporaryDirectory() as folder, contextlib.suppress(_SeenEnough):
