@@ -1,5 +1,8 @@
 """Gradient checkpointing: the same numbers, from less that is kept."""
 
+import io
+import json
+import math
 from contextlib import contextmanager
 
 import attrs
@@ -7,11 +10,12 @@ import pytest
 import torch
 from torch import nn
 
-from tabscm import Draw, Encoder
+from tabscm import Draw, Encoder, Ramp, Weighted
 from tabscm.engine.model import Model, autocast
 from tabscm.engine.recompute import recompute_layers
 from tabscm.engine.rehearsal import rehearse
 from tabscm.engine.stream import Stream
+from tabscm.engine.trainer import train
 
 CPU = torch.device("cpu")
 
@@ -91,6 +95,45 @@ def test_the_numbers_are_the_same(tiny, encoder, precision):
         gradients(plain, table, precision), gradients(recomputed, table, precision), strict=True
     ):
         assert torch.equal(expected, found)
+
+
+def deep(tiny, registry):
+    """A mixture of two experts in each of 16 layers, whose load and router are balanced by a regulariser."""
+    encoder = registry.find("encoder", "moe")(layers=16, experts=2, top_k=1)
+    balance = Weighted(registry.find("regulariser", "load-balance")(), Ramp.constant(0.1))
+    return attrs.evolve(tiny, encoder=encoder, regularisers=(balance,))
+
+
+def test_sixteen_layers_of_experts_give_the_same_load_router_and_gradients(tiny, registry):
+    experiment = deep(tiny, registry)
+    table, found = table_of(experiment), []
+    for recomputed in (False, True):
+        model = build(experiment, recomputed=recomputed)
+        prediction = model(table)
+        aux = [prediction.aux[name] for name in ("load", "router")]
+        assert [one.shape for one in aux] == [(len(table.x), 16, 2)] * 2
+        (prediction.logits.square().mean() + experiment.regularisers[0].component(prediction).mean()).backward()
+        found.append([prediction.logits, *aux, *(weight.grad for weight in model.parameters())])
+    # every layer chooses: tokens go to both experts, and each router is moved
+    assert all(bool(one.any()) for one in found[1][1].flatten(0, 1).T)
+    assert all(bool(layer.feed_forward.router.weight.grad.any()) for layer in model.encoder.layers)
+    for plain, recomputed in zip(*found, strict=True):
+        assert torch.equal(plain, recomputed)
+
+
+def test_sixteen_layers_of_experts_train(tiny, registry, tmp_path):
+    settings = attrs.evolve(tiny.trainer, steps=4, validate_every=4, gradient_checkpointing=True)
+    train(attrs.evolve(deep(tiny, registry), trainer=settings), tmp_path, device=CPU, out=io.StringIO())
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    losses = [line for line in lines if line["kind"] == "train"]
+    assert len(losses) == 4
+    for line in losses:
+        assert all(math.isfinite(line[name]) for name in ("loss", "grad_norm", "loss/load-balance"))
+        # 0.1 where both experts have the same, 0.2 where one has everything
+        assert 0.1 * 0.9 < line["loss/load-balance"] < 0.2
+    monitors = [line for line in lines if "expert_gini" in line]
+    assert len(monitors) == 4
+    assert all(0 <= line["expert_gini"] <= 0.5 and 0 < line["expert_entropy"] <= 1 for line in monitors)
 
 
 def test_dropout_does_drop(tiny):
