@@ -41,7 +41,6 @@ def evaluate(
     cells = experiment.evaluation.cells or {"stream": experiment.stream}
     effects = "effects" in experiment.asks
     count = experiment.evaluation.tables if tables is None else tables
-    effects = any("effects" in head.gives for head in experiment.auxiliary_heads)
     return {
         name: judge(
             model,
