@@ -157,6 +157,8 @@ def ablate(
     Raises:
         CheckpointError: a folder holds something else, or cannot be written, or another ablation has taken it over.
     """
+    if (out / EXPERIMENT).exists():
+        raise CheckpointError(f"{out}: is the folder of a run. Use --out for another place.")
     token = uuid.uuid4().hex
     lease = (out / LEASE).absolute()
     try:
