@@ -138,6 +138,8 @@ def _predict(args: argparse.Namespace, registry: Registry) -> int:
 
 
 def _report(args: argparse.Namespace, registry: Registry) -> int:
+    if args.out is not None and args.out.is_dir():
+        raise TabSCMError(f"{args.out}: is a folder. Name a file in it, such as {args.out / REPORT}.")
     if args.out is not None and args.out.exists() and not args.overwrite:
         raise TabSCMError(f"{args.out}: exists already. Use --overwrite to replace it.")
     file = args.out or args.run / REPORT  # the run's own page is made anew each time

@@ -565,6 +565,16 @@ def test_an_ablation_that_makes_no_sense(call, tmp_path, words, message):
     assert not (tmp_path / "out").exists()
 
 
+def test_report_into_a_folder(call, trained, tmp_path):
+    message = f"{tmp_path}: is a folder. Name a file in it, such as {tmp_path / 'report.html'}.\n"
+    assert call("report", trained, "--out", tmp_path) == (2, "", message)
+
+
+def test_an_ablation_into_the_folder_of_a_run(call, trained):
+    message = f"{trained}: is the folder of a run. Use --out for another place.\n"
+    assert call("ablate", TINY, "--swap", "loss=focal", "--out", trained) == (2, "", message)
+
+
 def test_an_ablation_of_no_metric(call, tmp_path):
     code, out, err = call("ablate", TINY, "--out", tmp_path / "out", "--metric", "aurok")
     assert (code, out) == (2, "")
