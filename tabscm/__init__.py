@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tabscm.kernel.interfaces import Head as Head
     from tabscm.kernel.interfaces import Intervention as Intervention
     from tabscm.kernel.interfaces import Loss as Loss
+    from tabscm.kernel.interfaces import Measurement as Measurement
     from tabscm.kernel.interfaces import Mechanism as Mechanism
     from tabscm.kernel.interfaces import Noise as Noise
     from tabscm.kernel.interfaces import Prediction as Prediction
@@ -56,6 +57,7 @@ _HOMES = {
         "Head",
         "Intervention",
         "Loss",
+        "Measurement",
         "Mechanism",
         "Noise",
         "Prediction",

@@ -23,6 +23,13 @@ from tabscm_builtin.interventions.unknown_target import UnknownTarget
 from tabscm_builtin.losses.bce import BCE
 from tabscm_builtin.losses.focal import Focal
 from tabscm_builtin.losses.weighted_bce import WeightedBCE
+from tabscm_builtin.measurements.chain import Chain
+from tabscm_builtin.measurements.counts import Counts
+from tabscm_builtin.measurements.levels import Levels
+from tabscm_builtin.measurements.missing import Missing
+from tabscm_builtin.measurements.mixture import Mixture as MeasurementMixture
+from tabscm_builtin.measurements.noisy import Noisy
+from tabscm_builtin.measurements.rounded import Rounded
 from tabscm_builtin.mechanisms.additive import Additive
 from tabscm_builtin.mechanisms.heteroscedastic import Heteroscedastic
 from tabscm_builtin.mechanisms.linear import Linear
@@ -78,6 +85,11 @@ EXAMPLES = {
     Do: [Do(rows=Draw.constant(1.0), targets=Draw.constant(0.0)), Do(at_once=Draw(low=1.0, high=9.0))],
     Shift: [Shift(rows=Draw.constant(1.0), at_once=Draw.constant(3.0))],
     UnknownTarget: [UnknownTarget(of=Do()), UnknownTarget(of=Shift())],
+    MeasurementMixture: [
+        MeasurementMixture(of=(Weighted(Counts()), Weighted(Levels()))),
+        MeasurementMixture(of=(Weighted(Chain(of=(Noisy(), Missing()))),)),
+    ],
+    Chain: [Chain(of=(Missing(), Counts())), Chain(of=(Noisy(), MeasurementMixture(of=(Weighted(Rounded()),))))],
     Ordered: [Ordered(temperature=0.01)],
     BCE: [BCE(label_smoothing=0.1)],
     WeightedBCE: [WeightedBCE(positive_weight=2.33), WeightedBCE(label_smoothing=0.1)],

@@ -19,6 +19,7 @@ from tabscm import (
     Head,
     Intervention,
     Loss,
+    Measurement,
     Mechanism,
     Noise,
     Regulariser,
@@ -119,6 +120,19 @@ class Torn(Mechanisms):
     @property
     def parts(self):
         return ((Mechanisms(), 1.0), (Mechanisms(), -0.5))
+
+
+@attrs.frozen
+class Measurements(Measurement):
+    """A twentieth of the cells lost, an error added to the others."""
+
+    name = "honest"
+    sabotage: Callable = honest
+
+    def record(self, values, rng):
+        error = 0.1 * torch.randn(values.shape, generator=rng)
+        lost = torch.rand(values.shape, generator=rng) < 0.05
+        return self.sabotage((values + error).masked_fill(lost, torch.nan), values, rng)
 
 
 @attrs.frozen
@@ -381,6 +395,16 @@ SABOTEURS = {
         "additive": Additive(after(lambda values, parents, noise, mask: values + 0.1 * noise.square())),
         "parts": Torn(),
     },
+    "measurement": {
+        "shape": Measurements(lambda found, values, rng: found.double()),
+        "device": (Measurements(lambda found, values, rng: found.to("meta")), ANYTHING),
+        "degenerate": Measurements(lambda found, values, rng: found.squeeze()),
+        "reproducible": Measurements(lambda found, values, rng: found + torch.rand(1, generator=elsewhere())),
+        "global-rng": Measurements(burn),
+        "leaves-values": Measurements(lambda found, values, rng: values.mul_(2)),
+        "not-infinite": Measurements(lambda found, values, rng: (found * 20).exp()),
+        "tells": Measurements(lambda found, values, rng: torch.randn(values.shape, generator=rng)),
+    },
     "intervention": {
         "shape": (Interventions(lambda cells, rng: cells.float()), {"degenerate"}),
         "device": (Interventions(sabotage_rule=mishear(lambda result, values: result.to("meta"))), ANYTHING),
@@ -464,6 +488,7 @@ HONEST = (
     Noises(),
     Mechanisms(),
     Interventions(),
+    Measurements(),
     Embeddings(),
     Encoders(),
     Heads(),

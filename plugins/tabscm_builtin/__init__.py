@@ -32,8 +32,20 @@ from tabscm_builtin.losses.effects import Effects as EffectsLoss
 from tabscm_builtin.losses.focal import Focal
 from tabscm_builtin.losses.intervention import Intervention as InterventionLoss
 from tabscm_builtin.losses.order import Order
+from tabscm_builtin.losses.pair import Pair as PairLoss
 from tabscm_builtin.losses.skeleton import Skeleton
 from tabscm_builtin.losses.weighted_bce import WeightedBCE
+from tabscm_builtin.measurements.censored import Censored
+from tabscm_builtin.measurements.chain import Chain
+from tabscm_builtin.measurements.counts import Counts
+from tabscm_builtin.measurements.exact import Exact
+from tabscm_builtin.measurements.levels import Levels
+from tabscm_builtin.measurements.missing import Missing
+from tabscm_builtin.measurements.mixture import Mixture as MeasurementMixture
+from tabscm_builtin.measurements.noisy import Noisy
+from tabscm_builtin.measurements.positive import Positive
+from tabscm_builtin.measurements.rounded import Rounded
+from tabscm_builtin.measurements.warped import Warped
 from tabscm_builtin.mechanisms.additive import Additive
 from tabscm_builtin.mechanisms.heteroscedastic import Heteroscedastic
 from tabscm_builtin.mechanisms.linear import Linear
@@ -95,6 +107,18 @@ def tabscm_components() -> list[type]:
         Do,
         Shift,
         UnknownTarget,
+        # measurements
+        Exact,
+        Noisy,
+        Positive,
+        Warped,
+        Counts,
+        Rounded,
+        Levels,
+        Censored,
+        Missing,
+        MeasurementMixture,
+        Chain,
         # embeddings
         Simple,
         Set,
@@ -117,6 +141,7 @@ def tabscm_components() -> list[type]:
         Effects,
         # losses
         BCE,
+        PairLoss,
         WeightedBCE,
         Focal,
         Skeleton,

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from tabscm.engine.effects import Probes
+from tabscm.engine.hidden import project
 from tabscm.engine.standardise import location_scale, standardise
 from tabscm.kernel.errors import ContractError
 from tabscm.kernel.experiment import StreamSettings, Weighted
@@ -68,8 +69,13 @@ class Stream:
         Raises:
             ContractError: a component returned something its interface does not allow, or a value that is not finite.
         """
-        x, shown, truth = self._batch(step, part, finite=False)
-        made = {"values": x} if truth.effects is None else {"values": x, "effects of interventions": truth.effects}
+        x, recorded, shown, truth = self._batch(step, part, finite=False)
+        made = {"values": x}
+        if recorded is not None:
+            observed = ~recorded.isnan()
+            made["recorded values"] = recorded.nan_to_num(nan=0.0, posinf=torch.inf, neginf=-torch.inf)
+        if truth.effects is not None:
+            made["effects of interventions"] = truth.effects
         whole = torch.stack([torch.isfinite(values).all() for values in made.values()])
         if not bool(whole.all()):
             # once more, looking at what each component gives: the first that is not finite is named
@@ -78,7 +84,9 @@ class Stream:
             raise ContractError(
                 f"step {step} of the stream: {' and '.join(overflow)} overflow float32; lower the weights of mechanisms"
             )
-        return Table(x=standardise(x), intervened=shown, observed=torch.ones_like(shown)), truth
+        if recorded is None:
+            return Table(x=standardise(x), intervened=shown, observed=torch.ones_like(shown)), truth
+        return Table(x=standardise(recorded, observed), intervened=shown, observed=observed), truth
 
     def again(self, step: int, part: int = 0) -> str:
         """The Python that makes a batch once more, where there are an `experiment` and a `device`."""
@@ -87,15 +95,16 @@ class Stream:
         batch = f"{step}, {part}" if part else f"{step}"
         return f"Stream(experiment.{self.key}, seed={self.seed}, device=device{purpose}{effects}).batch({batch})"
 
-    def _batch(self, step: int, part: int, *, finite: bool) -> tuple[Tensor, Tensor, Truth]:
-        """x [B, N, D] on its own scale, which cells the network is told were intervened on [B, N, D], and the truth;
-        `finite` checks on the way."""
+    def _batch(self, step: int, part: int, *, finite: bool) -> tuple[Tensor, Tensor | None, Tensor, Truth]:
+        """x [B, N, D] on its own scale, what was recorded of it, if it was measured, [B, N, D], which cells the network
+        is told were intervened on [B, N, D], and the truth; `finite` checks on the way."""
         # sizes are drawn on the host, so that no step waits for the device to know a shape
         host = np.random.default_rng([self.seed, PURPOSES.index(self.purpose), step, part])
         rng = torch.Generator(self.device).manual_seed(int(host.integers(2**63)))
         settings = self.settings
-        variables, rows = settings.variables.integer(host), settings.rows.integer(host)
-        tasks = tables_per_batch(settings, variables, rows)
+        seen, rows = settings.variables.integer(host), settings.rows.integer(host)
+        tasks = tables_per_batch(settings, seen, rows)
+        variables = seen + (round(settings.hidden.number(host) * seen) if settings.hidden.most > 0 else 0)
 
         adj = torch.empty((tasks, variables, variables), dtype=torch.bool, device=self.device)
         depth = torch.empty((tasks, variables), dtype=torch.long)
@@ -125,8 +134,32 @@ class Stream:
         probes = Probes(rows, variables, asked=self.effects)
         applied = _settings(drawn_interventions, cells)
         values = self._sample(probes, noise, levels, applied, rng, finite=finite)  # [B, D, N + probes]
-        x = values[:, :, :rows].transpose(1, 2)
-        return x, shown, Truth(adj=adj, effects=probes.effects(values), targets=cells.any(1))
+        effects = probes.effects(values)
+        # columns carry no causal order, so that the last ones are as good as any to be hidden
+        truth = Truth(
+            adj=adj if seen == variables else project(adj, seen),
+            effects=None if effects is None else effects[:, :seen, :seen],
+            targets=cells[:, :, :seen].any(1),
+        )
+        x = values[:, :seen, :rows].transpose(1, 2)
+        return x, self._record(x, host, step, rng, finite=finite), shown[:, :, :seen], truth
+
+    def _record(
+        self, x: Tensor, host: np.random.Generator, step: int, rng: torch.Generator, *, finite: bool
+    ) -> Tensor | None:
+        """What is recorded of x [B, N, D]: the same shape, NaN where lost; None where nothing is measured."""
+        if not self.settings.measurements:
+            return None
+        x = standardise(x)
+        recorded = torch.empty_like(x)
+        for measurement, chosen in self._share_out(self.settings.measurements, len(x), host, step):
+            found = measurement.record(x[chosen], rng)
+            sizes = {"B": len(chosen), "N": x.shape[1], "D": x.shape[2]}
+            expect(found, "B N D", what=str(measurement), dtype=torch.float32, **sizes)
+            if finite and bool(found.isinf().any()):
+                raise ContractError(f"{measurement}: recorded an infinite value; a cell that is lost is NaN")
+            recorded[chosen] = found
+        return recorded
 
     def _share_out(
         self, choices: tuple[Weighted[C], ...], tasks: int, host: np.random.Generator, step: int

@@ -14,6 +14,7 @@ from tabscm.kernel.interfaces import (
     Head,
     Intervention,
     Loss,
+    Measurement,
     Mechanism,
     Noise,
     Regulariser,
@@ -53,6 +54,11 @@ def _above_zero(_: object, field: "attrs.Attribute[Draw]", draw: Draw) -> None:
         raise ValueError(f"{field.name} must be above 0, found {draw.least:g}")
 
 
+def _any_shares(_: object, field: "attrs.Attribute[Any]", choices: tuple[Weighted[Any], ...]) -> None:
+    if choices:
+        _shares(_, field, choices)
+
+
 def _weights(_: object, field: "attrs.Attribute[Any]", weighted: tuple[Weighted[Any], ...]) -> None:
     for one in weighted:
         least = min(one.weight.start, one.weight.end)
@@ -89,10 +95,15 @@ class StreamSettings:
     variables, absolute otherwise."""
     equal_noise: float = attrs.field(default=0.4, validator=[ge(0), le(1)])
     """Share of the tables scaled after sampling in which all variables have the same noise scale."""
+    hidden: Draw = attrs.field(default=Draw.constant(0.0), validator=within(0.0, 1.0))
+    """Variables that no table shows, as a share of those it shows, rounded; one draw per batch. A path between two
+    variables that runs through hidden ones alone counts as an edge."""
     graphs: tuple[Weighted[GraphSampler], ...] = attrs.field(validator=[min_len(1), _shares])
     mechanisms: tuple[Weighted[Mechanism], ...] = attrs.field(validator=[min_len(1), _shares])
     noises: tuple[Weighted[Noise], ...] = attrs.field(validator=[min_len(1), _shares])
     interventions: tuple[Weighted[Intervention], ...] = attrs.field(validator=[min_len(1), _shares])
+    measurements: tuple[Weighted[Measurement], ...] = attrs.field(default=(), validator=_any_shares)
+    """Empty records every value as it is."""
 
 
 @attrs.frozen(kw_only=True)

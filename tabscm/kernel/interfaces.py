@@ -1,4 +1,4 @@
-"""The nine kinds of component and the four data classes that pass between them.
+"""The ten kinds of component and the four data classes that pass between them.
 
 Letters: B tasks (one table and its graph each), G nodes, N rows, D variables, P parents, E width.
 A component is a frozen attrs class: its fields are the keys of its TOML table, `name` is its name in TOML, and the
@@ -97,7 +97,7 @@ class Prediction:
 
 
 class Component(ABC):
-    """What all nine kinds share. Not a kind itself: derive from one of the nine."""
+    """What all ten kinds share. Not a kind itself: derive from one of the ten."""
 
     kind: ClassVar[str]
     """Set by the kind: "mechanism", "loss", ..."""
@@ -188,6 +188,25 @@ class Intervention(Component):
         """
 
 
+class Measurement(Component):
+    """A distribution over ways in which variables are recorded: what instruments, units and losses make of them."""
+
+    kind = "measurement"
+
+    @abstractmethod
+    def record(self, values: Tensor, rng: torch.Generator) -> Tensor:
+        """What a table shows of the values that its variables took, on the device of `rng`.
+
+        Args:
+            values: [B, N, D] float32, each column with mean 0 and standard deviation 1 over its rows; stays as it is.
+
+        Returns:
+            [B, N, D] float32 on any scale, NaN where the cell was lost, never infinite. What is recorded of a variable
+            depends on its own values, and on what is common to a row; each task is recorded by itself, and the order
+            of rows says nothing.
+        """
+
+
 class Embedding(Component):
     """How a table becomes evidence about its variables and pairs of variables."""
 
@@ -260,6 +279,6 @@ class Regulariser(Component):
 
 KINDS: dict[str, type[Component]] = {
     kind.kind: kind
-    for kind in (GraphSampler, Noise, Mechanism, Intervention, Embedding, Encoder, Head, Loss, Regulariser)
+    for kind in (GraphSampler, Noise, Mechanism, Intervention, Measurement, Embedding, Encoder, Head, Loss, Regulariser)
 }
 """Every kind by the word used on the command line and in messages."""

@@ -63,6 +63,14 @@ class Draw:
             return torch.exp(math.log(low) + uniform * (math.log(high) - math.log(low)))
         return low + uniform * (high - low)
 
+    def number(self, rng: np.random.Generator) -> float:
+        """Draw one number on the host."""
+        if self.choices is not None:
+            return float(self.choices[int(rng.integers(len(self.choices)))])
+        if self.scale == "log":
+            return math.exp(rng.uniform(math.log(self.least), math.log(self.most)))
+        return float(rng.uniform(self.least, self.most))
+
     def integer(self, rng: np.random.Generator) -> int:
         """Draw one whole number on the host, both ends included; for sizes, which must not wait for a device."""
         if self.choices is not None:

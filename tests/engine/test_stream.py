@@ -5,10 +5,11 @@ import pytest
 import torch
 
 from tabscm import ContractError, Draw, Ramp
+from tabscm.engine.hidden import project
 from tabscm.engine.standardise import standardise
 from tabscm.engine.stream import Stream, tables_per_batch
 from tabscm.kernel.experiment import Weighted
-from tabscm.kernel.interfaces import GraphSampler, Intervention, Mechanism, Noise
+from tabscm.kernel.interfaces import GraphSampler, Intervention, Measurement, Mechanism, Noise
 
 CPU = torch.device("cpu")
 
@@ -294,6 +295,53 @@ def test_weights_share_out_tables_and_may_move_with_the_steps(settings):
     assert not batch(moving, 0)[0].intervened.any()
     assert batch(moving, 10)[0].intervened.any((1, 2)).all()
     assert batch(moving, 0, purpose="validation")[0].intervened.any((1, 2)).all()
+
+
+@attrs.frozen
+class Tilted(Measurement):
+    """Twice the value, and the first row lost."""
+
+    name = "tilted"
+    scale: float = 2.0
+
+    def record(self, values, rng):
+        recorded = self.scale * values
+        recorded[:, 0] = torch.nan
+        return recorded
+
+
+def test_what_is_recorded_is_standardised_and_what_is_lost_is_not_observed(settings):
+    table, _ = batch(attrs.evolve(settings, measurements=weighted(Tilted())))
+    plain, _ = batch(settings)
+    assert not table.observed[:, 0].any()
+    assert table.observed[:, 1:].all()
+    assert (table.x[:, 0] == 0).all()
+    assert table.x[:, 1:].mean(1).abs().max() < 1e-5
+    assert torch.allclose(table.x[:, 1:].std(1, correction=0), torch.ones(4, 4), atol=1e-5)
+    assert torch.allclose(table.x[:, 1:], plain.x[:, 1:], atol=0.05)
+
+
+def test_a_measurement_that_gives_an_infinite_value_is_named(settings):
+    with pytest.raises(ContractError, match="measurement tilted: recorded an infinite value; a cell that is lost is"):
+        batch(attrs.evolve(settings, measurements=weighted(Tilted(scale=float("inf")))))
+
+
+def test_hidden_variables_are_in_no_table_and_hand_on_their_causes(settings):
+    table, truth = batch(attrs.evolve(settings, hidden=Draw.constant(0.25)))
+    whole, chain = batch(attrs.evolve(settings, variables=Draw.constant(5)))
+    assert table.x.shape == (4, 2000, 4)
+    assert table.intervened.shape == table.x.shape
+    assert torch.allclose(table.x, whole.x[:, :, :4], atol=1e-5)
+    assert torch.equal(truth.adj, project(chain.adj, 4))
+
+
+def test_projection_keeps_paths_through_hidden_variables_alone():
+    adj = torch.zeros(1, 6, 6, dtype=torch.bool)
+    for source, target in [(0, 4), (4, 5), (5, 1), (1, 2), (4, 3)]:
+        adj[0, source, target] = True
+    # 0 -> 4 -> 5 -> 1 and 0 -> 4 -> 3 lead through hidden variables; 4 as a common cause of 1 and 3 leaves nothing
+    assert project(adj, 4)[0].nonzero().tolist() == [[0, 1], [0, 3], [1, 2]]
+    assert torch.equal(project(adj, 6), adj)
 
 
 def test_a_cycle_is_named(settings):

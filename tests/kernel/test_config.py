@@ -569,8 +569,8 @@ MISTAKES = {
     "cell-unknown-key": (
         "[evaluation.cells.large]\ntable = 1",
         "evaluation.cells.large.table",
-        'unknown key. Did you mean "tables"?\nallowed: cells, equal_noise, graphs, interventions, mechanisms, '
-        "noise_scale, noises, pairs, rows, standardise, tables, variables",
+        'unknown key. Did you mean "tables"?\nallowed: cells, equal_noise, graphs, hidden, interventions, '
+        "measurements, mechanisms, noise_scale, noises, pairs, rows, standardise, tables, variables",
     ),
     "cell-component": (
         "[evaluation.cells.large]\nmechanisms = ['mixture']",

@@ -105,13 +105,13 @@ BROKEN = {
     "no-class": (GOOD.replace("return [Cap]", "return ['cap']"), "'cap' is not a class"),
     "no-kind": (
         GOOD.replace("(Regulariser)", ""),
-        "Cap must derive from exactly one of GraphSampler, Noise, Mechanism, Intervention, Embedding, Encoder, Head, "
-        "Loss, Regulariser",
+        "Cap must derive from exactly one of GraphSampler, Noise, Mechanism, Intervention, Measurement, Embedding, "
+        "Encoder, Head, Loss, Regulariser",
     ),
     "two-kinds": (
         GOOD.replace("(Regulariser)", "(Regulariser, Loss)").replace("import Reg", "import Loss, Reg"),
-        "Cap must derive from exactly one of GraphSampler, Noise, Mechanism, Intervention, Embedding, Encoder, Head, "
-        "Loss, Regulariser",
+        "Cap must derive from exactly one of GraphSampler, Noise, Mechanism, Intervention, Measurement, Embedding, "
+        "Encoder, Head, Loss, Regulariser",
     ),
     "abstract": (GOOD.replace("__call__", "call"), "Cap does not define every method of its kind"),
     "no-attrs": (GOOD.replace("@attrs.frozen", ""), "Cap must be decorated with @attrs.frozen"),

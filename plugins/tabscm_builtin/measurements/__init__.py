@@ -1,0 +1,1 @@
+"""Distributions over ways in which variables are recorded."""
