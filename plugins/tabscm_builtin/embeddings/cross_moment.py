@@ -1,16 +1,20 @@
 """Learned cross-moments: pairs of columns meet before anything is squeezed."""
 
 import math
+from collections.abc import Sequence
 
 import attrs
 import torch
-from attrs.validators import ge, gt
+from attrs.validators import deep_iterable, ge, gt, min_len
 from torch import Tensor, nn
 
 from tabscm import Embedding, Encoder, Evidence, Table
 from tabscm_builtin.embeddings._common import channels
 from tabscm_builtin.encoders._common import block_diagonal
 from tabscm_builtin.encoders.triangle import Triangle
+
+LARGEST = 0.9999
+"""Largest coefficient whose Fisher transform is taken: that of 1, on the diagonal, is infinite."""
 
 
 @attrs.frozen
@@ -36,8 +40,9 @@ class CrossMoment(Embedding):
     """Learned predictions of each column in a residual step."""
     hidden: int = attrs.field(default=64, validator=ge(1))
     """Hidden units of phi."""
-    ridge: float = attrs.field(default=0.05, validator=gt(0))
-    """Added to the diagonal of the correlation matrix before it is inverted."""
+    ridges: tuple[float, ...] = attrs.field(default=(0.05, 0.003), validator=[min_len(1), deep_iterable(gt(0))])
+    """Added to the diagonal of the correlation matrix before it is inverted, once each: the smaller, the finer what
+    strong dependence leaves is told apart, and the less it is to be trusted in few rows."""
     between: Encoder = Triangle()
     """Reasons over the pairs before each residual step."""
 
@@ -49,7 +54,7 @@ class _CrossMoment(nn.Module):
     def __init__(self, spec: CrossMoment, width: int) -> None:
         super().__init__()
         m = spec.features
-        self.ridge = spec.ridge
+        self.ridges = spec.ridges
         self.phi = nn.Sequential(
             nn.Linear(4, spec.hidden),
             nn.Hardswish(),
@@ -58,7 +63,7 @@ class _CrossMoment(nn.Module):
             nn.Linear(spec.hidden, m),
         )
         self.moments = _Moments(m, width)
-        self.linear = nn.Linear(3, width, bias=False)
+        self.linear = nn.Linear(4 + 2 * len(spec.ridges), width, bias=False)
         self.diagonal = nn.Parameter(torch.randn(width) * 0.1)
         self.steps = nn.ModuleList(_ResidualStep(spec, width) for _ in range(spec.steps))
 
@@ -67,11 +72,18 @@ class _CrossMoment(nn.Module):
         features = self.phi(cells)  # [B, N, D, m]
         variables = table.x.shape[2]
         own = torch.eye(variables, device=table.x.device)[:, :, None] * self.diagonal  # [D, D, E]
-        pairs = self.moments(features) + self.linear(linear_evidence(table.x, self.ridge)) + own
+        pairs = self.moments(features) + self._linear(table) + own
         evidence = Evidence(nodes=block_diagonal(pairs), pairs=pairs)
         for step in self.steps:
             evidence = step(evidence, cells, features)
         return evidence
+
+    def _linear(self, table: Table) -> Tensor:
+        """[B, D, D, E]; in float32, for in bfloat16 correlations of .99 and .995 are the same."""
+        evidence = linear_evidence(table.x, self.ridges)
+        with torch.autocast(evidence.device.type, enabled=False):
+            pairs: Tensor = self.linear(evidence)
+        return pairs
 
 
 class _ResidualStep(nn.Module):
@@ -131,24 +143,29 @@ def cross_moments(features: Tensor) -> Tensor:
     return moments.reshape(tasks, variables, variables, m * m)
 
 
-def linear_evidence(x: Tensor, ridge: float) -> Tensor:
+def linear_evidence(x: Tensor, ridges: Sequence[float]) -> Tensor:
     """What second moments of the values themselves say of every pair.
 
     Args:
         x: [B, N, D] standardised.
-        ridge: added to the diagonal before inverting; > 0.
+        ridges: added to the diagonal before inverting, once each; > 0.
 
     Returns:
-        [B, D, D, 3] float32: correlation, normalised ridge precision, and log10 of the number of rows less 2.
+        [B, D, D, 4 + 2 R] float32, R the number of ridges: the correlation, the normalised precision under each ridge,
+        the Fisher transforms of all these, log10 of the number of rows less 2, and log10 of that of variables less 1.
     """
     rows, variables = x.shape[1:]
     with torch.autocast(x.device.type, enabled=False):
         correlation = x.mT @ x / rows
-        precision = torch.linalg.inv(correlation + ridge * torch.eye(variables, device=x.device))
-        scale = torch.diagonal(precision, dim1=1, dim2=2).rsqrt()
-        precision = precision * scale[:, :, None] * scale[:, None, :]
-        length = torch.full_like(correlation, math.log10(rows) - 2)
-    return torch.stack([correlation, precision, length], -1)
+        both = [correlation]
+        for ridge in ridges:
+            precision = torch.linalg.inv(correlation + ridge * torch.eye(variables, device=x.device))
+            scale = torch.diagonal(precision, dim1=1, dim2=2).rsqrt()
+            both.append(precision * scale[:, :, None] * scale[:, None, :])
+        coefficients = torch.stack(both, -1)  # [B, D, D, 1 + R]
+        sizes = torch.tensor([math.log10(rows) - 2, math.log10(variables) - 1], device=x.device)
+        fisher = torch.atanh(coefficients.clamp(-LARGEST, LARGEST))
+        return torch.cat([coefficients, fisher, sizes.expand(*correlation.shape, 2)], -1)
 
 
 def gaussian_rank(x: Tensor) -> Tensor:
