@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from tabscm.engine.layout import align, number
-from tabscm.engine.metrics import best_threshold, effects_error, summarise
+from tabscm.engine.metrics import best_threshold, effects_error, mean, summarise
+from tabscm.engine.sortability import r2_sortability
 from tabscm.engine.stream import Stream
 from tabscm.kernel.experiment import Experiment
 
@@ -65,17 +66,21 @@ def judge(model: nn.Module, stream: Stream, *, tables: int, threshold: float | N
         The values of `metrics.summarise`, and
 
         - "threshold_chosen", and the means over tables "f1_chosen" and "shd_chosen" of the edges above it.
+        - "r2_sortability": the mean over tables of what sorting their variables by R2 would tell of the order: 0.5 is
+          chance. Real tables are near it; a stream that is far from it teaches a trick. (Tables are standardised, so
+          that variances tell nothing.)
         - "effects_mae": the mean absolute error of the effects of interventions, in standard deviations; only where the
           model gives them and the stream measures them.
     """
     model.eval()
-    batches, effects = [], []
+    batches, effects, sortability = [], [], []
     missing, step = tables, 0
     while missing > 0:
         table, truth = stream.batch(step)
         with torch.inference_mode():
             prediction = model(table)
         batches.append((prediction.logits[:missing], truth.adj[:missing]))
+        sortability += r2_sortability(table.x[:missing], truth.adj[:missing]).tolist()
         if "effects" in prediction.aux and truth.effects is not None:
             effects.append((prediction.aux["effects"][:missing], truth.effects[:missing]))
         missing, step = missing - len(table.x), step + 1
@@ -83,6 +88,7 @@ def judge(model: nn.Module, stream: Stream, *, tables: int, threshold: float | N
     found = summarise(batches)
     at_chosen = summarise(batches, threshold=chosen)
     found |= {"f1_chosen": at_chosen["f1"], "shd_chosen": at_chosen["shd"], "threshold_chosen": chosen}
+    found["r2_sortability"] = mean(sortability)
     return found | {"effects_mae": effects_error(effects)} if effects else found
 
 

@@ -8,6 +8,7 @@ from tabscm_builtin.losses.effects import Effects
 from tabscm_builtin.losses.focal import Focal
 from tabscm_builtin.losses.intervention import Intervention
 from tabscm_builtin.losses.order import Order
+from tabscm_builtin.losses.pair import Pair
 from tabscm_builtin.losses.skeleton import Skeleton
 from tabscm_builtin.losses.weighted_bce import WeightedBCE
 
@@ -202,3 +203,32 @@ def test_skeleton_of_a_graph_without_edges_still_pulls():
     cost(Skeleton(), Truth(edges(4)), values).sum().backward()
     others = ~torch.eye(4, dtype=torch.bool)
     assert (values.grad[0][others] > 0).all()
+
+
+def test_pair_is_the_likelihood_of_the_three_way_choice():
+    # p(0 -> 1) = .5, p(1 -> 0) = .2, no edge .3; and the same two logits for the two variables that are not joined
+    values = torch.logit(torch.tensor([[[0.5, 0.5], [0.2, 0.5]]]))
+    for adj, probability in ((edges(2, (0, 1)), 0.5), (edges(2, (1, 0)), 0.2), (edges(2), 0.3)):
+        # half, for the pair counts once among two ordered pairs
+        assert cost(Pair(), Truth(adj), values).item() == pytest.approx(-math.log(probability) / 2, rel=1e-4)
+
+
+def test_pair_is_won_by_the_shares_of_the_three_answers():
+    adj = torch.cat([edges(2, (0, 1))] * 5 + [edges(2, (1, 0))] * 2 + [edges(2)] * 3)
+    scores = torch.zeros(2, requires_grad=True)
+    optimiser = torch.optim.Adam([scores], lr=0.05)
+    for _ in range(300):
+        forth, back = scores - torch.nn.functional.softplus(scores.flip(0))
+        values = torch.stack([torch.stack([forth * 0, forth]), torch.stack([back, back * 0])]).expand(10, 2, 2)
+        optimiser.zero_grad()
+        cost(Pair(), Truth(adj), values).mean().backward()
+        optimiser.step()
+    assert torch.softmax(torch.cat([scores, torch.zeros(1)]), 0).tolist() == pytest.approx([0.5, 0.2, 0.3], abs=0.01)
+
+
+def test_pair_stays_finite_where_both_directions_are_claimed():
+    values = torch.full((1, 2, 2), 50.0, requires_grad=True)
+    found = cost(Pair(), Truth(edges(2)), values)
+    found.sum().backward()
+    assert found.item() == pytest.approx(-math.log(1e-6) / 2, rel=1e-4)
+    assert values.grad.isfinite().all()
