@@ -14,6 +14,7 @@ from tabscm_builtin.encoders.triangle import Triangle
 from tabscm_builtin.graphs.blocks import Blocks
 from tabscm_builtin.graphs.erdos_renyi import ErdosRenyi
 from tabscm_builtin.graphs.geometric import Geometric
+from tabscm_builtin.graphs.layered import Layered
 from tabscm_builtin.graphs.scale_free import ScaleFree
 from tabscm_builtin.graphs.small_world import SmallWorld
 from tabscm_builtin.heads.ordered import Ordered
@@ -31,18 +32,24 @@ from tabscm_builtin.measurements.mixture import Mixture as MeasurementMixture
 from tabscm_builtin.measurements.noisy import Noisy
 from tabscm_builtin.measurements.rounded import Rounded
 from tabscm_builtin.mechanisms.additive import Additive
+from tabscm_builtin.mechanisms.conditional_table import ConditionalTable
+from tabscm_builtin.mechanisms.gaussian_process import GaussianProcess
 from tabscm_builtin.mechanisms.heteroscedastic import Heteroscedastic
 from tabscm_builtin.mechanisms.linear import Linear
 from tabscm_builtin.mechanisms.mixture import Mixture
 from tabscm_builtin.mechanisms.mlp import MLP
+from tabscm_builtin.mechanisms.multiplicative import Multiplicative
 from tabscm_builtin.mechanisms.polynomial import Polynomial
 from tabscm_builtin.mechanisms.post_nonlinear import PostNonlinear
 from tabscm_builtin.mechanisms.random_fourier import RandomFourier
 from tabscm_builtin.mechanisms.sine import Sine
 from tabscm_builtin.mechanisms.threshold import Threshold
 from tabscm_builtin.mechanisms.tree import Tree
+from tabscm_builtin.noises.bimodal import Bimodal
+from tabscm_builtin.noises.cauchy import Cauchy
 from tabscm_builtin.noises.exponential import Exponential
 from tabscm_builtin.noises.gumbel import Gumbel
+from tabscm_builtin.noises.log_normal import LogNormal
 from tabscm_builtin.noises.student import Student
 from tabscm_builtin.regularisers.acyclicity import Acyclicity
 from tabscm_builtin.regularisers.kl_cap import KLCap
@@ -63,7 +70,11 @@ EXAMPLES = {
     SmallWorld: [SmallWorld(degree=Draw(low=0.0, high=9.0), rewired=Draw(low=0.0, high=1.0))],
     Blocks: [Blocks(degree=Draw(low=0.0, high=9.0), blocks=Draw(low=1.0, high=30.0), between=Draw.constant(0.0))],
     Geometric: [Geometric(degree=Draw(low=0.0, high=9.0), dimensions=1)],
+    Layered: [Layered(degree=Draw(low=0.0, high=9.0), layers=Draw(low=1.0, high=30.0))],
     Exponential: [Exponential(mirrored=True)],
+    LogNormal: [LogNormal(mirrored=True), LogNormal(sigma=Draw.constant(0.9))],
+    Cauchy: [Cauchy(limit=3.0)],
+    Bimodal: [Bimodal(peak=Draw.constant(0.99))],
     Gumbel: [Gumbel(mirrored=True)],
     Student: [Student(freedom=Draw.constant(4.0))],
     Mixture: [
@@ -74,6 +85,9 @@ EXAMPLES = {
     RandomFourier: [RandomFourier(features=1), RandomFourier(features=100)],
     Additive: [Additive(features=1, length=Draw.constant(0.2))],
     Polynomial: [Polynomial(degree=1), Polynomial(degree=6, reach=4.0)],
+    GaussianProcess: [GaussianProcess(features=1)],
+    Multiplicative: [Multiplicative(scaled=0.0), Multiplicative(scaled=1.0)],
+    ConditionalTable: [ConditionalTable(levels=Draw.constant(2.0), shuffled=1.0)],
     Tree: [Tree(trees=3, depth=1), Tree(trees=1, depth=6)],
     PostNonlinear: [PostNonlinear(of=Linear()), PostNonlinear(of=Mixture(of=(Weighted(MLP()), Weighted(Tree()))))],
     Heteroscedastic: [

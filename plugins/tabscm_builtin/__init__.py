@@ -16,6 +16,7 @@ from tabscm_builtin.encoders.triangle import Triangle
 from tabscm_builtin.graphs.blocks import Blocks
 from tabscm_builtin.graphs.erdos_renyi import ErdosRenyi
 from tabscm_builtin.graphs.geometric import Geometric
+from tabscm_builtin.graphs.layered import Layered
 from tabscm_builtin.graphs.scale_free import ScaleFree
 from tabscm_builtin.graphs.small_world import SmallWorld
 from tabscm_builtin.heads.bilinear import Bilinear
@@ -47,10 +48,13 @@ from tabscm_builtin.measurements.positive import Positive
 from tabscm_builtin.measurements.rounded import Rounded
 from tabscm_builtin.measurements.warped import Warped
 from tabscm_builtin.mechanisms.additive import Additive
+from tabscm_builtin.mechanisms.conditional_table import ConditionalTable
+from tabscm_builtin.mechanisms.gaussian_process import GaussianProcess
 from tabscm_builtin.mechanisms.heteroscedastic import Heteroscedastic
 from tabscm_builtin.mechanisms.linear import Linear
 from tabscm_builtin.mechanisms.mixture import Mixture
 from tabscm_builtin.mechanisms.mlp import MLP
+from tabscm_builtin.mechanisms.multiplicative import Multiplicative
 from tabscm_builtin.mechanisms.polynomial import Polynomial
 from tabscm_builtin.mechanisms.post_nonlinear import PostNonlinear
 from tabscm_builtin.mechanisms.quadratic import Quadratic
@@ -59,10 +63,13 @@ from tabscm_builtin.mechanisms.sine import Sine
 from tabscm_builtin.mechanisms.tanh import Tanh
 from tabscm_builtin.mechanisms.threshold import Threshold
 from tabscm_builtin.mechanisms.tree import Tree
+from tabscm_builtin.noises.bimodal import Bimodal
+from tabscm_builtin.noises.cauchy import Cauchy
 from tabscm_builtin.noises.exponential import Exponential
 from tabscm_builtin.noises.gaussian import Gaussian
 from tabscm_builtin.noises.gumbel import Gumbel
 from tabscm_builtin.noises.laplace import Laplace
+from tabscm_builtin.noises.log_normal import LogNormal
 from tabscm_builtin.noises.student import Student
 from tabscm_builtin.noises.uniform import Uniform
 from tabscm_builtin.regularisers.acyclicity import Acyclicity
@@ -81,6 +88,7 @@ def tabscm_components() -> list[type]:
         SmallWorld,
         Blocks,
         Geometric,
+        Layered,
         # noises
         Gaussian,
         Uniform,
@@ -88,6 +96,9 @@ def tabscm_components() -> list[type]:
         Exponential,
         Gumbel,
         Student,
+        LogNormal,
+        Cauchy,
+        Bimodal,
         # mechanisms
         Linear,
         MLP,
@@ -98,7 +109,10 @@ def tabscm_components() -> list[type]:
         RandomFourier,
         Additive,
         Polynomial,
+        GaussianProcess,
+        Multiplicative,
         Tree,
+        ConditionalTable,
         PostNonlinear,
         Heteroscedastic,
         Mixture,

@@ -37,7 +37,9 @@ def weighted_sum(parents: Tensor, weights: Tensor) -> Tensor:
     return torch.bmm(parents, weights).squeeze(2)  # adding noise afterwards is three times as fast as baddbmm
 
 
-def smooth(mask: Tensor, length: Draw, features: int, rng: torch.Generator) -> Callable[[Tensor], Tensor]:
+def smooth(
+    mask: Tensor, length: Draw, features: int, rng: torch.Generator, *, stretch: Tensor | None = None
+) -> Callable[[Tensor], Tensor]:
     """Draw a smooth function of the parents for each node, as of a Gaussian process, of mean 0 and deviation 1.
 
     sum_k w_k cos(v_k . x + b_k) over K features, with w and v normal and b uniform. As K grows it becomes a Gaussian
@@ -52,6 +54,7 @@ def smooth(mask: Tensor, length: Draw, features: int, rng: torch.Generator) -> C
         mask: [G, P] bool, which slots hold a parent.
         length: distance over which a function of one parent changes, in standard deviations of the parent.
         features: K.
+        stretch: [G, P, K], factors of the frequencies, for other kernels; None leaves them normal.
 
     Returns:
         f(parents [G, N, P]) -> [G, N]; 0 where a node has no parents.
@@ -60,6 +63,8 @@ def smooth(mask: Tensor, length: Draw, features: int, rng: torch.Generator) -> C
     device = rng.device
     scale = length.sample((nodes, 1), rng) * mask.sum(1, keepdim=True).clamp(min=1).sqrt()  # [G, 1]
     frequency = torch.randn(nodes, slots, features, generator=rng, device=device) * (mask / scale)[:, :, None]
+    if stretch is not None:
+        frequency = frequency * stretch
     phase = 2.0 * math.pi * torch.rand(nodes, 1, features, generator=rng, device=device)
     outer = torch.randn(nodes, features, 1, generator=rng, device=device)
 
