@@ -62,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     again = run.add_mutually_exclusive_group()
     again.add_argument("--resume", action="store_true", help="go on from the newest checkpoint in the folder")
     again.add_argument("--overwrite", action="store_true", help="replace the run in the folder")
+    run.add_argument("--init", type=Path, metavar="RUN", help="start from the weights of another run, at step 0")
     _add_set(run)
     _add_device(run)
     run.set_defaults(command="run")

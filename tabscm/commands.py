@@ -23,6 +23,7 @@ from tabscm.engine.predict import predict, render_score
 from tabscm.engine.rehearsal import rehearse
 from tabscm.engine.report import write_report
 from tabscm.engine.runs import REPORT, RESULTS, carry_out, prepare, write_results
+from tabscm.engine.start import read_start
 from tabscm.engine.tables import read_table
 from tabscm.kernel.config import load
 from tabscm.kernel.errors import ConfigError, ContractError, TabSCMError, did_you_mean
@@ -61,13 +62,20 @@ def call(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace, registry: Registry) -> int:
+    if args.init is not None and args.resume:
+        raise TabSCMError(
+            "--init starts a run from other weights, and --resume goes on with those that it has. Leave out --init: a "
+            "run that was started with it remembers."
+        )
     device = _device(args.device)
     experiment = _load(args.experiment, registry, args.overrides)
     run = args.out or Path("runs") / args.experiment.stem
-    rehearse(experiment, device=device)  # before an earlier run is replaced
-    prepare(run, experiment, registry, resume=args.resume, overwrite=args.overwrite)
+    # before an earlier run is replaced, which may be the one to start from
+    model = rehearse(experiment, device=device)
+    start = None if args.init is None else read_start(args.init, model)
+    prepare(run, experiment, registry, resume=args.resume, overwrite=args.overwrite, start=start)
     try:
-        results = carry_out(run, experiment, device=device, resume=args.resume, out=sys.stdout)
+        results = carry_out(run, experiment, device=device, resume=args.resume or start is not None, out=sys.stdout)
     except KeyboardInterrupt:
         options = {"set": args.overrides, "out": [run], "device": _given_device(args)}
         raise KeyboardInterrupt(f"{_go_on('run', [args.experiment], options)} --resume") from None

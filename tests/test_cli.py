@@ -336,6 +336,32 @@ def test_run_resumes_what_has_no_checkpoint_yet_from_its_first_step(call, tmp_pa
     assert logged == [(1, "train"), (1, "validation")]
 
 
+def test_run_from_the_weights_of_another_run_resumes_without_being_told_again(call, trained, tmp_path):
+    run = tmp_path / "next"
+    words = ["run", TINY, "--out", run, "--set", "trainer.steps=1", "--device", "cpu"]
+    code, out, err = call(*words, "--init", trained)
+    assert (code, err) == (0, "")
+    # as if it had been stopped before its first validation
+    shutil.rmtree(run / "checkpoints" / "step-00000001")
+    code, again, err = call(*words, "--resume")
+    assert (code, err) == (0, "")
+    told = "started from the weights of tiny, with 2 steps and 16 tables behind them"
+    assert out.splitlines()[1] == again.splitlines()[1] == told
+    message = (
+        "--init starts a run from other weights, and --resume goes on with those that it has. Leave out --init: a run "
+        "that was started with it remembers.\n"
+    )
+    assert call(*words, "--resume", "--init", trained) == (2, "", message)
+
+
+def test_overwrite_replaces_nothing_by_weights_that_do_not_fit(call, trained):
+    before = {path: path.read_bytes() for path in trained.rglob("*") if path.is_file()}
+    code, out, err = call("run", TINY, "--out", trained, "--overwrite", "--init", trained, "--set", "width=24")
+    assert (code, out) == (2, "")
+    assert err.startswith(f"{trained}: the weights do not fit the experiment: embedding.diagonal (16 there, 24 here), ")
+    assert {path: path.read_bytes() for path in trained.rglob("*") if path.is_file()} == before
+
+
 def test_run_resumes_what_has_ended(call, trained):
     code, out, err = call("run", TINY, "--out", trained, "--resume", "--set", "trainer.steps=2", "--device", "cpu")
     assert (code, err) == (0, "")

@@ -43,6 +43,24 @@ KEPT = 2
 
 
 @attrs.frozen
+class Ancestor:
+    """The weights that a run started from, instead of from chance."""
+
+    name: str
+    """Of the folder they were read from."""
+    sha256: str
+    """Of the file they were in."""
+    steps: int
+    """Steps behind them, those of their own ancestors included."""
+    tables: int | None
+    """Tables behind them; None where some checkpoint on the way did not say."""
+
+
+def _ancestor(found: Ancestor | Mapping[str, Any] | None) -> Ancestor | None:
+    return Ancestor(**found) if isinstance(found, Mapping) else found
+
+
+@attrs.frozen
 class State:
     """Where a run stands, beyond weights and momenta."""
 
@@ -71,6 +89,21 @@ class State:
     """What its metric was in this validation; None where it has none, or was not validated yet."""
     precision: str | None = None
     """That of the forward pass, "auto" resolved; None in checkpoints that do not say."""
+    tables: int | None = None
+    """Tables trained on; None in checkpoints that do not say."""
+    init: Ancestor | None = attrs.field(default=None, converter=_ancestor)
+    """Whose weights the run started from; None when they were drawn."""
+
+    @property
+    def all_steps(self) -> int:
+        """Steps behind the weights, in this run and in those it was started from."""
+        return self.step + (self.init.steps if self.init else 0)
+
+    @property
+    def all_tables(self) -> int | None:
+        """Tables behind the weights, counted as `all_steps`."""
+        before = self.init.tables if self.init else 0
+        return None if self.tables is None or before is None else self.tables + before
 
 
 def save(run: Path, weights: Mapping[str, Tensor], momenta: Mapping[str, Tensor], state: State) -> Path:
@@ -162,12 +195,23 @@ def load_weights(model: torch.nn.Module, weights: Mapping[str, Tensor], run: Pat
     Raises:
         CheckpointError: they are of another network.
     """
-    own = model.state_dict()
-    wrong = sorted(name for name in own.keys() | weights.keys() if _shape(own, name) != _shape(weights, name))
-    if wrong:
-        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-        raise CheckpointError(f"{run}: the weights do not fit the experiment: {', '.join(wrong[:3])}{more}")
+    check_fit(model, weights, run)
     model.load_state_dict(dict(weights))
+
+
+def check_fit(model: torch.nn.Module, weights: Mapping[str, Tensor], run: Path) -> None:
+    """Check that `weights`, read from `run`, are those of `model`: the same names, of the same shapes.
+
+    Raises:
+        CheckpointError: names the first parameters that differ, and how.
+    """
+    own = model.state_dict()
+    names = [*own, *sorted(weights.keys() - own.keys())]
+    wrong = [name for name in names if _shape(own, name) != _shape(weights, name)]
+    if wrong:
+        shown = [f"{name} ({_shape(weights, name)} there, {_shape(own, name)} here)" for name in wrong[:3]]
+        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        raise CheckpointError(f"{run}: the weights do not fit the experiment: {', '.join(shown)}{more}")
 
 
 def compare_origins(run: Path, experiment: Experiment, registry: Registry) -> None:
@@ -196,8 +240,10 @@ def _note_absent(run: Path, registry: Registry) -> None:
                 _note(f"{run}: {kind} {name} came from {origin['distribution']} {origin['version']}; install it again")
 
 
-def _shape(weights: Mapping[str, Tensor], name: str) -> torch.Size | None:
-    return weights[name].shape if name in weights else None
+def _shape(weights: Mapping[str, Tensor], name: str) -> str:
+    if name not in weights:
+        return "none"
+    return " x ".join(map(str, weights[name].shape)) or "a scalar"
 
 
 def _folder(run: Path, step: int) -> Path:

@@ -21,6 +21,7 @@ import torch
 
 from tabscm.engine.checkpoint import CHECKPOINTS, EXPERIMENT, ORIGINS, compare_origins, has_checkpoint
 from tabscm.engine.evaluate import evaluate
+from tabscm.engine.start import Start, begin
 from tabscm.engine.trainer import LOG, train
 from tabscm.engine.training_log import TRAINING_LOG
 from tabscm.engine.whole import write_whole
@@ -38,7 +39,15 @@ SHOWN = 5
 AGAIN = "Give the file and the --set of then to go on, or --overwrite to start again."
 
 
-def prepare(run: Path, experiment: Experiment, registry: Registry, *, resume: bool, overwrite: bool) -> None:
+def prepare(
+    run: Path,
+    experiment: Experiment,
+    registry: Registry,
+    *,
+    resume: bool,
+    overwrite: bool,
+    start: Start | None = None,
+) -> None:
     """Make the folder `run` ready to train in.
 
     Args:
@@ -47,6 +56,7 @@ def prepare(run: Path, experiment: Experiment, registry: Registry, *, resume: bo
         registry: who brought its components.
         resume: the folder holds this experiment already, and training goes on.
         overwrite: what an earlier run left in the folder may go.
+        start: weights to start from; None draws them. Not together with `resume`, which has weights.
 
     Raises:
         CheckpointError: the folder holds something that neither `resume` nor `overwrite` covers.
@@ -69,6 +79,8 @@ def prepare(run: Path, experiment: Experiment, registry: Registry, *, resume: bo
         run.mkdir(parents=True, exist_ok=True)
         (run / EXPERIMENT).write_text(dump(experiment), "utf-8")
         (run / ORIGINS).write_text(json.dumps(origins(experiment, registry), indent=2) + "\n", "utf-8")
+        if start is not None:
+            begin(run, start)
     except OSError as error:
         raise CheckpointError(f"{run}: cannot be written: {error.strerror}. Use --out for another place.") from None
 
@@ -82,7 +94,8 @@ def carry_out(
         run: the folder.
         experiment: what `prepare` was told.
         device: where everything happens.
-        resume: go on from the newest checkpoint; cut short before its first, a run starts from step 0.
+        resume: go on from the newest checkpoint, as a run must that `prepare` gave weights to start from; cut short
+            before its first, a run starts from step 0.
         out: where progress is printed.
 
     Returns:

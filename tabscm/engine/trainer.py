@@ -55,7 +55,7 @@ def train(
         experiment: what to train, on what.
         run: an existing folder; what this writes into it is listed in the README.
         device: where everything happens.
-        resume: go on from the newest checkpoint in `run`.
+        resume: go on from the newest checkpoint in `run`, which may be one of no steps, see `start.begin`.
         out: where progress is printed.
         progress: told of it instead.
 
@@ -78,7 +78,7 @@ def train(
     curriculum = Curriculum(experiment, device=device, effects="effects" in experiment.asks)
     validation = curriculum.stream(curriculum.last, "validation")
     precision = resolved(settings.precision, device)
-    state = State(step=0, best_step=0, best_gain=-math.inf, seconds=0.0)
+    state = State(step=0, best_step=0, best_gain=-math.inf, seconds=0.0, tables=0)
     if resume:
         weights, momenta, state = restore(run, "last")
         load_weights(model, weights, run)
@@ -90,8 +90,13 @@ def train(
     progress = progress or Progress(out, steps=settings.steps, step=state.step, levels=curriculum.last)
     progress.say(
         f"{parameter_count(model.parameters()):,} parameters, {settings.steps:,} steps, {device.type} in {precision}, "
-        f"threads: {torch.get_num_threads()}" + (f", from step {state.step}" if resume else "")
+        f"threads: {torch.get_num_threads()}" + (f", from step {state.step}" if state.step else "")
     )
+    if state.init:
+        tables = "" if state.init.tables is None else f" and {state.init.tables:,} tables"
+        progress.say(
+            f"started from the weights of {state.init.name}, with {state.init.steps:,} steps{tables} behind them"
+        )
     if state.precision not in (None, precision):
         progress.say(
             f"note: in {precision} from here on and in {state.precision} before, so not bit for bit the run that would "
@@ -121,6 +126,8 @@ def train(
                 terms = loss_terms(experiment, step, prediction, truth, table)
                 torch.autograd.backward(sum(terms.values(), torch.zeros((), device=device)) / settings.accumulate)
                 progress.count(len(table.x))
+                if state.tables is not None:
+                    state = attrs.evolve(state, tables=state.tables + len(table.x))
                 parts.append((prediction, truth, {name: term.detach() for name, term in terms.items()}))
             means = {name: torch.stack([terms[name] for _, _, terms in parts]).mean() for name in terms}
             loss = torch.stack(list(means.values())).sum()

@@ -221,4 +221,4 @@ def test_weights_of_another_network_are_refused(run):
     model = torch.nn.Linear(2, 3)
     with pytest.raises(CheckpointError) as refusal:
         load_weights(model, {"weight": torch.zeros(2, 2), "bias": torch.zeros(3)}, run)
-    assert str(refusal.value) == f"{run}: the weights do not fit the experiment: weight"
+    assert str(refusal.value) == f"{run}: the weights do not fit the experiment: weight (2 x 2 there, 3 x 2 here)"
