@@ -75,7 +75,14 @@ def _parser() -> argparse.ArgumentParser:
     evaluate = commands.add_parser("eval", help="evaluate a trained run again")
     evaluate.add_argument("run", type=Path, metavar="RUN", help="folder of a run")
     evaluate.add_argument("--tables", type=_positive, metavar="N", help="tables per cell (default: the experiment's)")
-    evaluate.add_argument("--overwrite", action="store_true", help="replace the eval.json of the run")
+    where = evaluate.add_mutually_exclusive_group()
+    where.add_argument("--overwrite", action="store_true", help="replace the eval.json of the run")
+    where.add_argument(
+        "--cells",
+        type=Path,
+        metavar="EXPERIMENT",
+        help="judge it on the cells of another experiment file, and print only",
+    )
     _add_device(evaluate)
     evaluate.set_defaults(command="eval")
 

@@ -105,8 +105,11 @@ def _check(args: argparse.Namespace, registry: Registry) -> int:
 def _eval(args: argparse.Namespace, registry: Registry) -> int:
     device = _device(args.device)
     model, experiment = load_run(args.run, registry, device)
-    results = evaluate(model, experiment, device=device, tables=args.tables, threshold=model.threshold)
+    judged = experiment if args.cells is None else _load(args.cells, registry, [])
+    results = evaluate(model, judged, device=device, tables=args.tables, threshold=model.threshold)
     print(render(results))
+    if args.cells is not None:
+        return 0
     file = args.run / RESULTS
     if args.overwrite or not file.exists():
         write_results(args.run, results)

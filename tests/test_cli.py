@@ -420,6 +420,16 @@ def test_a_device_that_is_not_there(call, monkeypatch):
     assert call("run", TINY, "--device", "cuda") == (2, "", message)
 
 
+def test_eval_on_the_cells_of_another_experiment_prints_them_and_writes_nothing(call, trained, tmp_path):
+    before = (trained / "eval.json").read_text()
+    other = tmp_path / "other.toml"
+    other.write_text(f'extends = "{TINY}"\n[evaluation.cells.strange]\nvariables = 3\n')
+    code, out, _ = call("eval", trained, "--cells", other, "--tables", "2", "--device", "cpu")
+    assert code == 0
+    assert any(line.startswith("strange ") for line in out.splitlines())
+    assert (trained / "eval.json").read_text() == before
+
+
 def test_eval_keeps_the_results_that_are_there(call, trained):
     file = trained / "eval.json"
     before = file.read_text()
