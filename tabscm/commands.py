@@ -136,9 +136,9 @@ def _predict(args: argparse.Namespace, registry: Registry) -> int:
         print(f"note: {run} has not finished its training", file=sys.stderr)
     result = predict(model, data, device=device)
     threshold = model.threshold if args.threshold == "chosen" else args.threshold
-    score = result.score(adj, threshold) if adj is not None else None
+    score = result.score(adj, threshold, acyclic=args.acyclic) if adj is not None else None
     if args.json is not None:
-        whole = result.to_json(threshold)
+        whole = result.to_json(threshold, acyclic=args.acyclic)
         if score is not None:
             whole["score"] = {name: value if math.isfinite(value) else None for name, value in score.items()}
         text = json.dumps(whole, indent=2, allow_nan=False) + "\n"
@@ -148,7 +148,7 @@ def _predict(args: argparse.Namespace, registry: Registry) -> int:
         _write(file, text)
     for note in result.notes:
         print(f"note: {note}", file=sys.stderr)
-    print(result.render(threshold))
+    print(result.render(threshold, acyclic=args.acyclic))
     if score is not None:
         print(f"\n{render_score(score)}")
     return 0
