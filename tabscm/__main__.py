@@ -10,6 +10,7 @@ from tabscm.kernel.errors import TabSCMError
 
 INTERRUPTED = 130
 BROKEN_PIPE = 141
+RELEASED = "or name of a released model (default: the one that ships)"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -62,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     again = run.add_mutually_exclusive_group()
     again.add_argument("--resume", action="store_true", help="go on from the newest checkpoint in the folder")
     again.add_argument("--overwrite", action="store_true", help="replace the run in the folder")
-    run.add_argument("--init", type=Path, metavar="RUN", help="start from the weights of another run, at step 0")
+    run.add_argument("--init", type=Path, metavar="RUN", help="start from the weights of a run or a released model")
     _add_set(run)
     _add_device(run)
     run.set_defaults(command="run")
@@ -73,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     check.set_defaults(command="check")
 
     evaluate = commands.add_parser("eval", help="evaluate a trained run again")
-    evaluate.add_argument("run", type=Path, metavar="RUN", help="folder of a run")
+    evaluate.add_argument("run", type=Path, nargs="?", metavar="RUN", help=f"folder of a run {RELEASED}")
     evaluate.add_argument("--tables", type=_positive, metavar="N", help="tables per cell (default: the experiment's)")
     where = evaluate.add_mutually_exclusive_group()
     where.add_argument("--overwrite", action="store_true", help="replace the eval.json of the run")
@@ -88,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
 
     predict = commands.add_parser("predict", help="read the causal graph off a table")
     predict.add_argument("table", type=Path, metavar="TABLE", help="a CSV file whose first row names the columns")
-    predict.add_argument("--run", type=Path, required=True, metavar="RUN", help="folder of a trained run")
+    predict.add_argument("--run", type=Path, metavar="RUN", help=f"folder of a trained run {RELEASED}")
     predict.add_argument(
         "--where",
         action="append",
@@ -104,6 +105,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="P",
         help="of an edge: a probability (default: 0.5), or chosen, the one that was best in validation",
     )
+    predict.add_argument("--acyclic", action="store_true", help="of the edges, the best graph without a cycle")
     predict.add_argument("--graph", type=Path, metavar="FILE", help="score against a known graph: CSV with from,to")
     predict.add_argument(
         "--json", nargs="?", const="-", metavar="FILE", help="write everything as JSON, into FILE or to the terminal"
@@ -118,6 +120,18 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--overwrite", action="store_true", help="replace FILE")
     _add_device(report)
     report.set_defaults(command="report")
+
+    release = commands.add_parser("release", help="put the network of a finished run into the package, with a card")
+    release.add_argument("run", type=Path, metavar="RUN", help="folder of a run")
+    release.add_argument("--name", default="base", metavar="NAME", help="of the released model (default: base)")
+    release.add_argument(
+        "--half", action="store_true", help="store float16, if that changes no result by more than .001"
+    )
+    release.add_argument("--hardware", metavar="TEXT", help="what it was trained on (default: what is here)")
+    release.add_argument("--out", type=Path, metavar="DIR", help="folder to release into (default: the package's)")
+    release.add_argument("--overwrite", action="store_true", help="replace the released model of this name")
+    _add_device(release)
+    release.set_defaults(command="release")
 
     _add_ablate(commands)
 

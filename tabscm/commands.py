@@ -14,13 +14,15 @@ import torch
 
 import tabscm.data
 from tabscm.engine import ablation, bench, comparison, picture, workers
-from tabscm.engine.checkpoint import load_run
+from tabscm.engine.checkpoint import CARD, is_released, load_run
 from tabscm.engine.evaluate import evaluate, render
 from tabscm.engine.graphs import read_graph
 from tabscm.engine.measures import MEASURES
 from tabscm.engine.model import Model, parameter_count
 from tabscm.engine.predict import predict, render_score
 from tabscm.engine.rehearsal import rehearse
+from tabscm.engine.release import release
+from tabscm.engine.released import find
 from tabscm.engine.report import write_report
 from tabscm.engine.runs import REPORT, RESULTS, carry_out, prepare, write_results
 from tabscm.engine.start import read_start
@@ -51,6 +53,7 @@ def call(args: argparse.Namespace) -> int:
         "eval": _eval,
         "predict": _predict,
         "report": _report,
+        "release": _release,
         "ablate": _ablate,
         "bench": _bench,
         "list": _list,
@@ -72,7 +75,7 @@ def _run(args: argparse.Namespace, registry: Registry) -> int:
     run = args.out or Path("runs") / args.experiment.stem
     # before an earlier run is replaced, which may be the one to start from
     model = rehearse(experiment, device=device)
-    start = None if args.init is None else read_start(args.init, model)
+    start = None if args.init is None else read_start(find(args.init), model)
     prepare(run, experiment, registry, resume=args.resume, overwrite=args.overwrite, start=start)
     try:
         results = carry_out(run, experiment, device=device, resume=args.resume or start is not None, out=sys.stdout)
@@ -104,15 +107,18 @@ def _check(args: argparse.Namespace, registry: Registry) -> int:
 
 def _eval(args: argparse.Namespace, registry: Registry) -> int:
     device = _device(args.device)
-    model, experiment = load_run(args.run, registry, device)
+    run = find(args.run)
+    if is_released(run) and args.overwrite:
+        raise TabSCMError(f"{run}: a released model keeps the figures of its card. Leave out --overwrite.")
+    model, experiment = load_run(run, registry, device)
     judged = experiment if args.cells is None else _load(args.cells, registry, [])
     results = evaluate(model, judged, device=device, tables=args.tables, threshold=model.threshold)
     print(render(results))
-    if args.cells is not None:
+    if args.cells is not None or is_released(run):
         return 0
-    file = args.run / RESULTS
+    file = run / RESULTS
     if args.overwrite or not file.exists():
-        write_results(args.run, results)
+        write_results(run, results)
     else:
         print(f"\n{file} is as it was; --overwrite replaces it.")
     return 0
@@ -123,16 +129,17 @@ def _predict(args: argparse.Namespace, registry: Registry) -> int:
     if file is not None and file.exists() and not args.overwrite:
         raise TabSCMError(f"{file}: exists already. Use --overwrite to replace it.")
     device = _device(args.device)
+    run = find(args.run)
     data = read_table(args.table, where=_once(args.where))
     adj = read_graph(args.graph, data.names) if args.graph else None
-    model, _ = load_run(args.run, registry, device)
-    if not (args.run / RESULTS).exists():
-        print(f"note: {args.run} has not finished its training", file=sys.stderr)
+    model, _ = load_run(run, registry, device)
+    if not is_released(run) and not (run / RESULTS).exists():
+        print(f"note: {run} has not finished its training", file=sys.stderr)
     result = predict(model, data, device=device)
     threshold = model.threshold if args.threshold == "chosen" else args.threshold
-    score = result.score(adj, threshold) if adj is not None else None
+    score = result.score(adj, threshold, acyclic=args.acyclic) if adj is not None else None
     if args.json is not None:
-        whole = result.to_json(threshold)
+        whole = result.to_json(threshold, acyclic=args.acyclic)
         if score is not None:
             whole["score"] = {name: value if math.isfinite(value) else None for name, value in score.items()}
         text = json.dumps(whole, indent=2, allow_nan=False) + "\n"
@@ -142,7 +149,7 @@ def _predict(args: argparse.Namespace, registry: Registry) -> int:
         _write(file, text)
     for note in result.notes:
         print(f"note: {note}", file=sys.stderr)
-    print(result.render(threshold))
+    print(result.render(threshold, acyclic=args.acyclic))
     if score is not None:
         print(f"\n{render_score(score)}")
     return 0
@@ -156,6 +163,22 @@ def _report(args: argparse.Namespace, registry: Registry) -> int:
     file = args.out or args.run / REPORT  # the run's own page is made anew each time
     write_report(args.run, file, registry, device=_device(args.device))
     print(file)
+    return 0
+
+
+def _release(args: argparse.Namespace, registry: Registry) -> int:
+    folder = release(
+        args.run,
+        registry,
+        name=args.name,
+        half=args.half,
+        hardware=args.hardware,
+        into=args.out,
+        overwrite=args.overwrite,
+        device=_device(args.device),
+    )
+    print((folder / CARD).read_text("utf-8"))
+    print(f"Released: {_near(folder)}")
     return 0
 
 

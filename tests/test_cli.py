@@ -13,7 +13,7 @@ import torch
 
 from tabscm import commands
 from tabscm.__main__ import main
-from tabscm.engine import ablation
+from tabscm.engine import ablation, released
 from tabscm.engine.trial import Outcome
 from tabscm.kernel import registry
 from tabscm.kernel.registry import Quarantined, Registry, discover
@@ -44,6 +44,14 @@ def trained(tmp_path_factory):
     return run
 
 
+@pytest.fixture
+def shipped(trained, tmp_path, monkeypatch):
+    """A package in which one model is released, `base`."""
+    monkeypatch.setattr(released, "WEIGHTS", tmp_path / "weights")
+    assert main(["release", str(trained), "--device", "cpu"]) == 0
+    return tmp_path / "weights" / "base"
+
+
 @pytest.mark.parametrize(
     "words", [["--help"], ["run", "--help"], ["report", "--help"], ["ablate", "--help"], ["--version"]]
 )
@@ -64,7 +72,7 @@ assert not {{"torch", "numpy", "networkx"}} & set(sys.modules)
 def test_every_command_is_in_the_help(call):
     code, out, err = call()
     assert (code, err) == (2, "")
-    for command in ("run", "check", "eval", "predict", "report", "ablate", "bench", "list"):
+    for command in ("run", "check", "eval", "predict", "report", "release", "ablate", "bench", "list"):
         assert f"\n    {command} " in out
 
 
@@ -86,7 +94,6 @@ def test_version(call):
             "argument --threshold: expected a number from 0 to 1, or chosen, found 'nan'",
         ),
         (["predict", "x", "--run", "y", "--where", "a"], "argument --where: expected COLUMN=VALUE, found 'a'"),
-        (["predict", "x"], "the following arguments are required: --run"),
         (
             ["ablate", "x", "--swap", "loss"],
             "argument --swap: expected KEY=V1,V2 with different values, found 'loss'",
@@ -412,6 +419,47 @@ def test_run_where_nothing_can_be_written(call, tmp_path):
     out = tmp_path / "file" / "run"
     message = f"{out}: cannot be written: Not a directory. Use --out for another place.\n"
     assert call("run", TINY, "--out", out) == (2, "", message)
+
+
+def test_predict_takes_the_released_model_when_no_run_is_named(call, trained, shipped):
+    expected = call("predict", SACHS, "--run", trained, "--json")
+    assert call("predict", SACHS, "--json") == expected
+    assert call("predict", SACHS, "--run", "base", "--json") == expected
+    assert call("predict", SACHS, "--run", shipped, "--json") == expected
+
+
+def test_predict_where_nothing_is_released_says_what_to_do(call, tmp_path, monkeypatch):
+    monkeypatch.setattr(released, "WEIGHTS", tmp_path / "weights")
+    message = (
+        "no trained model comes with this installation. Train one, python -m tabscm run EXPERIMENT, and name its "
+        "folder, or put it into the package: python -m tabscm release RUN\n"
+    )
+    assert call("predict", SACHS) == (2, "", message)
+    assert call("eval") == (2, "", message)
+
+
+def test_eval_of_a_released_model_is_that_of_its_run_and_changes_nothing(call, trained, shipped):
+    before = {path: path.read_bytes() for path in shipped.iterdir()}
+    code, out, err = call("eval", "--tables", "3", "--device", "cpu")
+    assert (code, err) == (0, "")
+    assert out.strip() in call("eval", trained, "--tables", "3", "--device", "cpu")[1]
+    assert {path: path.read_bytes() for path in shipped.iterdir()} == before
+    message = f"{shipped}: a released model keeps the figures of its card. Leave out --overwrite.\n"
+    assert call("eval", "--overwrite") == (2, "", message)
+
+
+def test_run_from_a_released_model(call, shipped, tmp_path):
+    words = ["run", TINY, "--out", tmp_path / "run", "--set", "trainer.steps=1", "--device", "cpu", "--init", "base"]
+    code, out, err = call(*words)
+    assert (code, err) == (0, "")
+    assert out.splitlines()[1] == "started from the weights of base, with 2 steps and 16 tables behind them"
+
+
+def test_release_prints_the_card_and_where_it_lies(call, trained, shipped):
+    code, out, err = call("release", trained, "--overwrite", "--hardware", "an abacus", "--device", "cpu")
+    assert (code, err) == (0, "")
+    assert out == (shipped / "card.md").read_text() + f"\nReleased: {shipped}\n"
+    assert "- Hardware: an abacus.\n" in out
 
 
 def test_a_device_that_is_not_there(call, monkeypatch):

@@ -7,6 +7,12 @@
 
 A folder without a manifest is not a checkpoint: it was cut short. The two newest and the best are kept. Where the one
 asked for is damaged, the newest that is whole takes its place, with a note on standard error.
+
+A released model (see release.py) is the same without a run around it, and is read by the same functions:
+
+    base/model.safetensors, state.json, experiment.toml, origins.json     what predicting needs
+         manifest.json                                                    size and sha256 of these four
+         card.md                                                          for people
 """
 
 import contextlib
@@ -15,7 +21,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,6 +44,11 @@ ORIGINS = "origins.json"
 CHECKPOINTS = "checkpoints"
 WEIGHTS, MOMENTA, STATE = FILES = ("weights.safetensors", "optimiser.safetensors", "state.json")
 MANIFEST = "manifest.json"
+CARD = "card.md"
+MODEL = "model.safetensors"
+"""The network of a released model; it may be stored in half precision."""
+RELEASED = (MODEL, STATE, EXPERIMENT, ORIGINS)
+"""What the manifest of a released model seals."""
 KEPT = 2
 """Newest checkpoints kept besides the best."""
 
@@ -115,19 +126,49 @@ def save(run: Path, weights: Mapping[str, Tensor], momenta: Mapping[str, Tensor]
     save_file({name: value.contiguous() for name, value in weights.items()}, part / WEIGHTS)
     save_file({name: value.contiguous() for name, value in momenta.items()}, part / MOMENTA)
     (part / STATE).write_text(json.dumps(attrs.asdict(state), indent=2) + "\n")
-    files = {path.name: _fingerprint(path) for path in sorted(part.iterdir())}
-    manifest = {"files": files, "experiment": _experiment_print(run)}
-    (part / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
-    for path in part.iterdir():
-        _flush(path)
-    if final.exists():
-        shutil.rmtree(final)
-    os.replace(part, final)
-    _flush(final.parent)
+    _seal(part, {"experiment": _experiment_print(run)})
+    _settle(part, final)
     for old in _folders(run)[:-KEPT]:
         if old != _folder(run, state.best_step):
             shutil.rmtree(old)
     return final
+
+
+def save_released(
+    folder: Path,
+    weights: Mapping[str, Tensor],
+    state: State,
+    *,
+    experiment: str,
+    origins: str,
+    card: Callable[[str], str],
+) -> None:
+    """Write a released model, replacing the one in `folder`.
+
+    Args:
+        folder: its parent exists.
+        weights: as they are to be stored.
+        state: of the checkpoint they come from.
+        experiment: the text of experiment.toml.
+        origins: the text of origins.json.
+        card: what card.md says, given the sha256 of the weights.
+    """
+    part = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir()
+    save_file({name: value.contiguous() for name, value in weights.items()}, part / MODEL)
+    (part / MODEL).chmod(0o644)  # safetensors writes for the owner alone; an installation has many readers
+    (part / STATE).write_text(json.dumps(attrs.asdict(state), indent=2) + "\n")
+    (part / EXPERIMENT).write_text(experiment, "utf-8")
+    (part / ORIGINS).write_text(origins, "utf-8")
+    _seal(part, {})
+    (part / CARD).write_text(card(str(_manifest(part)["files"][MODEL]["sha256"])), "utf-8")
+    _settle(part, folder)
+
+
+def is_released(folder: Path) -> bool:
+    """Whether a folder holds a released model, be it damaged, and not a run."""
+    return (folder / MANIFEST).is_file()
 
 
 def has_checkpoint(run: Path) -> bool:
@@ -146,11 +187,14 @@ def restore(run: Path, which: Literal["last", "best"]) -> tuple[dict[str, Tensor
 
 
 def restore_weights(run: Path, which: Literal["last", "best"]) -> tuple[dict[str, Tensor], State]:
-    """What `restore` reads without the momenta, which only training needs.
+    """What `restore` reads without the momenta, which only training needs; of a released model, its one network.
 
     Raises:
         CheckpointError: as `restore`.
     """
+    if is_released(run):
+        state, _ = _released(run)
+        return {name: _single(value) for name, value in _tensors(run / MODEL).items()}, state
     folder, state = _choose(run, which, (WEIGHTS, STATE))
     return _tensors(folder / WEIGHTS), state
 
@@ -161,12 +205,14 @@ def seal(run: Path, which: Literal["last", "best"]) -> tuple[State, str]:
     Raises:
         CheckpointError: as `restore`.
     """
+    if is_released(run):
+        return _released(run)
     folder, state = _choose(run, which, (WEIGHTS, STATE))
     return state, str(_manifest(folder)["files"][WEIGHTS]["sha256"])
 
 
 def load_run(run: Path, registry: Registry, device: torch.device) -> tuple[Model, Experiment]:
-    """The best network of a run, ready to predict, and the experiment it was trained by.
+    """The best network of a run, or a released one, ready to predict, and the experiment it was trained by.
 
     Raises:
         CheckpointError: not a run folder, no checkpoint, only damaged ones, or an experiment that changed.
@@ -182,7 +228,8 @@ def load_run(run: Path, registry: Registry, device: torch.device) -> tuple[Model
     except ConfigError:
         _note_absent(run, registry)
         raise
-    compare_origins(run, experiment, registry)
+    if not is_released(run):  # which was tried with the components it ships with
+        compare_origins(run, experiment, registry)
     model = Model(experiment)
     load_weights(model, weights, run)
     model.threshold = state.threshold
@@ -288,12 +335,27 @@ def _choose(run: Path, which: Literal["last", "best"], needed: tuple[str, ...]) 
     return chosen, _read_state(chosen)
 
 
+def _released(folder: Path) -> tuple[State, str]:
+    """The state of a released model whose files are those that were released, and the sha256 of its weights."""
+    fault = _fault(folder, RELEASED, RELEASED)
+    if fault is not None:
+        raise CheckpointError(
+            f"{folder}: this released model cannot be used ({fault}). Install the package again, or release it anew"
+        )
+    return _read_state(folder), str(_manifest(folder)["files"][MODEL]["sha256"])
+
+
+def _single(value: Tensor) -> Tensor:
+    """In single precision, whatever it was stored in."""
+    return value.float() if value.is_floating_point() else value
+
+
 def _again(run: Path) -> str:
     return f"python -m tabscm run EXPERIMENT --out {run} --overwrite"
 
 
-def _fault(folder: Path, needed: tuple[str, ...]) -> str | None:
-    """What keeps a checkpoint from being used; None when nothing does."""
+def _fault(folder: Path, needed: tuple[str, ...], sealed: tuple[str, ...] = FILES) -> str | None:
+    """What keeps a checkpoint, whose manifest lists the files `sealed`, from being used; None when nothing does."""
     if not folder.is_dir():
         return "this checkpoint is missing"
     missing = [name for name in (*needed, MANIFEST) if not (folder / name).is_file()]
@@ -301,8 +363,8 @@ def _fault(folder: Path, needed: tuple[str, ...]) -> str | None:
         return f"{', '.join(missing)} missing"
     try:
         files = _manifest(folder)["files"]
-        if sorted(files) != sorted(FILES):
-            return f"{MANIFEST} does not list exactly {', '.join(FILES)}"
+        if sorted(files) != sorted(sealed):
+            return f"{MANIFEST} does not list exactly {', '.join(sealed)}"
         changed = [name for name in needed if _fingerprint(folder / name) != files[name]]
         if changed:
             return f"{', '.join(changed)} changed since it was written (sha256 differs)"
@@ -310,6 +372,22 @@ def _fault(folder: Path, needed: tuple[str, ...]) -> str | None:
     except (OSError, ValueError, KeyError, TypeError) as error:
         return f"unreadable ({type(error).__name__}: {error})"
     return None
+
+
+def _seal(folder: Path, more: Mapping[str, object]) -> None:
+    """Write the manifest of the files in a folder, and `more` into it."""
+    files = {path.name: _fingerprint(path) for path in sorted(folder.iterdir())}
+    (folder / MANIFEST).write_text(json.dumps({"files": files, **more}, indent=2) + "\n")
+
+
+def _settle(part: Path, final: Path) -> None:
+    """Put a folder that is complete in its place."""
+    for path in part.iterdir():
+        _flush(path)
+    if final.exists():
+        shutil.rmtree(final)
+    os.replace(part, final)
+    _flush(final.parent)
 
 
 def _manifest(folder: Path) -> dict[str, Any]:

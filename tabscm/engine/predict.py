@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tabscm.engine import metrics
+from tabscm.engine.acyclic import decode
 from tabscm.engine.layout import align, number
 from tabscm.engine.model import Model
 from tabscm.engine.rows import listed
@@ -41,68 +42,92 @@ class Result:
     notes: tuple[str, ...] = ()
     """What the user should know of the table and of how far it is from what the network was trained on."""
 
-    def edges(self, threshold: float = 0.5) -> list[Edge]:
-        """The edges whose probability is above `threshold`, the most probable first."""
-        return [edge for edge in self._ranked() if edge.probability > threshold]
+    def graph(self, threshold: float = 0.5, *, acyclic: bool = False) -> NDArray[np.bool_]:
+        """The edges whose probability is above `threshold`: [D, D] bool, True at [i, j] for i -> j.
 
-    def to_networkx(self, threshold: float = 0.5) -> nx.DiGraph:
-        """The edges above `threshold` as a graph over all variables, with the edge attribute "probability"."""
+        Edges are judged one by one, so that they may hold a cycle; `acyclic` takes of them the best graph without one,
+        see `acyclic.decode`.
+        """
+        return decode(self.edge_prob, threshold) if acyclic else self.edge_prob > threshold
+
+    def edges(self, threshold: float = 0.5, *, acyclic: bool = False) -> list[Edge]:
+        """The edges of `graph`, the most probable first."""
+        return self._ranked(self.graph(threshold, acyclic=acyclic))
+
+    def to_networkx(self, threshold: float = 0.5, *, acyclic: bool = False) -> nx.DiGraph:
+        """`graph` over all variables by name, with the edge attribute "probability"."""
         graph = nx.DiGraph()
         graph.add_nodes_from(self.names)
+        edges = self.edges(threshold, acyclic=acyclic)
         graph.add_weighted_edges_from(
-            ((edge.source, edge.target, edge.probability) for edge in self.edges(threshold)), weight="probability"
+            ((edge.source, edge.target, edge.probability) for edge in edges), weight="probability"
         )
         return graph
 
-    def to_json(self, threshold: float = 0.5) -> dict[str, object]:
-        """Everything as plain values: "variables", "edge_prob", "threshold", "edges" above it, "notes"."""
+    def to_json(self, threshold: float = 0.5, *, acyclic: bool = False) -> dict[str, object]:
+        """Everything as plain values: "variables", "edge_prob", "threshold", "acyclic", "edges" of `graph`, "notes"."""
         return {
             "variables": list(self.names),
             "edge_prob": self.edge_prob.tolist(),
             "threshold": threshold,
+            "acyclic": acyclic,
             "edges": [
                 {"from": edge.source, "to": edge.target, "probability": edge.probability}
-                for edge in self.edges(threshold)
+                for edge in self.edges(threshold, acyclic=acyclic)
             ],
             "notes": list(self.notes),
         }
 
-    def render(self, threshold: float = 0.5) -> str:
-        """The edges above `threshold` for the terminal; the closest ones where there is none."""
+    def render(self, threshold: float = 0.5, *, acyclic: bool = False) -> str:
+        """The edges of `graph` for the terminal; the most probable ones where there is none above `threshold`."""
         count = len(self.names)
         pairs = f"{count * (count - 1)} ordered pairs of {count} variables"
-        edges = self.edges(threshold)
+        edges = self.edges(threshold, acyclic=acyclic)
         if not edges:
-            closest = self._ranked()[:CLOSEST]
+            closest = self._ranked(~np.eye(count, dtype=np.bool_))[:CLOSEST]
             return f"No edge is above {threshold:g}, of {pairs}. The most probable ones:\n{_lines(closest)}"
         text = f"{_lines(edges)}\n{len(edges)} above {threshold:g}, of {pairs}."
+        if acyclic:
+            left_out = self._ranked(self.graph(threshold) & ~self.graph(threshold, acyclic=True))
+            if left_out:
+                text += f"\nLeft out, because they close a cycle:\n{_lines(left_out)}"
+            return text
         graph = self.to_networkx(threshold)
         if not nx.is_directed_acyclic_graph(graph):
             cycle = [source for source, _ in nx.find_cycle(graph)]
-            text += f"\nThey are judged one by one, and here they hold a cycle: {' -> '.join([*cycle, cycle[0]])}."
+            text += (
+                f"\nThey are judged one by one, and here they hold a cycle: {' -> '.join([*cycle, cycle[0]])}. "
+                "--acyclic shows the best graph without one."
+            )
         return text
 
-    def score(self, adj: NDArray[np.bool_], threshold: float = 0.5) -> dict[str, float]:
+    def score(self, adj: NDArray[np.bool_], threshold: float = 0.5, *, acyclic: bool = False) -> dict[str, float]:
         """Judge these probabilities against a known graph.
 
         Args:
             adj: [D, D] bool, True at [i, j] when i causes j.
             threshold: of the graph that precision, recall, F1 and SHD judge.
+            acyclic: that graph is the one without cycles.
 
         Returns:
             "threshold", and the values of `metrics.score`, NaN where undefined.
         """
         # 1e-15 is what a float64 probability can be short of 1
-        logits = torch.logit(torch.from_numpy(self.edge_prob), eps=1e-15)
-        scores = metrics.score(logits[None], torch.from_numpy(adj)[None], threshold=threshold)
+        logits, truth = torch.logit(torch.from_numpy(self.edge_prob), eps=1e-15), torch.from_numpy(adj)[None]
+        scores = metrics.score(logits[None], truth, threshold=threshold)
+        if acyclic:
+            decoded = torch.from_numpy(self.graph(threshold, acyclic=True)).double() - 0.5
+            decided = metrics.score(decoded[None], truth)
+            scores |= {name: decided[name] for name in ("precision", "recall", "f1", "shd")}
         return {"threshold": threshold, **{name: value.item() for name, value in scores.items()}}
 
-    def _ranked(self) -> list[Edge]:
-        off = np.flatnonzero(~np.eye(len(self.names), dtype=bool))
-        order = off[np.argsort(-self.edge_prob.flat[off], kind="stable")]
+    def _ranked(self, chosen: NDArray[np.bool_]) -> list[Edge]:
+        """The `chosen` edges [D, D], the most probable first."""
+        ends = np.argwhere(chosen)
+        order = np.argsort(-self.edge_prob[chosen], kind="stable")
         return [
             Edge(self.names[source], self.names[target], float(self.edge_prob[source, target]))
-            for source, target in zip(*np.unravel_index(order, self.edge_prob.shape), strict=True)
+            for source, target in ends[order]
         ]
 
 

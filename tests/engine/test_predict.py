@@ -145,6 +145,7 @@ def test_plain_values():
         "variables": ["pka", "raf", "erk"],
         "edge_prob": [[0, 0.9, 0], [0, 0, 0.25], [0, 0, 0]],
         "threshold": 0.5,
+        "acyclic": False,
         "edges": [{"from": "pka", "to": "raf", "probability": 0.9}],
         "notes": ["a note"],
     }
@@ -189,8 +190,31 @@ def test_printed_edges_when_none_is_above_the_threshold():
 def test_a_cycle_is_owned_up_to():
     found = result(("pka", "raf", 0.9), ("raf", "erk", 0.8), ("erk", "pka", 0.7))
     assert found.render().splitlines()[-1] == (
-        "They are judged one by one, and here they hold a cycle: pka -> raf -> erk -> pka."
+        "They are judged one by one, and here they hold a cycle: pka -> raf -> erk -> pka. --acyclic shows the best "
+        "graph without one."
     )
+
+
+def test_the_acyclic_graph_leaves_out_the_weakest_edge_and_says_so():
+    found = result(("pka", "raf", 0.9), ("raf", "erk", 0.8), ("erk", "pka", 0.7))
+    assert found.edges(acyclic=True) == [Edge("pka", "raf", 0.9), Edge("raf", "erk", 0.8)]
+    assert list(found.to_networkx(acyclic=True).edges) == [("pka", "raf"), ("raf", "erk")]
+    assert [edge["from"] for edge in found.to_json(acyclic=True)["edges"]] == ["pka", "raf"]
+    assert found.render(acyclic=True) == "\n".join(
+        [
+            "pka -> raf  0.90",
+            "raf -> erk  0.80",
+            "2 above 0.5, of 6 ordered pairs of 3 variables.",
+            "Left out, because they close a cycle:",
+            "erk -> pka  0.70",
+        ]
+    )
+    assert len(found.edges(0.75, acyclic=True)) == 2
+    adj = np.array([[0, 1, 0], [0, 0, 1], [0, 0, 0]], dtype=bool)
+    marginal, acyclic = found.score(adj), found.score(adj, acyclic=True)
+    assert (marginal["shd"], acyclic["shd"]) == (1, 0)
+    assert (marginal["precision"], acyclic["precision"]) == (pytest.approx(2 / 3), 1)
+    assert marginal["auroc"] == acyclic["auroc"]
 
 
 def test_scores_against_a_known_graph():

@@ -1,0 +1,47 @@
+"""The trained models that ship in the package: one folder each under tabscm/weights, read as a run is."""
+
+from pathlib import Path
+
+from tabscm.engine.checkpoint import is_released
+from tabscm.kernel.errors import CheckpointError, did_you_mean
+
+WEIGHTS = Path(__file__).parents[1] / "weights"
+"""The folder in which they lie."""
+DEFAULT = "base"
+"""The one that is used when nobody asks for another."""
+
+
+def released(name: str = DEFAULT) -> Path:
+    """The folder of a released model, for `checkpoint.load_run`.
+
+    Raises:
+        CheckpointError: there is none of this name, or none at all.
+    """
+    known = names()
+    if name in known:
+        return WEIGHTS / name
+    if not known:
+        raise CheckpointError(
+            "no trained model comes with this installation. Train one, python -m tabscm run EXPERIMENT, and name its "
+            "folder, or put it into the package: python -m tabscm release RUN"
+        )
+    raise CheckpointError(
+        f'no released model is called "{name}".{did_you_mean(name, known)} There are: {", ".join(known)}'
+    )
+
+
+def names() -> list[str]:
+    """What the released models are called."""
+    return sorted(path.name for path in WEIGHTS.glob("*") if is_released(path)) if WEIGHTS.is_dir() else []
+
+
+def find(run: Path | None) -> Path:
+    """The folder that somebody means who says `run`: that folder, a released model of that name, or, by None, the
+    default one.
+
+    Raises:
+        CheckpointError: None was said, and there is no released model.
+    """
+    if run is None:
+        return released()
+    return WEIGHTS / run if not run.exists() and str(run) in names() else run

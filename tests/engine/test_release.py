@@ -1,0 +1,156 @@
+"""Released models: what was trained is what is read, sealed, in little room, with a card that says what it is."""
+
+import io
+import json
+import shutil
+
+import attrs
+import pytest
+import torch
+
+from tabscm import CheckpointError
+from tabscm.engine import release as releasing
+from tabscm.engine import released
+from tabscm.engine.checkpoint import load_run, restore_weights, save, seal
+from tabscm.engine.model import Model
+from tabscm.engine.release import release
+from tabscm.engine.runs import carry_out, prepare
+from tabscm.engine.start import read_start
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def run(tiny, registry, tmp_path_factory):
+    """A run of four steps that started from one of two."""
+    first, second = (tmp_path_factory.mktemp("runs") / name for name in ("first", "second"))
+    for folder, count, start in ((first, 2, None), (second, 4, first)):
+        experiment = attrs.evolve(tiny, trainer=attrs.evolve(tiny.trainer, steps=count, validate_every=count))
+        found = None if start is None else read_start(start, Model(experiment))
+        prepare(folder, experiment, registry, resume=False, overwrite=False, start=found)
+        carry_out(folder, experiment, device=CPU, resume=start is not None, out=io.StringIO())
+    return second
+
+
+@pytest.fixture
+def into(tmp_path, monkeypatch):
+    monkeypatch.setattr(released, "WEIGHTS", tmp_path / "weights")
+    return tmp_path / "weights"
+
+
+def test_the_released_network_is_that_of_the_run(run, into, registry):
+    folder = release(run, registry, device=CPU)
+    assert folder == into / "base" == released.released()
+    names = ["card.md", "experiment.toml", "manifest.json", "model.safetensors", "origins.json", "state.json"]
+    assert sorted(path.name for path in folder.iterdir()) == names
+    (model, experiment), (own, own_experiment) = (load_run(path, registry, CPU) for path in (folder, run))
+    assert experiment == own_experiment
+    assert model.threshold == own.threshold
+    assert all(torch.equal(value, own.state_dict()[name]) for name, value in model.state_dict().items())
+
+
+def test_the_card_counts_all_steps_and_tables_and_names_the_weights(run, into, registry):
+    folder = release(run, registry, name="sunday", hardware="two abaci", device=CPU)
+    text = (folder / "card.md").read_text()
+    assert text.startswith("# sunday\n")
+    state, sha256 = seal(folder, "best")
+    assert f"- sha256 of `model.safetensors`: `{sha256}`\n" in text
+    assert "- 6 optimiser steps on 48 tables, none of them seen twice, in all.\n" in text
+    assert (
+        f"which started from the weights of `first` (sha256 `{state.init.sha256}`) with 2 steps and 16 tables" in text
+    )
+    assert "- Hardware: two abaci.\n" in text
+    assert "- `mixture` (of `linear`, `mlp`, `sine`, `tanh`, `quadratic`, `threshold`): 36 %\n" in text
+    assert "- `erdos-renyi` (density 0.3): 20 %\n" in text
+    assert "On offer and not trained on: blocks, geometric, small-world.\n" in text
+    assert "- 4 to 6 variables, 20 to 40 rows\n" in text
+    results = json.loads((run / "eval.json").read_text())["mixed-d20"]
+    assert f"| mixed-d20 | 8 | {results['auroc']:.3f} | {results['ap']:.3f} ({results['density']:.3f}) | " in text
+    assert "more than 30 variables are refused." in text
+
+
+def test_half_precision_takes_half_the_room_and_is_read_in_single(run, into, registry, monkeypatch):
+    monkeypatch.setattr(releasing, "HALF", 0.02)  # few tables and hardly any training: one rank that flips shows
+    whole, half = release(run, registry, device=CPU), release(run, registry, name="half", half=True, device=CPU)
+    sizes = [(folder / "model.safetensors").stat().st_size for folder in (whole, half)]
+    assert sizes[1] < 0.7 * sizes[0]  # the header counts in a network so small
+    for name, value in restore_weights(half, "best")[0].items():
+        assert value.dtype == torch.float32
+        torch.testing.assert_close(value, restore_weights(whole, "best")[0][name], atol=1e-4, rtol=1e-3)
+    assert "stored in float16" in (half / "card.md").read_text()
+
+
+def test_half_precision_that_changes_results_is_refused(run, into, registry, monkeypatch):
+    monkeypatch.setattr(releasing, "HALF", -1.0)
+    with pytest.raises(CheckpointError) as refusal:
+        release(run, registry, half=True, device=CPU)
+    found = str(refusal.value)
+    assert found.startswith(f"{run}: half precision changes ")
+    assert found.endswith(", more than -1. Leave out --half.")
+    assert not into.exists()
+
+
+def test_weights_that_half_precision_cannot_hold_are_refused(run, into, registry, tmp_path):
+    large = tmp_path / "large"
+    shutil.copytree(run, large)
+    weights, state = restore_weights(run, "best")
+    shutil.rmtree(large / "checkpoints")
+    save(large, {**weights, "embedding.phi.4.bias": weights["embedding.phi.4.bias"] + 1e5}, {}, state)
+    found = refused(large, registry, half=True)
+    assert found == f"{large}: some weights are beyond the largest number of half precision, 65504. Leave out --half."
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "state.json", "experiment.toml", "origins.json"])
+def test_a_changed_byte_is_refused(run, into, registry, name):
+    folder = release(run, registry, device=CPU)
+    data = bytearray((folder / name).read_bytes())
+    data[-3] ^= 1
+    (folder / name).write_bytes(data)
+    for read in (lambda: load_run(folder, registry, CPU), lambda: seal(folder, "best")):
+        with pytest.raises(CheckpointError) as refusal:
+            read()
+        assert str(refusal.value) == (
+            f"{folder}: this released model cannot be used ({name} changed since it was written (sha256 differs)). "
+            "Install the package again, or release it anew"
+        )
+
+
+def test_names(run, into, registry):
+    assert released.names() == []
+    release(run, registry, name="large", device=CPU)
+    release(run, registry, device=CPU)
+    assert released.names() == ["base", "large"]
+    with pytest.raises(CheckpointError) as refusal:
+        released.released("larg")
+    assert str(refusal.value) == 'no released model is called "larg". Did you mean "large"? There are: base, large'
+    assert released.find(None) == into / "base"
+    assert released.find(run) == run
+
+
+def refused(*args, **options):
+    with pytest.raises(CheckpointError) as refusal:
+        release(*args, device=CPU, **options)
+    return str(refusal.value)
+
+
+def test_nothing_is_released_by_accident(run, into, registry, tmp_path, monkeypatch):
+    folder = release(run, registry, device=CPU)
+    assert refused(run, registry) == f"{folder}: exists already. Use --overwrite to replace it."
+    release(run, registry, overwrite=True, device=CPU)
+    (into / "mine").mkdir()
+    assert (
+        refused(run, registry, name="mine", overwrite=True) == f"{into / 'mine'}: exists already. Use another --name."
+    )
+    assert refused(folder, registry, name="again") == f"{folder}: is released already; name the folder of a run"
+    assert refused(run, registry, name="../x") == (
+        '"../x" is no name for a released model; use lower-case letters, digits and hyphens'
+    )
+    unfinished = tmp_path / "unfinished"
+    shutil.copytree(run, unfinished)
+    (unfinished / "eval.json").unlink()
+    assert refused(unfinished, registry, name="soon") == (
+        f"{unfinished}: was not judged on fresh tables yet, there is no eval.json. Let it finish, or: "
+        f"python -m tabscm eval {unfinished}"
+    )
+    monkeypatch.setattr(releasing, "MOST", 50_000)
+    assert refused(run, registry, name="second").startswith(f"{into}: no room for 0.0 MB more beside 0.0 MB; ")
