@@ -1,4 +1,4 @@
-"""One method on the tables of one suite: its own process, a limit for every table, a line as soon as one is done."""
+"""The tables of one suite: a process apart, a limit for every table and method, a line as soon as one is answered."""
 
 import json
 import os
@@ -20,49 +20,61 @@ from tabscm.engine.benchmark.floors import empty
 from tabscm.engine.benchmark.record import ENOUGH, Record, State, plain
 from tabscm.engine.trial import LOOK, holds
 
+PROGRAM = (sys.executable, "-m", "tabscm.engine.benchmark.child")
+
 BESIDES = 300.0
 """Seconds for what is not timed: starting, drawing a table, judging the answer."""
 
 
 @attrs.frozen(kw_only=True)
-class Cell:
-    """What is left to do of a suite and a method."""
+class Part:
+    """What is left to do of a method."""
 
-    order: Order
+    method: str
     tables: tuple[int, ...]
-    seconds: float
-    """The limit for each table."""
     over: int
     """Tables that were over the limit before."""
     file: str
     """Where lines are added."""
     weights: str | None
+
+
+@attrs.frozen(kw_only=True)
+class Cell:
+    """What is left to do of a suite."""
+
+    order: Order
+    parts: tuple[Part, ...]
+    seconds: float
+    """The limit for each table."""
     lease: str
     """A file; while it holds `token`, the work is wanted. See trial.py."""
     token: str
 
 
 def perform(cell: Cell) -> list[Record]:
-    """Run the method on every table, unless it was over the limit on ENOUGH of them or is not wanted any more.
+    """Run every method on every table, unless it was over the limit on ENOUGH of them or is not wanted any more.
 
     Returns:
-        What was added to the cell's file.
+        What was added to the files.
     """
     found: list[Record] = []
-    over, child = cell.over, None
+    child: _Child | None = None
     try:
-        for table in cell.tables:
-            if over >= ENOUGH or not holds(Path(cell.lease), cell.token):
-                break
-            child = child or _Child(cell)
-            record = child.ask(table)
-            if record is None:  # not wanted any more
-                break
-            with Path(cell.file).open("a", encoding="utf-8") as file:
-                file.write(record.line())
-            found.append(record)
-            over += record.state == "over"
-            child = child if child.alive else None
+        for part in cell.parts:
+            over = part.over
+            for table in part.tables:
+                if over >= ENOUGH:
+                    break
+                # the process before was too slow, or has died
+                child = child if child is not None and child.alive else _Child(cell)
+                record = child.ask(part, table)
+                if record is None:
+                    return found
+                with Path(part.file).open("a", encoding="utf-8") as file:
+                    file.write(record.line())
+                found.append(record)
+                over += record.state == "over"
     finally:
         if child is not None:
             child.end()
@@ -83,12 +95,11 @@ class _Child:
     def __init__(self, cell: Cell) -> None:
         self.cell = cell
         self.alive = True
-        self.ready = False
         one = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
         # closed with the process
         self.printed = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tabscm.engine.benchmark.child", json.dumps(attrs.asdict(cell.order))],
+            [*PROGRAM, json.dumps(attrs.asdict(cell.order))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.printed,
@@ -100,15 +111,12 @@ class _Child:
         self.lines: queue.Queue[str] = queue.Queue()
         threading.Thread(target=self._read, daemon=True).start()
 
-    def ask(self, table: int) -> Record | None:
-        """The record of a table; None when nobody waits for it."""
+    def ask(self, part: Part, table: int) -> Record | None:
+        """The record of a method and a table; None when nobody waits for it."""
         began, judged = time.perf_counter(), None
         state: State
         try:
-            if not self.ready:
-                self._expect("ready", BESIDES)
-                self.ready = True
-            self._send(f"{table}\n")
+            self._send(f"{part.method} {table}\n")
             self._expect("begin", BESIDES)
             began = time.perf_counter()
             ended = self._expect("end", self.cell.seconds)
@@ -122,7 +130,7 @@ class _Child:
         except _Unwanted:
             self.end()
             return None
-        return self._record(table, state, seconds, why, judged)
+        return self._record(part, table, state, seconds, why, judged)
 
     def end(self) -> None:
         """Kill the process and what it started."""
@@ -135,7 +143,7 @@ class _Child:
                 stream.close()
 
     def _record(
-        self, table: int, state: State, seconds: float, why: str | None, judged: dict[str, Any] | None
+        self, part: Part, table: int, state: State, seconds: float, why: str | None, judged: dict[str, Any] | None
     ) -> Record:
         order = self.cell.order
         if judged is None:
@@ -144,14 +152,14 @@ class _Child:
         return Record(
             suite=order.suite,
             table=table,
-            method=order.method,
+            method=part.method,
             state=state,
             seconds=seconds,
             limit=self.cell.seconds,
             metrics=judged["metrics"],
             bins=judged["bins"] if state == "answered" else None,
             why=why,
-            weights=self.cell.weights,
+            weights=part.weights,
         )
 
     def _expect(self, at: str, seconds: float) -> dict[str, Any]:
@@ -195,4 +203,4 @@ class _Child:
             return f"killed by {signal.Signals(-code).name}"
         self.printed.seek(0)
         said = [line for line in self.printed.read().splitlines() if line.strip()]
-        return said[-1].strip() if said else f"exit code {code}"
+        return said[-1].strip() if said and code == 1 else f"ended with exit code {code}"

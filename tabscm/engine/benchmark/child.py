@@ -1,7 +1,7 @@
-"""The process in which a method runs, table after table; whoever started it ends it when it takes too long.
+"""The process in which methods run, table after table; whoever started it ends it when one takes too long.
 
-It reads the number of a table per line and writes, as JSON lines: {"at": "ready"} once; then per table {"at": "begin"},
-{"at": "end", "seconds", "why"}, {"at": "judged", "metrics", "bins"}.
+It reads a method and the number of a table per line, and writes for each, as JSON lines: {"at": "begin"} when the
+method is imported and the table drawn, {"at": "end", "seconds", "why"}, {"at": "judged", "metrics", "bins"}.
 
     python -m tabscm.engine.benchmark.child ORDER    an Order as JSON; nobody types this
 """
@@ -20,7 +20,7 @@ import torch
 from tabscm.engine.benchmark import scores
 from tabscm.engine.benchmark.case import Suite
 from tabscm.engine.benchmark.floors import empty
-from tabscm.engine.benchmark.methods import METHODS
+from tabscm.engine.benchmark.methods import METHODS, Work
 from tabscm.engine.benchmark.record import plain
 from tabscm.engine.benchmark.suites import catalogue
 from tabscm.engine.trial import LOOK, one_line
@@ -33,15 +33,14 @@ class Order:
     """What the process is told."""
 
     suite: str
-    method: str
     run: str | None
     """Folder of a trained run."""
     experiments: tuple[tuple[str, str], ...]
     """(name, file) of experiments whose cells are suites."""
 
 
-def main(order: Order, tables: TextIO, answers: TextIO) -> None:
-    """Answer for every table that is asked for."""
+def main(order: Order, questions: TextIO, answers: TextIO) -> None:
+    """Answer every question."""
 
     def say(at: str, **values: object) -> None:
         answers.write(json.dumps({"at": at, **values}) + "\n")
@@ -49,15 +48,17 @@ def main(order: Order, tables: TextIO, answers: TextIO) -> None:
 
     torch.set_num_threads(1)
     suite = suite_of(order)
-    work = METHODS[order.method].prepare(None if order.run is None else Path(order.run))
-    say("ready")
-    for line in tables:
-        case = suite.case(int(line))
+    ready: dict[str, Work] = {}
+    for line in questions:
+        method, table = line.split()
+        if method not in ready:
+            ready[method] = METHODS[method].prepare(None if order.run is None else Path(order.run))
+        case = suite.case(int(table))
         answer, why = empty(case), None
         say("begin")
         began = time.perf_counter()
         try:
-            answer = work(case)
+            answer = ready[method](case)
         # methods of others raise what they like, and the other tables are tried all the same
         except Exception as error:  # noqa: BLE001
             why = one_line(error)

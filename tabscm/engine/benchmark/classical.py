@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tabscm.engine.benchmark import bdeu
 from tabscm.engine.benchmark.answer import Answer, of_pattern, of_weights
 from tabscm.engine.benchmark.case import Case, Floats
 
@@ -35,30 +36,33 @@ def ges(case: Case) -> Answer:
 
     Source: Chickering 2002.
     """
-    from causallearn.search.ScoreBased.GES import ges
+    from causallearn.search.ScoreBased import GES
 
-    score = "local_score_BDeu" if case.discrete else "local_score_BIC"
-    return _read(_seeded(lambda: ges(_values(case), score_func=score))["G"].graph)
+    score = bdeu.NAME if case.discrete else "local_score_BIC"
+    with bdeu.in_place_of_theirs(GES):
+        return _read(_seeded(lambda: GES.ges(_values(case), score_func=score))["G"].graph)
 
 
 def boss(case: Case) -> Answer:
-    """Best order score search.
+    """Best order score search by BIC, by BDeu on codes.
 
     Source: Andrews et al. 2023, arXiv:2310.17679.
     """
-    from causallearn.search.PermutationBased.BOSS import boss
+    from causallearn.search.PermutationBased import BOSS
 
-    return _read(_seeded(lambda: boss(_values(case), score_func=_order_score(case), verbose=False)).graph)
+    with bdeu.in_place_of_theirs(BOSS):
+        return _read(_seeded(lambda: BOSS.boss(_values(case), score_func=_order_score(case), verbose=False)).graph)
 
 
 def grasp(case: Case) -> Answer:
-    """Greedy relaxations of the sparsest permutation.
+    """Greedy relaxations of the sparsest permutation by BIC, by BDeu on codes.
 
     Source: Lam et al. 2022, arXiv:2206.05421.
     """
-    from causallearn.search.PermutationBased.GRaSP import grasp
+    from causallearn.search.PermutationBased import GRaSP
 
-    return _read(_seeded(lambda: grasp(_values(case), score_func=_order_score(case), verbose=False)).graph)
+    with bdeu.in_place_of_theirs(GRaSP):
+        return _read(_seeded(lambda: GRaSP.grasp(_values(case), score_func=_order_score(case), verbose=False)).graph)
 
 
 def lingam(case: Case) -> Answer:
@@ -94,7 +98,7 @@ def _values(case: Case) -> Floats:
 
 
 def _order_score(case: Case) -> str:
-    return "local_score_BDeu" if case.discrete else "local_score_BIC_from_cov"
+    return bdeu.NAME if case.discrete else "local_score_BIC_from_cov"
 
 
 def _read(ends: Any) -> Answer:  # noqa: ANN401 - the extra need not be installed

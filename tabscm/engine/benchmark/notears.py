@@ -24,12 +24,12 @@ def notears(case: Case) -> Answer:
     Source: Zheng et al. 2018, arXiv:1803.01422, algorithm 1, with the settings of the authors' code. Differs: columns
     are standardised, as for every method here, which takes from it what the scale of raw data gives away.
     """
-    weights = _solve(case.scaled())
+    weights = solve(case.scaled())
     return of_weights(weights, least=LEAST)
 
 
-def _solve(x: Floats) -> Floats:
-    """[N, D] standardised -> [D, D] weights, at [i, j] that of i in the equation of j."""
+def solve(x: Floats) -> Floats:
+    """The weights of centred columns: [N, D] -> [D, D], at [i, j] that of i in the equation of j."""
     from scipy.optimize import minimize
 
     rows, size = x.shape

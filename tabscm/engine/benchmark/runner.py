@@ -15,7 +15,7 @@ from pathlib import Path
 import attrs
 
 from tabscm.engine.benchmark.case import EDITION, Suite
-from tabscm.engine.benchmark.cell import Cell, perform
+from tabscm.engine.benchmark.cell import Cell, Part, perform
 from tabscm.engine.benchmark.child import Order
 from tabscm.engine.benchmark.methods import OURS, applies
 from tabscm.engine.benchmark.record import ENOUGH, Record, read
@@ -114,6 +114,7 @@ def _carry_out(
     cells = []
     for suite in plan.suites:
         first = suite.case(0)
+        parts = []
         for method in plan.methods:
             if not applies(method, first):
                 continue
@@ -124,38 +125,36 @@ def _carry_out(
             records = found[suite.name, method] = kept(out, plan, suite.name, method)
             # what does not count any more, and a line that was cut short, goes
             write_whole(file, "".join(record.line() for _, record in sorted(records.items())))
-            if tables := missing(plan, records):
-                order = Order(
-                    suite.name, method, str(plan.run) if plan.run and method == OURS else None, plan.experiments
+            parts.append(
+                Part(
+                    method=method,
+                    tables=missing(plan, records),
+                    over=_over(plan, records),
+                    file=str(file.absolute()),
+                    weights=plan.weights if method == OURS else None,
                 )
-                cells.append(
-                    Cell(
-                        order=order,
-                        tables=tables,
-                        seconds=plan.seconds,
-                        over=_over(plan, records),
-                        file=str(file.absolute()),
-                        weights=plan.weights if method == OURS else None,
-                        lease=str(lease),
-                        token=token,
-                    )
-                )
-    there, wanted = sum(map(len, found.values())), sum(len(cell.tables) for cell in cells)
-    say(f"{len(plan.suites)} suites, {len(plan.methods)} methods: {wanted} tables to answer, {there} answered before")
-    futures = {executor.submit(perform, cell): cell.order for cell in cells}
+            )
+        order = Order(suite.name, None if plan.run is None else str(plan.run), plan.experiments)
+        wanted = tuple(part for part in parts if part.tables)
+        if wanted:
+            cells.append(Cell(order=order, parts=wanted, seconds=plan.seconds, lease=str(lease), token=token))
+    there, left = sum(map(len, found.values())), sum(len(part.tables) for cell in cells for part in cell.parts)
+    say(f"{len(plan.suites)} suites, {len(plan.methods)} methods: {left} answers to come, {there} are there")
+    futures = {executor.submit(perform, cell): cell.order.suite for cell in cells}
     try:
         for count, future in enumerate(as_completed(futures), 1):
-            order = futures[future]
+            suite_name = futures[future]
             try:
-                records = {record.table: record for record in future.result()}
-            # a cluster raises errors of its own, of a worker that died; it is this cell's end and no other's
+                records_now = future.result()
+            # a cluster raises errors of its own, of a worker that died; it is this suite's end and no other's
             except Exception as error:  # noqa: BLE001
-                say(f"[{count}/{len(cells)}] {order.suite}, {order.method}: lost: {one_line(error)}")
+                say(f"[{count}/{len(cells)}] {suite_name}: lost: {one_line(error)}")
                 continue
             if not holds(lease, token):
                 raise TabSCMError(f"{out}: another benchmark has taken over")
-            found[order.suite, order.method] |= records
-            say(f"[{count}/{len(cells)}] {order.suite}, {order.method}: {_news(list(records.values()))}")
+            for record in records_now:
+                found[suite_name, record.method][record.table] = record
+            say(f"[{count}/{len(cells)}] {suite_name}: {_news(records_now)}")
     finally:
         for future in futures:
             future.cancel()
@@ -167,15 +166,18 @@ def _over(plan: Plan, records: Mapping[int, Record]) -> int:
 
 
 def _news(records: Sequence[Record]) -> str:
-    """A cell in a few words."""
-    if not records:
-        return "nothing answered"
-    precision = [record.metrics["ap"] or 0.0 for record in records]
-    words = [f"AP {sum(precision) / len(precision):.3f}", f"{sum(r.seconds for r in records) / len(records):.2f} s"]
-    for state in ("over", "failed"):
-        if those := [record for record in records if record.state == state]:
-            words.append(f"{len(those)} {'over the limit' if state == 'over' else f'failed: {those[0].why}'}")
-    return ", ".join(words)
+    """What was answered in a few words: the mean average precision of each method, and what went wrong."""
+    words = []
+    for method in dict.fromkeys(record.method for record in records):
+        own = [record for record in records if record.method == method]
+        precision = sum(record.metrics["ap"] or 0.0 for record in own) / len(own)
+        words.append(f"{method} {precision:.3f}")
+        failed = [record for record in own if record.state == "failed"]
+        if sum(record.state == "over" for record in own):
+            words[-1] += " (over the limit)"
+        if failed:
+            words[-1] += f" ({len(failed)} failed: {failed[0].why})"
+    return f"AP {', '.join(words)}, {sum(record.seconds for record in records):.0f} s" if words else "nothing answered"
 
 
 def _file(out: Path, suite: str, method: str) -> Path:

@@ -26,7 +26,7 @@ def score_matching(case: Case) -> Answer:
     Source: Rolland et al. 2022, arXiv:2203.04413, algorithm 1, with CAM's pruning (Buehlmann et al. 2014). Differs: the
     leaf is the variable whose derivative varies least beside its square, which the unit of a column does not change (on
     standardised tables the variance alone directs fewer edges rightly); the regressions of the pruning take cubic
-    polynomials in place of splines; an edge's score is -log10 of its p-value.
+    polynomials in place of splines; an edge's score is the F of its test beside the value at LEVEL.
     """
     x = case.scaled()
     order = _order(x[np.linspace(0, len(x) - 1, min(len(x), MOST_ROWS)).round().astype(int)])
@@ -36,7 +36,7 @@ def score_matching(case: Case) -> Answer:
         correlation = np.abs(x[:, before].T @ x[:, child])
         candidates = before[np.argsort(-correlation, kind="stable")[:CANDIDATES]]
         scores[candidates, child] = _importance(x[:, candidates], x[:, child])
-    return Answer(scores=scores, graph=(scores > -np.log10(LEVEL)).astype(float))
+    return Answer(scores=scores, graph=(scores > 1).astype(float))
 
 
 def _order(x: Floats) -> list[int]:
@@ -72,7 +72,7 @@ def _second_derivatives(x: Floats) -> Floats:
 
 
 def _importance(x: Floats, y: Floats) -> Floats:
-    """-log10 of the p-value that each column of [N, P] adds nothing to an additive regression of [N]: [P]."""
+    """How much each column of [N, P] adds to an additive regression of [N]: [P] F beside its value at LEVEL."""
     from scipy.stats import f
 
     basis = np.concatenate([x[:, :, None] ** power for power in range(1, DEGREE + 1)], axis=2)  # [N, P, DEGREE]
@@ -88,5 +88,5 @@ def _importance(x: Floats, y: Floats) -> Floats:
     for index in range(x.shape[1]):
         own = slice(DEGREE * index, DEGREE * (index + 1))
         explained = weights[own] @ np.linalg.pinv(inverse[own, own], hermitian=True) @ weights[own]
-        found[index] = -f.logsf(explained / DEGREE / max(variance, 1e-300), DEGREE, free) / np.log(10)
-    return np.nan_to_num(found, posinf=1e6)
+        found[index] = explained / DEGREE / max(variance, 1e-12)
+    return found / float(f.isf(LEVEL, DEGREE, free))

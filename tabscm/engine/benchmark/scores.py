@@ -89,7 +89,7 @@ def _decided(graph: Floats, adj: Bools) -> dict[str, float]:
 
 def _sid(adj: Bools, graph: Bools) -> float:
     """Source: Peters and Buehlmann 2015, arXiv:1306.1043; computed by gadjid, Henckel et al. 2024, arXiv:2402.08616."""
-    if find_spec("gadjid") is None:
+    if find_spec("gadjid") is None or len(adj) < 2:
         return math.nan
     import gadjid
 
