@@ -8,8 +8,9 @@ import numpy as np
 from tabscm.engine.benchmark.case import Bools, Case, Floats
 from tabscm.engine.benchmark.graphs import causal_order
 
-TYPES = 8
-"""Kinds of cells, which differ in how much of each master regulator they make."""
+STATES = 50
+"""Of cells, which differ in how much of each master regulator they make; with few of them regulators that have nothing
+to do with each other look correlated."""
 STEEPNESS = 2.0
 """Exponent of the Hill functions."""
 REPRESSING = 0.4
@@ -32,12 +33,12 @@ def sample(adj: Bools, cells: int, rng: np.random.Generator) -> Case:
     response at the regulator's mean, steady state, library size, dropout, Poisson counts. Differs: the steady state is
     reached at once and varies log-normally, in place of a stochastic differential equation.
     """
-    kind = rng.integers(TYPES, size=cells)
+    state = rng.integers(STATES, size=cells)
     level = np.zeros((cells, len(adj)))
     for gene in causal_order(adj):
         regulators = np.flatnonzero(adj[:, gene])
         if len(regulators) == 0:
-            production = rng.uniform(0.5, 4.0, TYPES)[kind]
+            production = rng.uniform(0.5, 4.0, STATES)[state]
         else:
             strength = rng.uniform(1.0, 5.0, len(regulators))
             repressing = rng.random(len(regulators)) < REPRESSING

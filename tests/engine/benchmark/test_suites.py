@@ -10,7 +10,7 @@ from tabscm import TabSCMError
 from tabscm.engine.benchmark import bif, categories, equations, genes, graphs, sachs
 from tabscm.engine.benchmark.case import Suite
 from tabscm.engine.benchmark.equations import Equations
-from tabscm.engine.benchmark.suites import NETWORKS, catalogue, choose
+from tabscm.engine.benchmark.suites import CORE, NETWORKS, catalogue, choose
 
 SUITES = catalogue()
 SMALL = [name for name in SUITES if "d100" not in name]
@@ -53,7 +53,8 @@ def test_names_that_a_figure_needs_are_there():
 def test_suites_are_chosen_by_name_or_by_its_beginning():
     assert [suite.name for suite in choose(["sachs-e17", "lingam"], SUITES)] == ["lingam-d10-n500", "sachs-e17"]
     assert {suite.name.split("-")[0] for suite in choose(["gauss"], SUITES)} == {"gauss"}
-    assert all(suite.core for suite in choose(["core"], SUITES))
+    assert [suite.name for suite in SUITES.values() if suite.core] == [s.name for s in choose(["core"], SUITES)]
+    assert set(CORE) <= set(SUITES)
     assert len(choose(["all"], SUITES)) == len(SUITES) > len(choose(["core"], SUITES))
     with pytest.raises(TabSCMError) as refusal:
         choose(["sachs-e18"], {name: SUITES[name] for name in ("sachs-e17", "lingam-d10-n500")})
