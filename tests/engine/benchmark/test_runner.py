@@ -1,7 +1,10 @@
 """The benchmark does what is missing, stops what takes too long, and writes down all of it."""
 
 import json
+import os
 import sys
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import attrs
@@ -9,6 +12,7 @@ import numpy as np
 import pytest
 
 from tabscm import TabSCMError
+from tabscm.engine import workers
 from tabscm.engine.benchmark import cell, results, runner
 from tabscm.engine.benchmark.case import Case, Suite
 from tabscm.engine.benchmark.record import Record, read
@@ -110,6 +114,45 @@ def test_a_method_over_the_limit_is_stopped_and_given_up(go, plan, tmp_path, mon
     monkeypatch.undo()
     shown = runner.missing(attrs.evolve(plan, seconds=5.0), {record.table: record for record in slow})
     assert shown == (0, 1, 2)
+
+
+def test_who_takes_the_folder_over_stops_what_runs_there(plan, tmp_path, monkeypatch):
+    script, pid = tmp_path / "child.py", tmp_path / "pid"
+    script.write_text(f"import os\nopen({str(pid)!r}, 'w').write(str(os.getpid()))\n{PROGRAM}")
+    monkeypatch.setattr(cell, "PROGRAM", (sys.executable, str(script)))
+    out = tmp_path / "bench"
+
+    def take_over():
+        while not pid.exists() or not pid.read_text():
+            time.sleep(0.05)
+        (out / runner.LEASE).write_text("another")
+
+    threading.Thread(target=take_over).start()
+    with pytest.raises(TabSCMError) as refusal:
+        runner.benchmark(
+            out,
+            attrs.evolve(plan, methods=["grasp"], seconds=600.0),
+            executor=ThreadPoolExecutor(1),
+            overwrite=False,
+            say=lambda line: None,
+        )
+    assert str(refusal.value) == f"{out}: another benchmark has taken over"
+    assert (out / runner.LEASE).read_text() == "another"
+    assert (out / "records/gauss-d10-n200/grasp.jsonl").read_text() == ""
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid.read_text()), 0)
+
+
+def test_a_cluster_runs_the_suites(plan, tmp_path):
+    distributed = pytest.importorskip("distributed", reason="needs the extra `cluster`")
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=2, processes=True, host="127.0.0.1", dashboard_address=None
+    ) as cluster:
+        executor, _ = workers.on_cluster(cluster.scheduler_address)
+        both = attrs.evolve(plan, suites=[SUITE, catalogue()["lingam-d10-n500"]], tables=1)
+        found = runner.benchmark(tmp_path, both, executor=executor, overwrite=False, say=lambda line: None)
+    assert [records[0].state for records in found.values()] == ["answered"] * 2
+    assert (tmp_path / "records/lingam-d10-n500/empty.jsonl").read_text().count("\n") == 1
 
 
 def test_records_of_another_network_do_not_count(go, plan, tmp_path):
