@@ -135,12 +135,7 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_ablate(commands)
 
-    bench = commands.add_parser("bench", help="measure what this machine does with an experiment")
-    bench.add_argument("what", choices=["speed"], help="speed of the stream, a training step and a prediction")
-    bench.add_argument("experiment", type=Path, metavar="EXPERIMENT", help="a TOML file")
-    _add_set(bench)
-    _add_device(bench)
-    bench.set_defaults(command="bench")
+    _add_bench(commands)
 
     show = commands.add_parser("list", help="list the components that experiments can use")
     show.add_argument("kind", nargs="?", metavar="KIND", help="one kind only, such as mechanism")
@@ -202,6 +197,64 @@ def _add_ablate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     )
     _add_device(ablate)
     ablate.set_defaults(command="ablate")
+
+
+def _add_bench(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    bench = commands.add_parser("bench", help="measure how fast, or how good beside other methods")
+    kinds = bench.add_subparsers(title="what is measured", metavar="WHAT", required=True)
+
+    speed = kinds.add_parser("speed", help="speed of the stream, a training step and a prediction on this machine")
+    speed.add_argument("experiment", type=Path, metavar="EXPERIMENT", help="a TOML file")
+    _add_set(speed)
+    _add_device(speed)
+    speed.set_defaults(command="bench speed")
+
+    accuracy = kinds.add_parser(
+        "accuracy",
+        help="accuracy beside the classical methods",
+        description="Judge a trained network and the classical methods on the same tables, which no training has seen. "
+        "Called again, it does what is missing.",
+    )
+    accuracy.add_argument("--run", type=Path, metavar="RUN", help="folder of a trained run")
+    accuracy.add_argument(
+        "--suites",
+        nargs="+",
+        default=["core"],
+        metavar="NAME",
+        help="suites, or how their names begin, such as gauss; core (the default) or all. A name that is not there "
+        "lists them",
+    )
+    accuracy.add_argument("--methods", nargs="+", default=[], metavar="NAME", help="methods (default: all)")
+    accuracy.add_argument(
+        "--cells",
+        type=Path,
+        nargs="+",
+        metavar="EXPERIMENT",
+        help="TOML files, each cell of whose evaluation is a suite more (default: experiments/held-out.toml, where "
+        "there is one)",
+    )
+    accuracy.add_argument("--tables", type=_positive, default=25, metavar="N", help="tables of a suite (default: 25)")
+    accuracy.add_argument(
+        "--seconds",
+        type=_seconds,
+        default=60.0,
+        metavar="S",
+        help="limit for a method on a table, after which it is stopped (default: 60); after the second time in a suite "
+        "it is given up there",
+    )
+    accuracy.add_argument("--out", type=Path, default=Path("bench"), metavar="DIR", help="folder (default: bench)")
+    accuracy.add_argument("--overwrite", action="store_true", help="begin these suites and methods again")
+    where = accuracy.add_mutually_exclusive_group()
+    where.add_argument(
+        "--jobs", type=_positive, default=1, metavar="N", help="processes at once, of one thread each (default: 1)"
+    )
+    where.add_argument(
+        "--cluster",
+        metavar="ADDRESS",
+        help="Dask scheduler, such as tcp://host:8786, whose workers run the methods; they need tabscm, and must see "
+        "DIR, RUN and the TOML files under the same paths (a shared file system)",
+    )
+    accuracy.set_defaults(command="bench accuracy")
 
 
 def _add_set(parser: argparse.ArgumentParser) -> None:

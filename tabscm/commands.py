@@ -14,6 +14,7 @@ import torch
 
 import tabscm.data
 from tabscm.engine import ablation, bench, comparison, picture, workers
+from tabscm.engine.benchmark import methods, results, runner, suites
 from tabscm.engine.checkpoint import CARD, is_released, load_run
 from tabscm.engine.evaluate import evaluate, render
 from tabscm.engine.graphs import read_graph
@@ -32,6 +33,9 @@ from tabscm.kernel.errors import ConfigError, ContractError, TabSCMError, did_yo
 from tabscm.kernel.experiment import Experiment
 from tabscm.kernel.interfaces import KINDS
 from tabscm.kernel.registry import Registry, discover
+
+HELD_OUT = Path("experiments/held-out.toml")
+"""The families that no training sees, whose cells `bench accuracy` adds to its suites."""
 
 COLUMNS = 120
 """Width of the terminal that `list` is made for."""
@@ -55,7 +59,8 @@ def call(args: argparse.Namespace) -> int:
         "report": _report,
         "release": _release,
         "ablate": _ablate,
-        "bench": _bench,
+        "bench speed": _bench_speed,
+        "bench accuracy": _bench_accuracy,
         "list": _list,
     }
     try:
@@ -240,8 +245,38 @@ def _ablate(args: argparse.Namespace, registry: Registry) -> int:
     return 0
 
 
-def _bench(args: argparse.Namespace, registry: Registry) -> int:
+def _bench_speed(args: argparse.Namespace, registry: Registry) -> int:
     print(bench.render(bench.speed(_load(args.experiment, registry, args.overrides), device=_device(args.device))))
+    return 0
+
+
+def _bench_accuracy(args: argparse.Namespace, registry: Registry) -> int:
+    chosen = methods.choose(args.methods)
+    files = args.cells if args.cells is not None else [HELD_OUT] if HELD_OUT.is_file() else []
+    experiments = [(path.stem, load(path, registry)) for path in files]
+    run = None if args.run is None else args.run.absolute()
+    plan = runner.Plan(
+        suites=suites.choose(args.suites, suites.catalogue(experiments)),
+        methods=chosen,
+        tables=args.tables,
+        seconds=args.seconds,
+        run=run,
+        weights=methods.fingerprint(methods.obtain(run)) if methods.OURS in chosen else None,
+        experiments=tuple((path.stem, str(path.absolute())) for path in files),
+    )
+    executor, _ = workers.on_cluster(args.cluster) if args.cluster else workers.on_this_machine(args.jobs)
+    try:
+        found = runner.benchmark(
+            args.out, plan, executor=executor, overwrite=args.overwrite, say=lambda line: print(line, flush=True)
+        )
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("The same command goes on where this one stopped; leave --overwrite out.") from None
+    drawn, text = results.write(args.out, plan.suites, found)
+    print(f"\n{text}")
+    if drawn:
+        print(f"{args.out / results.PICTURE} shows it.")
+    else:
+        print(f"For {args.out / results.PICTURE} matplotlib is needed: pip install 'tabscm[plots]'")
     return 0
 
 

@@ -134,7 +134,7 @@ def table(rows: Sequence[Row], seeds: Sequence[int], cell: str, metrics: Sequenc
         if index > 0 and any(score.pairs for score in own):
             differences = [_difference(score, metric) for score, metric in zip(own, metrics, strict=True)]
             lines.append(["  difference", *differences, "", "", "", ""])
-    return f"{_markdown(lines)}\n\n{LEGEND if len(seeds) > 1 else DIRECTIONAL}"
+    return f"{markdown(lines)}\n\n{LEGEND if len(seeds) > 1 else DIRECTIONAL}"
 
 
 def to_json(rows: Sequence[Row]) -> list[dict[str, object]]:
@@ -189,7 +189,7 @@ def _note(row: Row, seeds: Sequence[int], *, one_pair: bool) -> str:
     return "; ".join([*alone, *failed, *([f"not yet run: seed {', '.join(open_)}"] if open_ else [])])
 
 
-def _markdown(lines: Sequence[Sequence[str]]) -> str:
+def markdown(lines: Sequence[Sequence[str]]) -> str:
     """Pipes, with the columns below each other; the last column may be long and is not padded."""
     lines = [[text.replace("|", "\\|") for text in line] for line in lines]
     widths = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]

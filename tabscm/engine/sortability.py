@@ -29,12 +29,33 @@ def r2_sortability(x: Tensor, adj: Tensor) -> Tensor:
     expect(x, "T N D", what="x", T=sizes["T"], D=sizes["D"])
     if x.shape[1] <= sizes["D"]:
         return x.new_full((sizes["T"],), torch.nan, dtype=torch.float64)
-    r2 = linear_r2(x)
-    rises = r2[:, None, :] - r2[:, :, None]  # [T, D, D], at [s, t] how much more of t is explained
+    return _rising(linear_r2(x), adj)
+
+
+def var_sortability(x: Tensor, adj: Tensor) -> Tensor:
+    """The same of the variance in place of R2: how much of the causal order the scale of raw data gives away.
+
+    Args:
+        x: [T, N, D] float, on its own scale; standardised columns leave 0.5.
+        adj: [T, D, D] bool, the true graphs, acyclic.
+
+    Returns:
+        [T] float64 in [0, 1]; NaN without edges.
+
+    Source: Reisach et al. 2021, arXiv:2102.13647, section 3.2. Differs: paths are counted as in `r2_sortability`.
+    """
+    sizes = expect(adj, "T D D", what="adj", dtype=torch.bool)
+    expect(x, "T N D", what="x", T=sizes["T"], D=sizes["D"])
+    return _rising(x.double().var(1, correction=0), adj)
+
+
+def _rising(criterion: Tensor, adj: Tensor) -> Tensor:
+    """Share of causal paths along which a criterion [T, D] rises from the first variable to the last: [T]."""
+    rises = criterion[:, None, :] - criterion[:, :, None]  # [T, D, D], at [s, t] by how much that of t is larger
     in_order = (rises > 0).double() + (rises == 0).double() / 2
     edges = adj.double()
-    reached, right, total = edges, torch.zeros_like(r2[:, 0]), torch.zeros_like(r2[:, 0])
-    for _ in range(sizes["D"] - 1):
+    reached, right, total = edges, torch.zeros_like(criterion[:, 0]), torch.zeros_like(criterion[:, 0])
+    for _ in range(adj.shape[-1] - 1):
         right += (reached * in_order).sum((1, 2))
         total += reached.sum((1, 2))
         reached = (reached @ edges > 0).double()
