@@ -40,7 +40,7 @@ SIZES = ((10, 200), (10, 1000), (20, 200), (20, 1000), (50, 200), (50, 1000), (1
 """Variables and rows."""
 CORE = (
     *(f"{family}-d10-n200" for family in FAMILIES),
-    *(f"{family}-d20-n1000" for family in ("gauss", "laplace", "fourier", "network", "quadratic")),
+    *(f"{family}-d20-n1000" for family in ("gauss", "laplace", "fourier")),
     *("do-gauss-d10-n200", "do-fourier-d10-n200", "do-gauss-d20-n1000"),
     *("lingam-d10-n500", "bcnp-linear-e20-d20-n1000", "bcnp-network-e20-d20-n1000", "dense-d20-n1000"),
     *("genes-d20-n200", "mixed-d10-n1000", "discrete-d10-n1000", "asia-n1000", "child-n1000"),
