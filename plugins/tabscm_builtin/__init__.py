@@ -39,6 +39,7 @@ from tabscm_builtin.mechanisms.heteroscedastic import Heteroscedastic
 from tabscm_builtin.mechanisms.linear import Linear
 from tabscm_builtin.mechanisms.mixture import Mixture
 from tabscm_builtin.mechanisms.mlp import MLP
+from tabscm_builtin.mechanisms.multiplicative import Multiplicative
 from tabscm_builtin.mechanisms.polynomial import Polynomial
 from tabscm_builtin.mechanisms.post_nonlinear import PostNonlinear
 from tabscm_builtin.mechanisms.quadratic import Quadratic
@@ -87,6 +88,7 @@ def tabscm_components() -> list[type]:
         Additive,
         Polynomial,
         Tree,
+        Multiplicative,
         PostNonlinear,
         Heteroscedastic,
         Mixture,

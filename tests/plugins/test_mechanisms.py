@@ -7,6 +7,7 @@ from tabscm_builtin.mechanisms.heteroscedastic import Heteroscedastic
 from tabscm_builtin.mechanisms.linear import Linear
 from tabscm_builtin.mechanisms.mixture import Mixture
 from tabscm_builtin.mechanisms.mlp import MLP
+from tabscm_builtin.mechanisms.multiplicative import Multiplicative
 from tabscm_builtin.mechanisms.polynomial import Polynomial
 from tabscm_builtin.mechanisms.post_nonlinear import PostNonlinear
 from tabscm_builtin.mechanisms.quadratic import Quadratic
@@ -19,7 +20,18 @@ from tabscm_builtin.mechanisms.tree import Tree
 from tabscm import Draw, Ramp, Weighted
 
 ONE = Draw.constant(1.0)
-NONLINEAR = [MLP(), Sine(), Tanh(), Quadratic(), Threshold(), RandomFourier(), Additive(), Polynomial(), Tree()]
+NONLINEAR = [
+    MLP(),
+    Sine(),
+    Tanh(),
+    Quadratic(),
+    Threshold(),
+    RandomFourier(),
+    Additive(),
+    Polynomial(),
+    Tree(),
+    Multiplicative(multiplied=0.0),
+]
 
 
 def rng(seed=0):
@@ -138,12 +150,18 @@ def interaction(mechanism, nodes=200):
     return (draw(mechanism, nodes, 2)(corners) * torch.tensor([1.0, -1.0, -1.0, 1.0])).sum(1)
 
 
-@pytest.mark.parametrize("mechanism", [MLP(), RandomFourier(), Polynomial(), Tree()], ids=lambda one: one.name)
+@pytest.mark.parametrize(
+    "mechanism", [MLP(), RandomFourier(), Polynomial(), Tree(), Multiplicative()], ids=lambda one: one.name
+)
 def test_parents_interact(mechanism):
     assert interaction(mechanism).abs().median() > 0.1
 
 
-@pytest.mark.parametrize("mechanism", [Additive(), Polynomial(degree=1), Tree(depth=1)], ids=lambda one: one.name)
+@pytest.mark.parametrize(
+    "mechanism",
+    [Additive(), Polynomial(degree=1), Tree(depth=1), Multiplicative(order=1)],
+    ids=lambda one: one.name,
+)
 def test_parents_do_not_interact(mechanism):
     assert interaction(mechanism).abs().max() < 1e-5
 
@@ -242,6 +260,60 @@ def test_every_parent_of_a_tree_has_its_say(parents):
         changed = x.clone()
         changed[:, :, parent] += 5.0
         assert (function(changed) != values).any(1).all()
+
+
+def test_multiplicative_is_a_product_of_what_its_parents_do_alone():
+    # at an unlimited reach y(x1, x2) = w (1 + b1 x1) (1 + b2 x2): y(0, 0) y(1, 1) = y(1, 0) y(0, 1)
+    corners = torch.tensor([[0.0, 0.0], [1.0, 1.0], [1.0, 0.0], [0.0, 1.0]]).expand(50, 4, 2)
+    none, both, first, second = draw(Multiplicative(reach=1e3), 50, 2)(corners).unbind(1)
+    torch.testing.assert_close(none * both, first * second, rtol=1e-3, atol=1e-4)
+    assert (first - none).abs().min() > 1e-2
+
+
+def test_multiplicative_nears_a_sum_as_its_slope_goes_to_0():
+    assert interaction(Multiplicative(slope=Draw.constant(0.01))).abs().max() < 0.1
+    assert interaction(Multiplicative(slope=Draw.constant(3.0))).abs().median() > 2.0
+
+
+@pytest.mark.parametrize("parents", [1, 2, 4, 7, 30])
+def test_every_parent_of_a_product_has_its_say(parents):
+    function = draw(Multiplicative(order=3, terms=3), 50, parents)
+    x = normal(50, 100, parents)
+    values = function(x)
+    for parent in range(parents):
+        changed = x.clone()
+        changed[:, :, parent] += 1.0
+        assert ((function(changed) - values).abs().amax(1) > 1e-3).all()
+
+
+def test_an_outlier_of_a_product_stays_within_proportion():
+    values = draw(Multiplicative(), 200, 3)(torch.full((200, 1, 3), 1e6)).abs()
+    assert torch.equal(values, draw(Multiplicative(), 200, 3)(torch.full((200, 1, 3), 1e5)).abs())
+    assert values.max() < 3.0 * (1 + 3 * 2.5) ** 3 / (1 + 3**2) ** 1.5 * 1.2
+
+
+def test_noise_of_a_product_is_as_large_multiplied_as_added():
+    noise = torch.randn(300, 2000, generator=rng(2))
+    x, mask = normal(300, 2000, 3), torch.ones(300, 3, dtype=torch.bool)
+    added, multiplied = (
+        (function := Multiplicative(multiplied=share).draw(mask, rng()))(x, noise) - function(x, torch.zeros(300, 2000))
+        for share in (0.0, 1.0)
+    )
+    torch.testing.assert_close(added, noise, rtol=1e-3, atol=1e-3)
+    assert 0.7 < multiplied.std(1).median() < 1.5
+    signal = draw(Multiplicative(multiplied=1.0), 300, 3)(x).abs()
+    quiet = signal < signal.quantile(0.2, 1, keepdim=True)
+    assert multiplied[quiet].std() < 0.3 * multiplied[~quiet].std()
+
+
+def test_the_share_of_products_whose_noise_multiplies():
+    zero, one = torch.zeros(2000, 2), torch.ones(2000, 2)
+    x = line(-0.7, 1.3, nodes=2000)
+    function = Multiplicative(multiplied=0.25).draw(torch.ones(2000, 1, dtype=torch.bool), rng())
+    moved = function(x, one) - function(x, zero)
+    assert ((moved - 1.0).abs() > 1e-4).any(1).float().mean() == pytest.approx(0.25, abs=0.03)
+    roots = Multiplicative(multiplied=1.0).draw(torch.zeros(2000, 1, dtype=torch.bool), rng())
+    assert torch.equal(roots(x, one), one)
 
 
 def link(nodes=200, **settings):

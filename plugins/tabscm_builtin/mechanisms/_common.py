@@ -1,4 +1,4 @@
-"""What mechanisms share: random weights, the weighted sum of the parents, and random smooth functions."""
+"""What mechanisms share: random weights, the weighted sum of the parents, who takes part where, smooth functions."""
 
 import math
 from collections.abc import Callable
@@ -35,6 +35,25 @@ def unit_weights(size: Draw, mask: Tensor, rng: torch.Generator) -> Tensor:
 def weighted_sum(parents: Tensor, weights: Tensor) -> Tensor:
     """Sum over slots: parents [G, N, P], weights [G, P, 1] -> [G, N]."""
     return torch.bmm(parents, weights).squeeze(2)  # adding noise afterwards is three times as fast as baddbmm
+
+
+def deal(mask: Tensor, count: int, rng: torch.Generator) -> Tensor:
+    """Deal the parents to S = `count` seats, or the seats to the parents where there are more seats, in random order.
+
+    Args:
+        mask: [G, P] bool, which slots hold a parent.
+        count: S.
+
+    Returns:
+        weights [G, P, S]: 1 for the parent that has a seat, less where several parents share it. P seats in a row hold
+        P different parents.
+    """
+    shuffled = torch.rand(mask.shape, generator=rng, device=rng.device) + 2.0 * ~mask
+    place = shuffled.argsort(1).argsort(1)[:, :, None]  # [G, P, 1], parents come first
+    seat = torch.arange(count, device=rng.device)
+    turn = seat % mask.sum(1, keepdim=True).clamp(min=1)  # [G, S]
+    dealt = ((place == turn[:, None]) | (place % count == seat)) & mask[:, :, None]
+    return dealt / dealt.sum(1, keepdim=True).clamp(min=1).sqrt()
 
 
 def smooth(mask: Tensor, length: Draw, features: int, rng: torch.Generator) -> Callable[[Tensor], Tensor]:
