@@ -35,6 +35,7 @@ from tabscm_builtin.losses.order import Order
 from tabscm_builtin.losses.skeleton import Skeleton
 from tabscm_builtin.losses.weighted_bce import WeightedBCE
 from tabscm_builtin.mechanisms.additive import Additive
+from tabscm_builtin.mechanisms.conditional_table import ConditionalTable
 from tabscm_builtin.mechanisms.heteroscedastic import Heteroscedastic
 from tabscm_builtin.mechanisms.linear import Linear
 from tabscm_builtin.mechanisms.mixture import Mixture
@@ -89,6 +90,7 @@ def tabscm_components() -> list[type]:
         Polynomial,
         Tree,
         Multiplicative,
+        ConditionalTable,
         PostNonlinear,
         Heteroscedastic,
         Mixture,

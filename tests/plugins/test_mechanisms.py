@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 from tabscm_builtin.mechanisms.additive import Additive
+from tabscm_builtin.mechanisms.conditional_table import ConditionalTable
 from tabscm_builtin.mechanisms.heteroscedastic import Heteroscedastic
 from tabscm_builtin.mechanisms.linear import Linear
 from tabscm_builtin.mechanisms.mixture import Mixture
@@ -314,6 +315,93 @@ def test_the_share_of_products_whose_noise_multiplies():
     assert ((moved - 1.0).abs() > 1e-4).any(1).float().mean() == pytest.approx(0.25, abs=0.03)
     roots = Multiplicative(multiplied=1.0).draw(torch.zeros(2000, 1, dtype=torch.bool), rng())
     assert torch.equal(roots(x, one), one)
+
+
+@pytest.mark.parametrize(("levels", "deviation"), [(2, 0.5), (3, (2 / 3) ** 0.5), (6, (35 / 12) ** 0.5)])
+@pytest.mark.parametrize("nominal", [0.0, 1.0])
+def test_levels_of_a_conditional_table_are_evenly_spaced_numbers(levels, deviation, nominal):
+    mechanism = ConditionalTable(levels=Draw.constant(levels), nominal=nominal)
+    values = mechanism.draw(torch.ones(50, 2, dtype=torch.bool), rng())(normal(50, 2000, 2), normal(50, 2000)[:, :, 0])
+    expected = (torch.arange(levels) - (levels - 1) / 2) / deviation
+    torch.testing.assert_close(values.unique(), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_conditional_table_says_one_thing_for_one_combination_of_levels():
+    mechanism = ConditionalTable(parent_levels=Draw.constant(2.0), parent_shift=Draw.constant(0.0))
+    function = draw(mechanism, 200, 2)
+    x = normal(200, 300, 2)
+    values, combination = function(x), (x > 0).long() @ torch.tensor([1, 2])
+    for one in range(4):
+        here = torch.where(combination == one, values, torch.nan)
+        assert (here.nan_to_num(nan=-9.0).amax(1) == here.nan_to_num(nan=9.0).amin(1)).all()
+
+
+def direction(interaction):
+    """How many of the nodes with a parent of 5 levels never turn as it grows, of those which move at all."""
+    mechanism = ConditionalTable(
+        levels=Draw.constant(16.0),
+        span=Draw.constant(4.0),
+        parent_levels=Draw.constant(5.0),
+        interaction=Draw.constant(interaction),
+        nominal=0.0,
+    )
+    steps = draw(mechanism, 200)(torch.linspace(-3, 3, 100)[None, :, None].expand(200, -1, 1)).diff(dim=1)
+    return ((steps >= 0).all(1) | (steps <= 0).all(1)).float().mean()
+
+
+def test_entries_of_a_conditional_table_follow_the_levels_as_far_as_they_are_asked_to():
+    assert direction(0.0) == 1.0
+    assert direction(0.2) > direction(1.0)
+    assert direction(1.0) < 0.3  # of 5 random entries 1 in 60 is in order
+
+
+def test_parents_of_a_conditional_table_interact():
+    settings = {"levels": Draw.constant(16.0), "span": Draw.constant(4.0), "nominal": 0.0}
+    sums, tables = (
+        interaction(ConditionalTable(interaction=Draw.constant(share), **settings)).abs().median()
+        for share in (0.0, 1.0)
+    )
+    assert tables > 3 * sums  # what is left without is the width of a level
+
+
+@pytest.mark.parametrize("entries", [2, 128])
+@pytest.mark.parametrize("parents", [2, 12, 40])
+def test_every_parent_of_a_conditional_table_has_its_say(entries, parents):
+    function = draw(ConditionalTable(entries=entries, levels=Draw.constant(6.0)), 200, parents)
+    x = normal(200, 100, parents)
+    values = function(x)
+    for parent in (0, parents // 2, parents - 1):
+        changed = x.clone()
+        changed[:, :, parent] = -changed[:, :, parent]
+        assert (function(changed) != values).any(1).float().mean() > 0.9
+
+
+def test_noise_blurs_a_conditional_table():
+    function = ConditionalTable().draw(torch.ones(200, 2, dtype=torch.bool), rng())
+    x, noise = normal(200, 300, 2), torch.randn(200, 300, generator=rng(2))
+    certain = function(x, torch.zeros_like(noise))
+    agree = [(function(x, scale * noise) == certain).float().mean() for scale in (0.1, 1.0, 10.0)]
+    assert agree[0] > 0.9
+    assert agree[0] > agree[1] + 0.1 > agree[2] + 0.2
+
+
+@pytest.mark.parametrize("slots", [0, 2])
+@pytest.mark.parametrize("scale", [0.1, 1.0, 5.0])
+def test_roots_of_a_conditional_table_are_discrete_whatever_their_noise(slots, scale):
+    mechanism = ConditionalTable(levels=Draw.constant(4.0), span=Draw.constant(2.7), shift=Draw.constant(0.0))
+    function = mechanism.draw(torch.zeros(50, slots, dtype=torch.bool), rng())
+    skewed = -torch.log1p(-torch.rand(50, 4000, generator=rng(1))) - 1.0
+    levels, counts = function(torch.zeros(50, 4000, slots), scale * skewed).unique(return_counts=True)
+    assert len(levels) == 4
+    torch.testing.assert_close(counts / counts.sum(), torch.full((4,), 0.25), rtol=0, atol=0.02)
+
+
+def test_the_share_of_nominal_variables():
+    noise = torch.linspace(-6, 6, 200).expand(500, -1)
+    mechanism = ConditionalTable(levels=Draw.constant(6.0), nominal=0.4)
+    function = mechanism.draw(torch.ones(500, 1, dtype=torch.bool), rng())
+    ordered = (function(torch.zeros(500, 200, 1), noise).diff(dim=1) >= 0).all(1)
+    assert ordered.float().mean() == pytest.approx(0.6, abs=0.06)
 
 
 def link(nodes=200, **settings):
