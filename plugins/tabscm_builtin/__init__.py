@@ -36,6 +36,7 @@ from tabscm_builtin.losses.skeleton import Skeleton
 from tabscm_builtin.losses.weighted_bce import WeightedBCE
 from tabscm_builtin.mechanisms.additive import Additive
 from tabscm_builtin.mechanisms.conditional_table import ConditionalTable
+from tabscm_builtin.mechanisms.gaussian_process import GaussianProcess
 from tabscm_builtin.mechanisms.heteroscedastic import Heteroscedastic
 from tabscm_builtin.mechanisms.linear import Linear
 from tabscm_builtin.mechanisms.mixture import Mixture
@@ -86,6 +87,7 @@ def tabscm_components() -> list[type]:
         Quadratic,
         Threshold,
         RandomFourier,
+        GaussianProcess,
         Additive,
         Polynomial,
         Tree,

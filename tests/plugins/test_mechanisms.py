@@ -4,6 +4,7 @@ import pytest
 import torch
 from tabscm_builtin.mechanisms.additive import Additive
 from tabscm_builtin.mechanisms.conditional_table import ConditionalTable
+from tabscm_builtin.mechanisms.gaussian_process import GaussianProcess
 from tabscm_builtin.mechanisms.heteroscedastic import Heteroscedastic
 from tabscm_builtin.mechanisms.linear import Linear
 from tabscm_builtin.mechanisms.mixture import Mixture
@@ -28,6 +29,7 @@ NONLINEAR = [
     Quadratic(),
     Threshold(),
     RandomFourier(),
+    GaussianProcess(),
     Additive(),
     Polynomial(),
     Tree(),
@@ -152,7 +154,9 @@ def interaction(mechanism, nodes=200):
 
 
 @pytest.mark.parametrize(
-    "mechanism", [MLP(), RandomFourier(), Polynomial(), Tree(), Multiplicative()], ids=lambda one: one.name
+    "mechanism",
+    [MLP(), RandomFourier(), GaussianProcess(), Polynomial(), Tree(), Multiplicative()],
+    ids=lambda one: one.name,
 )
 def test_parents_interact(mechanism):
     assert interaction(mechanism).abs().median() > 0.1
@@ -196,6 +200,44 @@ def roughness(length):
 
 def test_random_fourier_bends_more_the_shorter_its_length():
     assert roughness(0.3) > 5 * roughness(1.0) > 25 * roughness(5.0)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "covariance"),
+    [
+        ("matern-1/2", lambda r: torch.exp(-r)),
+        ("matern-3/2", lambda r: (1 + 3**0.5 * r) * torch.exp(-(3**0.5) * r)),
+        ("matern-5/2", lambda r: (1 + 5**0.5 * r + 5 / 3 * r.square()) * torch.exp(-(5**0.5) * r)),
+        ("rational-quadratic", lambda r: 1 / (1 + r.square() / 2)),
+    ],
+)
+@pytest.mark.parametrize("parents", [1, 3])
+def test_gaussian_process_varies_as_its_kernel_says(kernel, covariance, parents):
+    length = 0.1
+    steps = torch.tensor([0.0, 0.025, 0.05, 0.1, 0.2, 0.4])
+    mechanism = GaussianProcess(kernels=(kernel,), length=Draw.constant(length), features=40)
+    values = draw(mechanism, 20_000, parents)(steps[None, :, None].expand(20_000, -1, parents))
+    variogram = (values[:, 1:] - values[:, :1]).square().mean(0)
+    expected = 1 - covariance(steps[1:] / length)  # every parent moves, and P is in the length
+    size = (variogram @ expected) / (expected @ expected)  # whatever is left after standardising over the trial rows
+    torch.testing.assert_close(variogram / size, expected, rtol=0, atol=0.03)
+
+
+def test_nodes_of_a_gaussian_process_share_out_the_kernels():
+    x = torch.arange(-1.0, 1.0, 0.02)[None, :, None].expand(600, -1, 1)
+    mechanism = GaussianProcess(kernels=("matern-1/2", "matern-5/2", "matern-5/2"), length=ONE)
+    values = draw(mechanism, 600)(x)
+    rough = values.diff(n=2, dim=1).square().mean(1) > 0.01 * values.diff(dim=1).square().mean(1)
+    assert rough.float().mean() == pytest.approx(1 / 3, abs=0.08)
+
+
+def test_every_parent_of_a_gaussian_process_has_a_length_of_its_own():
+    function = draw(GaussianProcess(kernels=("matern-5/2",), length=Draw(choices=(0.2, 20.0))), 400, 2)
+    along = torch.linspace(-1.0, 1.0, 21)[None, :, None].expand(400, -1, 1)
+    paths = [function(torch.cat(pair, 2)) for pair in ((along, 0 * along), (0 * along, along))]
+    straight = torch.stack([path.diff(n=2, dim=1).square().mean(1) < 1e-3 for path in paths])
+    assert straight.float().mean(1).tolist() == pytest.approx([0.5, 0.5], abs=0.1)
+    assert (straight[0] != straight[1]).float().mean() == pytest.approx(0.5, abs=0.1)
 
 
 def test_additive_gives_every_parent_a_curve_of_its_own():

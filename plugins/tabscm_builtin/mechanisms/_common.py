@@ -76,22 +76,36 @@ def smooth(mask: Tensor, length: Draw, features: int, rng: torch.Generator) -> C
         f(parents [G, N, P]) -> [G, N]; 0 where a node has no parents.
     """
     nodes, slots = mask.shape
-    device = rng.device
     scale = length.sample((nodes, 1), rng) * mask.sum(1, keepdim=True).clamp(min=1).sqrt()  # [G, 1]
-    frequency = torch.randn(nodes, slots, features, generator=rng, device=device) * (mask / scale)[:, :, None]
+    frequency = torch.randn(nodes, slots, features, generator=rng, device=rng.device) * (mask / scale)[:, :, None]
+    return waves(mask, frequency, rng)
+
+
+def waves(mask: Tensor, frequency: Tensor, rng: torch.Generator) -> Callable[[Tensor], Tensor]:
+    """Draw a sum of waves for each node, of mean 0 and deviation 1 over standard normal parents; see `smooth`.
+
+    Args:
+        mask: [G, P] bool, which slots hold a parent.
+        frequency: [G, P, K], in radians per deviation of a parent; 0 where the slot holds none.
+
+    Returns:
+        f(parents [G, N, P]) -> [G, N]; 0 where a node has no parents.
+    """
+    nodes, slots, features = frequency.shape
+    device = rng.device
     phase = 2.0 * math.pi * torch.rand(nodes, 1, features, generator=rng, device=device)
     outer = torch.randn(nodes, features, 1, generator=rng, device=device)
 
-    def waves(parents: Tensor) -> Tensor:
+    def each(parents: Tensor) -> Tensor:
         return torch.bmm(parents, frequency).add_(phase).cos_()  # [G, N, K]
 
-    trial = weighted_sum(waves(torch.randn(nodes, TRIAL_ROWS, slots, generator=rng, device=device)), outer)
+    trial = weighted_sum(each(torch.randn(nodes, TRIAL_ROWS, slots, generator=rng, device=device)), outer)
     mean = trial.mean(1, keepdim=True)
     deviation = (trial - mean).square().mean(1, keepdim=True).sqrt().clamp(min=1e-4)
     unit = mask.any(1, keepdim=True) / deviation  # [G, 1]
     outer, mean = outer * unit[:, :, None], mean * unit
 
     def function(parents: Tensor) -> Tensor:
-        return weighted_sum(waves(parents), outer).sub_(mean)
+        return weighted_sum(each(parents), outer).sub_(mean)
 
     return function
