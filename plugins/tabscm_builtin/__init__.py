@@ -50,10 +50,13 @@ from tabscm_builtin.mechanisms.sine import Sine
 from tabscm_builtin.mechanisms.tanh import Tanh
 from tabscm_builtin.mechanisms.threshold import Threshold
 from tabscm_builtin.mechanisms.tree import Tree
+from tabscm_builtin.noises.bimodal import Bimodal
+from tabscm_builtin.noises.cauchy import Cauchy
 from tabscm_builtin.noises.exponential import Exponential
 from tabscm_builtin.noises.gaussian import Gaussian
 from tabscm_builtin.noises.gumbel import Gumbel
 from tabscm_builtin.noises.laplace import Laplace
+from tabscm_builtin.noises.log_normal import LogNormal
 from tabscm_builtin.noises.student import Student
 from tabscm_builtin.noises.uniform import Uniform
 from tabscm_builtin.regularisers.acyclicity import Acyclicity
@@ -79,6 +82,9 @@ def tabscm_components() -> list[type]:
         Exponential,
         Gumbel,
         Student,
+        LogNormal,
+        Cauchy,
+        Bimodal,
         # mechanisms
         Linear,
         MLP,
