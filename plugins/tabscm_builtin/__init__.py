@@ -16,6 +16,7 @@ from tabscm_builtin.encoders.triangle import Triangle
 from tabscm_builtin.graphs.blocks import Blocks
 from tabscm_builtin.graphs.erdos_renyi import ErdosRenyi
 from tabscm_builtin.graphs.geometric import Geometric
+from tabscm_builtin.graphs.layered import Layered
 from tabscm_builtin.graphs.scale_free import ScaleFree
 from tabscm_builtin.graphs.small_world import SmallWorld
 from tabscm_builtin.heads.bilinear import Bilinear
@@ -75,6 +76,7 @@ def tabscm_components() -> list[type]:
         SmallWorld,
         Blocks,
         Geometric,
+        Layered,
         # noises
         Gaussian,
         Uniform,
