@@ -73,8 +73,8 @@ EXAMPLES = {
     Layered: [Layered(degree=Draw(low=0.0, high=9.0), layers=Draw(low=1.0, high=30.0))],
     Exponential: [Exponential(mirrored=True)],
     LogNormal: [LogNormal(mirrored=True), LogNormal(sigma=Draw.constant(0.9))],
-    Cauchy: [Cauchy(limit=3.0)],
-    Bimodal: [Bimodal(peak=Draw.constant(0.99))],
+    Cauchy: [Cauchy(kept=0.9)],
+    Bimodal: [Bimodal(separation=Draw.constant(9.0), upper=Draw.constant(0.1))],
     Gumbel: [Gumbel(mirrored=True)],
     Student: [Student(freedom=Draw.constant(4.0))],
     Mixture: [
@@ -85,9 +85,9 @@ EXAMPLES = {
     RandomFourier: [RandomFourier(features=1), RandomFourier(features=100)],
     Additive: [Additive(features=1, length=Draw.constant(0.2))],
     Polynomial: [Polynomial(degree=1), Polynomial(degree=6, reach=4.0)],
-    GaussianProcess: [GaussianProcess(features=1)],
-    Multiplicative: [Multiplicative(scaled=0.0), Multiplicative(scaled=1.0)],
-    ConditionalTable: [ConditionalTable(levels=Draw.constant(2.0), shuffled=1.0)],
+    GaussianProcess: [GaussianProcess(features=1, kernels=("matern-1/2",))],
+    Multiplicative: [Multiplicative(multiplied=0.0), Multiplicative(multiplied=1.0, terms=1)],
+    ConditionalTable: [ConditionalTable(levels=Draw.constant(2.0), nominal=1.0, entries=4)],
     Tree: [Tree(trees=3, depth=1), Tree(trees=1, depth=6)],
     PostNonlinear: [PostNonlinear(of=Linear()), PostNonlinear(of=Mixture(of=(Weighted(MLP()), Weighted(Tree()))))],
     Heteroscedastic: [

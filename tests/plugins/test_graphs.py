@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from tabscm_builtin.graphs.blocks import Blocks
 from tabscm_builtin.graphs.erdos_renyi import ErdosRenyi
 from tabscm_builtin.graphs.geometric import Geometric
+from tabscm_builtin.graphs.layered import Layered
 from tabscm_builtin.graphs.scale_free import ScaleFree
 from tabscm_builtin.graphs.small_world import SmallWorld
 
@@ -193,6 +194,52 @@ def test_geometric_clusters_less_in_more_dimensions():
     assert many < 0.5
 
 
+def longest_path(adj):
+    """Edges on the longest path of each graph: [B]."""
+    step, reached, longest = adj.float(), torch.ones(adj.shape[:2]), torch.zeros(len(adj), dtype=torch.long)
+    for length in range(1, adj.shape[1]):
+        reached = ((reached[:, None] @ step).squeeze(1) > 0).float()
+        longest = torch.where(reached.any(1), length, longest)
+    return longest
+
+
+@pytest.mark.parametrize("variables", [20, 40])
+def test_layered_keeps_its_degree_on_average(variables):
+    adj = Layered(degree=Draw.constant(1.7)).sample(1000, variables, rng())
+    assert edges_per_variable(adj).mean() == pytest.approx(1.7, abs=0.05)
+
+
+@pytest.mark.parametrize("layers", [1, 2, 4])
+def test_paths_of_layered_are_no_longer_than_its_layers_are_many(layers):
+    adj = Layered(degree=Draw.constant(4.0), layers=Draw.constant(layers), skips=Draw.constant(0.5)).sample(
+        100, 20, rng()
+    )
+    assert (longest_path(adj) == layers - 1).float().mean() > 0.95
+    assert longest_path(adj).max() == layers - 1
+
+
+def test_edges_of_layered_lead_to_the_next_layer_only():
+    adj = Layered(degree=Draw.constant(3.0), layers=Draw.constant(4.0), skips=Draw.constant(0.0)).sample(100, 20, rng())
+    step = adj.float()
+    assert not (adj & (step @ step > 0)).any()  # whatever is reached in two steps lies two layers on
+    assert not (adj & (step @ step @ step > 0)).any()
+    skipping = Layered(degree=Draw.constant(3.0), layers=Draw.constant(4.0), skips=Draw.constant(0.5))
+    step = (adj := skipping.sample(100, 20, rng())).float()
+    assert (adj & (step @ step > 0)).any((1, 2)).float().mean() > 0.9
+
+
+def test_layered_with_a_layer_for_each_variable_is_a_chain():
+    adj = Layered(degree=Draw.constant(50.0), layers=Draw.constant(9.0), skips=Draw.constant(0.0)).sample(400, 5, rng())
+    assert adj.sum(1).max() == adj.sum(2).max() == 1
+    assert adj.sum((1, 2)).float().mean() == pytest.approx(0.8 * 4, abs=0.1)
+
+
+def test_labels_of_layered_carry_no_order():
+    adj = Layered().sample(4000, 6, rng()).float().mean(0)
+    off = adj[~torch.eye(6, dtype=torch.bool)]
+    assert (off - off.mean()).abs().max() < 0.04
+
+
 @given(
     sampler=st.sampled_from(
         [
@@ -202,6 +249,7 @@ def test_geometric_clusters_less_in_more_dimensions():
             SmallWorld(degree=Draw(low=0.0, high=6.0), rewired=Draw(low=0.0, high=1.0)),
             Blocks(degree=Draw(low=0.0, high=6.0), between=Draw(low=0.0, high=1.0)),
             Geometric(degree=Draw(low=0.0, high=6.0), dimensions=1),
+            Layered(degree=Draw(low=0.0, high=6.0), layers=Draw(low=1.0, high=9.0), skips=Draw(low=0.0, high=1.0)),
         ]
     ),
     variables=st.integers(1, 12),

@@ -3,10 +3,13 @@ import math
 import pytest
 import torch
 from tabscm_builtin.mechanisms.additive import Additive
+from tabscm_builtin.mechanisms.conditional_table import ConditionalTable
+from tabscm_builtin.mechanisms.gaussian_process import GaussianProcess
 from tabscm_builtin.mechanisms.heteroscedastic import Heteroscedastic
 from tabscm_builtin.mechanisms.linear import Linear
 from tabscm_builtin.mechanisms.mixture import Mixture
 from tabscm_builtin.mechanisms.mlp import MLP
+from tabscm_builtin.mechanisms.multiplicative import Multiplicative
 from tabscm_builtin.mechanisms.polynomial import Polynomial
 from tabscm_builtin.mechanisms.post_nonlinear import PostNonlinear
 from tabscm_builtin.mechanisms.quadratic import Quadratic
@@ -19,7 +22,19 @@ from tabscm_builtin.mechanisms.tree import Tree
 from tabscm import Draw, Ramp, Weighted
 
 ONE = Draw.constant(1.0)
-NONLINEAR = [MLP(), Sine(), Tanh(), Quadratic(), Threshold(), RandomFourier(), Additive(), Polynomial(), Tree()]
+NONLINEAR = [
+    MLP(),
+    Sine(),
+    Tanh(),
+    Quadratic(),
+    Threshold(),
+    RandomFourier(),
+    GaussianProcess(),
+    Additive(),
+    Polynomial(),
+    Tree(),
+    Multiplicative(multiplied=0.0),
+]
 
 
 def rng(seed=0):
@@ -138,12 +153,20 @@ def interaction(mechanism, nodes=200):
     return (draw(mechanism, nodes, 2)(corners) * torch.tensor([1.0, -1.0, -1.0, 1.0])).sum(1)
 
 
-@pytest.mark.parametrize("mechanism", [MLP(), RandomFourier(), Polynomial(), Tree()], ids=lambda one: one.name)
+@pytest.mark.parametrize(
+    "mechanism",
+    [MLP(), RandomFourier(), GaussianProcess(), Polynomial(), Tree(), Multiplicative()],
+    ids=lambda one: one.name,
+)
 def test_parents_interact(mechanism):
     assert interaction(mechanism).abs().median() > 0.1
 
 
-@pytest.mark.parametrize("mechanism", [Additive(), Polynomial(degree=1), Tree(depth=1)], ids=lambda one: one.name)
+@pytest.mark.parametrize(
+    "mechanism",
+    [Additive(), Polynomial(degree=1), Tree(depth=1), Multiplicative(order=1)],
+    ids=lambda one: one.name,
+)
 def test_parents_do_not_interact(mechanism):
     assert interaction(mechanism).abs().max() < 1e-5
 
@@ -177,6 +200,44 @@ def roughness(length):
 
 def test_random_fourier_bends_more_the_shorter_its_length():
     assert roughness(0.3) > 5 * roughness(1.0) > 25 * roughness(5.0)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "covariance"),
+    [
+        ("matern-1/2", lambda r: torch.exp(-r)),
+        ("matern-3/2", lambda r: (1 + 3**0.5 * r) * torch.exp(-(3**0.5) * r)),
+        ("matern-5/2", lambda r: (1 + 5**0.5 * r + 5 / 3 * r.square()) * torch.exp(-(5**0.5) * r)),
+        ("rational-quadratic", lambda r: 1 / (1 + r.square() / 2)),
+    ],
+)
+@pytest.mark.parametrize("parents", [1, 3])
+def test_gaussian_process_varies_as_its_kernel_says(kernel, covariance, parents):
+    length = 0.1
+    steps = torch.tensor([0.0, 0.025, 0.05, 0.1, 0.2, 0.4])
+    mechanism = GaussianProcess(kernels=(kernel,), length=Draw.constant(length), features=40)
+    values = draw(mechanism, 20_000, parents)(steps[None, :, None].expand(20_000, -1, parents))
+    variogram = (values[:, 1:] - values[:, :1]).square().mean(0)
+    expected = 1 - covariance(steps[1:] / length)  # every parent moves, and P is in the length
+    size = (variogram @ expected) / (expected @ expected)  # whatever is left after standardising over the trial rows
+    torch.testing.assert_close(variogram / size, expected, rtol=0, atol=0.03)
+
+
+def test_nodes_of_a_gaussian_process_share_out_the_kernels():
+    x = torch.arange(-1.0, 1.0, 0.02)[None, :, None].expand(600, -1, 1)
+    mechanism = GaussianProcess(kernels=("matern-1/2", "matern-5/2", "matern-5/2"), length=ONE)
+    values = draw(mechanism, 600)(x)
+    rough = values.diff(n=2, dim=1).square().mean(1) > 0.01 * values.diff(dim=1).square().mean(1)
+    assert rough.float().mean() == pytest.approx(1 / 3, abs=0.08)
+
+
+def test_every_parent_of_a_gaussian_process_has_a_length_of_its_own():
+    function = draw(GaussianProcess(kernels=("matern-5/2",), length=Draw(choices=(0.2, 20.0))), 400, 2)
+    along = torch.linspace(-1.0, 1.0, 21)[None, :, None].expand(400, -1, 1)
+    paths = [function(torch.cat(pair, 2)) for pair in ((along, 0 * along), (0 * along, along))]
+    straight = torch.stack([path.diff(n=2, dim=1).square().mean(1) < 1e-3 for path in paths])
+    assert straight.float().mean(1).tolist() == pytest.approx([0.5, 0.5], abs=0.1)
+    assert (straight[0] != straight[1]).float().mean() == pytest.approx(0.5, abs=0.1)
 
 
 def test_additive_gives_every_parent_a_curve_of_its_own():
@@ -242,6 +303,147 @@ def test_every_parent_of_a_tree_has_its_say(parents):
         changed = x.clone()
         changed[:, :, parent] += 5.0
         assert (function(changed) != values).any(1).all()
+
+
+def test_multiplicative_is_a_product_of_what_its_parents_do_alone():
+    # at an unlimited reach y(x1, x2) = w (1 + b1 x1) (1 + b2 x2): y(0, 0) y(1, 1) = y(1, 0) y(0, 1)
+    corners = torch.tensor([[0.0, 0.0], [1.0, 1.0], [1.0, 0.0], [0.0, 1.0]]).expand(50, 4, 2)
+    none, both, first, second = draw(Multiplicative(reach=1e3), 50, 2)(corners).unbind(1)
+    torch.testing.assert_close(none * both, first * second, rtol=1e-3, atol=1e-4)
+    assert (first - none).abs().min() > 1e-2
+
+
+def test_multiplicative_nears_a_sum_as_its_slope_goes_to_0():
+    assert interaction(Multiplicative(slope=Draw.constant(0.01))).abs().max() < 0.1
+    assert interaction(Multiplicative(slope=Draw.constant(3.0))).abs().median() > 2.0
+
+
+@pytest.mark.parametrize("parents", [1, 2, 4, 7, 30])
+def test_every_parent_of_a_product_has_its_say(parents):
+    function = draw(Multiplicative(order=3, terms=3), 50, parents)
+    x = normal(50, 100, parents)
+    values = function(x)
+    for parent in range(parents):
+        changed = x.clone()
+        changed[:, :, parent] += 1.0
+        assert ((function(changed) - values).abs().amax(1) > 1e-3).all()
+
+
+def test_an_outlier_of_a_product_stays_within_proportion():
+    values = draw(Multiplicative(), 200, 3)(torch.full((200, 1, 3), 1e6)).abs()
+    assert torch.equal(values, draw(Multiplicative(), 200, 3)(torch.full((200, 1, 3), 1e5)).abs())
+    assert values.max() < 3.0 * (1 + 3 * 2.5) ** 3 / (1 + 3**2) ** 1.5 * 1.2
+
+
+def test_noise_of_a_product_is_as_large_multiplied_as_added():
+    noise = torch.randn(300, 2000, generator=rng(2))
+    x, mask = normal(300, 2000, 3), torch.ones(300, 3, dtype=torch.bool)
+    added, multiplied = (
+        (function := Multiplicative(multiplied=share).draw(mask, rng()))(x, noise) - function(x, torch.zeros(300, 2000))
+        for share in (0.0, 1.0)
+    )
+    torch.testing.assert_close(added, noise, rtol=1e-3, atol=1e-3)
+    assert 0.7 < multiplied.std(1).median() < 1.5
+    signal = draw(Multiplicative(multiplied=1.0), 300, 3)(x).abs()
+    quiet = signal < signal.quantile(0.2, 1, keepdim=True)
+    assert multiplied[quiet].std() < 0.3 * multiplied[~quiet].std()
+
+
+def test_the_share_of_products_whose_noise_multiplies():
+    zero, one = torch.zeros(2000, 2), torch.ones(2000, 2)
+    x = line(-0.7, 1.3, nodes=2000)
+    function = Multiplicative(multiplied=0.25).draw(torch.ones(2000, 1, dtype=torch.bool), rng())
+    moved = function(x, one) - function(x, zero)
+    assert ((moved - 1.0).abs() > 1e-4).any(1).float().mean() == pytest.approx(0.25, abs=0.03)
+    roots = Multiplicative(multiplied=1.0).draw(torch.zeros(2000, 1, dtype=torch.bool), rng())
+    assert torch.equal(roots(x, one), one)
+
+
+@pytest.mark.parametrize(("levels", "deviation"), [(2, 0.5), (3, (2 / 3) ** 0.5), (6, (35 / 12) ** 0.5)])
+@pytest.mark.parametrize("nominal", [0.0, 1.0])
+def test_levels_of_a_conditional_table_are_evenly_spaced_numbers(levels, deviation, nominal):
+    mechanism = ConditionalTable(levels=Draw.constant(levels), nominal=nominal)
+    values = mechanism.draw(torch.ones(50, 2, dtype=torch.bool), rng())(normal(50, 2000, 2), normal(50, 2000)[:, :, 0])
+    expected = (torch.arange(levels) - (levels - 1) / 2) / deviation
+    torch.testing.assert_close(values.unique(), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_conditional_table_says_one_thing_for_one_combination_of_levels():
+    mechanism = ConditionalTable(parent_levels=Draw.constant(2.0), parent_shift=Draw.constant(0.0))
+    function = draw(mechanism, 200, 2)
+    x = normal(200, 300, 2)
+    values, combination = function(x), (x > 0).long() @ torch.tensor([1, 2])
+    for one in range(4):
+        here = torch.where(combination == one, values, torch.nan)
+        assert (here.nan_to_num(nan=-9.0).amax(1) == here.nan_to_num(nan=9.0).amin(1)).all()
+
+
+def direction(interaction):
+    """How many of the nodes with a parent of 5 levels never turn as it grows, of those which move at all."""
+    mechanism = ConditionalTable(
+        levels=Draw.constant(16.0),
+        span=Draw.constant(4.0),
+        parent_levels=Draw.constant(5.0),
+        interaction=Draw.constant(interaction),
+        nominal=0.0,
+    )
+    steps = draw(mechanism, 200)(torch.linspace(-3, 3, 100)[None, :, None].expand(200, -1, 1)).diff(dim=1)
+    return ((steps >= 0).all(1) | (steps <= 0).all(1)).float().mean()
+
+
+def test_entries_of_a_conditional_table_follow_the_levels_as_far_as_they_are_asked_to():
+    assert direction(0.0) == 1.0
+    assert direction(0.2) > direction(1.0)
+    assert direction(1.0) < 0.3  # of 5 random entries 1 in 60 is in order
+
+
+def test_parents_of_a_conditional_table_interact():
+    settings = {"levels": Draw.constant(16.0), "span": Draw.constant(4.0), "nominal": 0.0}
+    sums, tables = (
+        interaction(ConditionalTable(interaction=Draw.constant(share), **settings)).abs().median()
+        for share in (0.0, 1.0)
+    )
+    assert tables > 3 * sums  # what is left without is the width of a level
+
+
+@pytest.mark.parametrize("entries", [2, 128])
+@pytest.mark.parametrize("parents", [2, 12, 40])
+def test_every_parent_of_a_conditional_table_has_its_say(entries, parents):
+    function = draw(ConditionalTable(entries=entries, levels=Draw.constant(6.0)), 200, parents)
+    x = normal(200, 100, parents)
+    values = function(x)
+    for parent in (0, parents // 2, parents - 1):
+        changed = x.clone()
+        changed[:, :, parent] = -changed[:, :, parent]
+        assert (function(changed) != values).any(1).float().mean() > 0.9
+
+
+def test_noise_blurs_a_conditional_table():
+    function = ConditionalTable().draw(torch.ones(200, 2, dtype=torch.bool), rng())
+    x, noise = normal(200, 300, 2), torch.randn(200, 300, generator=rng(2))
+    certain = function(x, torch.zeros_like(noise))
+    agree = [(function(x, scale * noise) == certain).float().mean() for scale in (0.1, 1.0, 10.0)]
+    assert agree[0] > 0.9
+    assert agree[0] > agree[1] + 0.1 > agree[2] + 0.2
+
+
+@pytest.mark.parametrize("slots", [0, 2])
+@pytest.mark.parametrize("scale", [0.1, 1.0, 5.0])
+def test_roots_of_a_conditional_table_are_discrete_whatever_their_noise(slots, scale):
+    mechanism = ConditionalTable(levels=Draw.constant(4.0), span=Draw.constant(2.7), shift=Draw.constant(0.0))
+    function = mechanism.draw(torch.zeros(50, slots, dtype=torch.bool), rng())
+    skewed = -torch.log1p(-torch.rand(50, 4000, generator=rng(1))) - 1.0
+    levels, counts = function(torch.zeros(50, 4000, slots), scale * skewed).unique(return_counts=True)
+    assert len(levels) == 4
+    torch.testing.assert_close(counts / counts.sum(), torch.full((4,), 0.25), rtol=0, atol=0.02)
+
+
+def test_the_share_of_nominal_variables():
+    noise = torch.linspace(-6, 6, 200).expand(500, -1)
+    mechanism = ConditionalTable(levels=Draw.constant(6.0), nominal=0.4)
+    function = mechanism.draw(torch.ones(500, 1, dtype=torch.bool), rng())
+    ordered = (function(torch.zeros(500, 200, 1), noise).diff(dim=1) >= 0).all(1)
+    assert ordered.float().mean() == pytest.approx(0.6, abs=0.06)
 
 
 def link(nodes=200, **settings):

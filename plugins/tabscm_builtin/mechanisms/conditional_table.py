@@ -1,4 +1,7 @@
-"""Random conditional probability tables."""
+"""Discrete variables."""
+
+import math
+from collections.abc import Callable
 
 import attrs
 import torch
@@ -6,71 +9,131 @@ from attrs.validators import ge, le
 from torch import Tensor
 
 from tabscm import Draw, Function, Mechanism, within
+from tabscm_builtin.mechanisms._common import STRENGTH, TRIAL_ROWS, signed
 
-ENTRIES = 64
-"""Entries of a node's table; where its parents have more combinations of levels, some share one."""
+FOLD = 0.02
+"""Period at which the noise of a root is folded: far below any scale of noise, far above the steps of float32."""
 
 
 @attrs.frozen
 class ConditionalTable(Mechanism):
-    """A discrete variable: which levels its parents have, taken together, decides how likely each of its own levels is.
+    """A discrete variable with a random table of what it tends to be for each combination of its parents' levels.
 
-    Every parent is cut into levels. The combination of all parents' levels names an entry of a random table, so that
-    parents interact in any way: nothing adds up. The entry and the noise together are cut into the levels of the
-    variable, e + noise between two thresholds: an ordered probit, where the noise is normal. A table with this
-    mechanism throughout is a discrete Bayesian network.
+    Every parent is cut into levels, the combination of levels names an entry e of the table, of mean 0 and deviation 1
+    over independent standard normal parents, and the latent a e + noise is cut into the levels of the variable itself.
+    Where all variables are of this kind the table is a sample of a discrete Bayesian network, as asia and alarm are.
 
-    Source: this project. In the literature entries are Dirichlet; here the noise is given, and its quantiles are cut.
+    A level is given as a number: its place among the levels, or, for a nominal variable, the place that a random
+    permutation gives it; either way with mean 0 and deviation 1 where all levels are equally likely. A combination has
+    an entry of its own while there are no more than `entries`; the parents with which there would be more choose among
+    the same entries by hashing, so that memory is bounded and every parent still matters. The latent of a root is
+    standard normal whatever the scale of its noise, which is folded at a short period first.
+
+    Source: this project; a latent that is cut is the ordered probit model, McKelvey and Zavoina 1975,
+    doi:10.1080/0022250X.1975.9989847.
     """
 
     name = "conditional-table"
 
-    levels: Draw = attrs.field(default=Draw(choices=(2.0, 2.0, 3.0, 4.0)), validator=within(2.0, 20.0))
-    """Levels of a variable, rounded."""
-    cuts: Draw = attrs.field(default=Draw(choices=(2.0, 3.0, 4.0)), validator=within(2.0, 20.0))
-    """Levels that a parent is cut into, rounded; one that has fewer keeps those."""
-    amplitude: Draw = attrs.field(default=Draw(low=0.7, high=2.5), validator=within(0.0))
-    """Standard deviation of the entries."""
-    shuffled: float = attrs.field(default=0.2, validator=[ge(0), le(1)])
-    """Share of the variables whose levels are numbered in random order, as codes of categories are."""
+    levels: Draw = attrs.field(default=Draw(choices=(2, 2, 2, 3, 4, 5, 6)), validator=within(2.0, 16.0))
+    """Levels of the variable, rounded."""
+    parent_levels: Draw = attrs.field(default=Draw(choices=(2, 2, 3, 3, 4, 5)), validator=within(2.0, 16.0))
+    """Levels into which each parent is cut, rounded."""
+    span: Draw = attrs.field(default=Draw(low=2.0, high=3.2), validator=within(0.1))
+    """Levels are of one width, this over their number, in deviations of what is cut, and the outer ones are open: at
+    2.6 levels of a normal variable are about equally likely."""
+    shift: Draw = Draw(low=-0.6, high=0.6)
+    """By how much the thresholds of the variable are off the middle, in deviations: away from 0 some level is rare."""
+    parent_shift: Draw = Draw(low=-0.2, high=0.2)
+    """The same for the thresholds of a parent; far from 0 a parent of few levels may fall all on one side."""
+    interaction: Draw = attrs.field(default=Draw(low=0.2, high=0.8), validator=within(0.0, 1.0))
+    """Share of the variance of the entries that is each combination's own; the rest is a weighted sum of the levels."""
+    amplitude: Draw = attrs.field(default=Draw(low=1.0, high=2.5), validator=within(0.01))
+    """a."""
+    nominal: float = attrs.field(default=0.3, validator=[ge(0.0), le(1.0)])
+    """Chance that the levels of a variable are numbered in random order."""
+    entries: int = attrs.field(default=128, validator=[ge(2), le(4096)])
+    """Most entries of one variable's table."""
 
     def draw(self, mask: Tensor, rng: torch.Generator) -> Function:
-        nodes, slots = mask.shape
-        device = rng.device
-        most_cuts, most = round(self.cuts.most), round(self.levels.most)
-        cuts = self.cuts.sample((nodes, slots), rng).round()
-        at = 0.8 * torch.randn(most_cuts - 1, nodes, 1, slots, generator=rng, device=device)
-        at[0] *= 0.3  # the first cut is near the middle: every parent has its say
-        # a random number for each parent, by which its level moves the place in the table
-        stride = torch.randint(1, ENTRIES, (nodes, 1, slots), generator=rng, device=device) * mask[:, None]
-        amplitude = self.amplitude.sample((nodes, 1), rng)
-        entries = torch.randn(nodes, ENTRIES, generator=rng, device=device) * amplitude
-        joined = mask.any(1, keepdim=True) if slots else torch.zeros(nodes, 1, dtype=torch.bool, device=device)
-        entries = entries * joined
-        if slots:
-            # the first threshold lies between two entries that differ in one parent's level, or all might say the same
-            one = (torch.rand(nodes, slots, generator=rng, device=device) * mask).argmax(1, keepdim=True)
-            between = (entries[:, :1] + entries.gather(1, stride[:, 0].gather(1, one))) / 2  # [G, 1]
-        else:
-            between = torch.zeros(nodes, 1, device=device)
-        levels = self.levels.sample((nodes, 1), rng).round()
-        own = torch.randn(most - 1, nodes, 1, generator=rng, device=device)
-        own = own * torch.where(joined, 0.7 * amplitude, 0.2)  # without parents all there is to cut is the noise
-        own[0] = own[0] * 0.1 + between
-        codes = torch.arange(most, device=device).expand(nodes, most)
-        mixed = torch.rand(nodes, 1, generator=rng, device=device) < self.shuffled
-        random = torch.rand(nodes, most, generator=rng, device=device).argsort(1)
-        codes = torch.where(mixed, random, codes).float() - (levels - 1) / 2  # [G, most]
+        root = ~mask.any(1, keepdim=True)  # [G, 1]
+        entry = self._entry(mask, rng)
+        a = self.amplitude.sample((len(mask), 1), rng)
+        count, level = self._cut(self.levels, self.shift, (len(mask), 1), rng)
+        code = self._codes(count, rng)
+        inner = torch.where(root, 0.0, 1.0 / a)
 
         def function(parents: Tensor, noise: Tensor) -> Tensor:
-            level = torch.zeros(parents.shape, dtype=torch.long, device=device)  # [G, N, P]
-            for index, threshold in enumerate(at):
-                level += (parents > threshold) & (index < cuts - 1)[:, None]
-            place = (level * stride).sum(2) % ENTRIES  # [G, N]
-            latent = entries.gather(1, place) + noise
-            found = torch.zeros_like(place)
-            for index, threshold in enumerate(own):
-                found += (latent > threshold) & (index < levels - 1)
-            return codes.gather(1, found)
+            latent = torch.where(root, _folded(noise), torch.addcmul(entry(parents), noise, inner))
+            return code.gather(1, level(latent[:, None]).squeeze(1).long())
 
         return function
+
+    def _entry(self, mask: Tensor, rng: torch.Generator) -> Callable[[Tensor], Tensor]:
+        """Draw a table for each node: parents [G, N, P] -> entries [G, N] of mean 0 and deviation 1."""
+        nodes, slots = mask.shape
+        device = rng.device
+        count, level = self._cut(self.parent_levels, self.parent_shift, (nodes, slots), rng)
+        size = min(self.entries, round(self.parent_levels.most) ** slots)
+        address = _address(torch.where(mask, count, 1.0), size, rng) * mask
+        share = self.interaction.sample((nodes, 1), rng)
+        table = torch.randn(nodes, size, generator=rng, device=device) * share.sqrt()
+        w = torch.nn.functional.normalize(signed(STRENGTH, (nodes, slots), rng) * mask, dim=1)
+        w = w * (1.0 - share).sqrt() / _deviation(count)
+        read = torch.stack([address, w], 1)  # [G, 2, P]
+
+        def raw(parents: Tensor) -> Tensor:
+            number, weighted = torch.bmm(read, level(parents.transpose(1, 2))).unbind(1)  # [G, N]
+            return table.gather(1, number.long() % size).add_(weighted)
+
+        trial = raw(torch.randn(nodes, slots, TRIAL_ROWS, generator=rng, device=device).transpose(1, 2))
+        mean = trial.mean(1, keepdim=True)
+        unit = (trial - mean).square().mean(1, keepdim=True).clamp(min=1e-6).rsqrt()
+
+        def entry(parents: Tensor) -> Tensor:
+            return raw(parents).sub_(mean).mul_(unit)
+
+        return entry
+
+    def _cut(
+        self, levels: Draw, shift: Draw, shape: tuple[int, int], rng: torch.Generator
+    ) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        """Draw how many levels there are, [G, S], and where they end: values [G, S, N] -> levels, counted from 0."""
+        count = levels.sample(shape, rng).round()
+        per_deviation = count / self.span.sample(shape, rng)
+        middle = (count / 2.0 - shift.sample(shape, rng) * per_deviation)[:, :, None]
+        last, per_deviation = (count - 1.0)[:, :, None], per_deviation[:, :, None]
+
+        def level(values: Tensor) -> Tensor:
+            return torch.minimum(torch.addcmul(middle, values, per_deviation).floor_(), last).clamp_(min=0.0)
+
+        return count, level
+
+    def _codes(self, count: Tensor, rng: torch.Generator) -> Tensor:
+        """The number that stands for each level: [G, K] where `count` [G, 1] levels are in use, of K at most."""
+        level = torch.arange(round(self.levels.most), device=rng.device)
+        among = torch.rand(len(count), len(level), generator=rng, device=rng.device) + 2.0 * (level >= count)
+        nominal = torch.rand(len(count), 1, generator=rng, device=rng.device) < self.nominal
+        place = torch.where(nominal, among.argsort(1), level)
+        return (place - (count - 1.0) / 2.0) / _deviation(count)
+
+
+def _folded(noise: Tensor) -> Tensor:
+    """A standard normal variable made of noise of any scale well above FOLD."""
+    periods = noise / FOLD
+    return math.sqrt(2.0) * torch.erfinv(2.0 * (periods - periods.floor()) - 1.0)
+
+
+def _address(count: Tensor, size: int, rng: torch.Generator) -> Tensor:
+    """What each level of a parent adds to the number of an entry: [G, P], where parents have `count` [G, P] levels.
+
+    As digits of a number do, as long as `size` entries are enough for all combinations; a random step beyond.
+    """
+    combinations = count.double().cumprod(1)  # 5^100 is too large for float32
+    step = 1.0 + torch.floor(torch.rand(count.shape, generator=rng, device=rng.device) * (size - 1))
+    return torch.where(combinations <= size, (combinations / count).float(), step)
+
+
+def _deviation(count: Tensor) -> Tensor:
+    """Standard deviation of the place among `count` equally likely levels."""
+    return ((count.square() - 1.0) / 12.0).sqrt()

@@ -8,6 +8,7 @@ from attrs.validators import ge, le
 from torch import Tensor
 
 from tabscm import Draw, Function, Mechanism, within
+from tabscm_builtin.mechanisms._common import deal
 
 
 @attrs.frozen
@@ -36,7 +37,7 @@ class Tree(Mechanism):
 
     def draw(self, mask: Tensor, rng: torch.Generator) -> Function:
         nodes = len(mask)
-        asked = _questions(mask, self.trees * self.depth, rng)  # [G, P, S]
+        asked = deal(mask, self.trees * self.depth, rng)  # [G, P, S]
         t = self.threshold.sample((nodes, 1, self.trees * self.depth), rng)
         size = self.amplitude.sample((nodes, 1, 1, 1), rng) / math.sqrt(self.trees)
         leaves = torch.randn(nodes, 1, self.trees, 2**self.depth, generator=rng, device=rng.device) * size
@@ -51,17 +52,3 @@ class Tree(Mechanism):
             return values.sum((2, 3)).add_(noise)
 
         return function
-
-
-def _questions(mask: Tensor, count: int, rng: torch.Generator) -> Tensor:
-    """Deal the parents to S = `count` questions, or the questions to the parents where there are more questions.
-
-    Returns:
-        weights [G, P, S]: 1 for the parent that a question is about, less where several parents share it.
-    """
-    shuffled = torch.rand(mask.shape, generator=rng, device=rng.device) + 2.0 * ~mask
-    place = shuffled.argsort(1).argsort(1)[:, :, None]  # [G, P, 1], parents come first
-    question = torch.arange(count, device=rng.device)
-    turn = question % mask.sum(1, keepdim=True).clamp(min=1)  # [G, S]
-    dealt = ((place == turn[:, None]) | (place % count == question)) & mask[:, :, None]
-    return dealt / dealt.sum(1, keepdim=True).clamp(min=1).sqrt()
