@@ -254,7 +254,7 @@ def _bench_accuracy(args: argparse.Namespace, registry: Registry) -> int:
     chosen = methods.choose(args.methods)
     files = args.cells if args.cells is not None else [HELD_OUT] if HELD_OUT.is_file() else []
     experiments = [(path.stem, load(path, registry)) for path in files]
-    run = None if args.run is None else args.run.absolute()
+    run = find(args.run).absolute() if methods.OURS in chosen else None
     plan = runner.Plan(
         suites=suites.choose(args.suites, suites.catalogue(experiments)),
         methods=chosen,

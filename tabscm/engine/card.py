@@ -15,7 +15,13 @@ from tabscm.kernel.registry import Registry
 from tabscm.kernel.values import Draw
 
 SHOWN = ("auroc", "ap", "f1", "shd", "direction", "ece", "log_prob_gain")
-PRIOR = {"graphs": "graph", "mechanisms": "mechanism", "noises": "noise", "interventions": "intervention"}
+PRIOR = {
+    "graphs": "graph",
+    "mechanisms": "mechanism",
+    "noises": "noise",
+    "interventions": "intervention",
+    "measurements": "measurement",
+}
 """The lists of a stream, and the kind of component in each."""
 
 
@@ -103,6 +109,8 @@ def _prior(experiment: Experiment, registry: Registry) -> list[str]:
     ]
     for field, kind in PRIOR.items():
         entries: Sequence[Weighted[Component]] = getattr(stream, field)
+        if not entries:
+            continue
         whole = sum(entry.weight.end for entry in entries)
         lines = [f"{_named(entry.component)}: {100 * entry.weight.end / whole:.0f} %" for entry in entries]
         paragraphs.append(f"### {field.capitalize()}\n\n{_bullets(lines)}")
@@ -119,6 +127,7 @@ def _prior(experiment: Experiment, registry: Registry) -> list[str]:
         _bullets(
             [
                 f"{_drawn(stream.variables)} variables, {_drawn(stream.rows)} rows",
+                f"hidden variables: {_drawn(stream.hidden)} times as many as those of the table",
                 f"scaled {between[stream.standardise]}",
                 f"standard deviation of the noise {_drawn(stream.noise_scale)}; equal in all variables in "
                 f"{100 * stream.equal_noise:.0f} % of the tables scaled after sampling",
@@ -150,7 +159,7 @@ def _limits(facts: Facts) -> list[str]:
             [
                 f"Trained on {fewest} to {most} variables and {shortest} to {longest} rows. Tables outside these sizes "
                 f"are read with a note; more than {facts.most_variables} variables are refused.",
-                "What it takes a table for is one of the prior above. Hidden causes, feedback, selection, time and "
+                "What it takes a table for is one of the prior above. Feedback, selection, time, more hidden causes and "
                 "whatever else the lists above do not hold are outside of it, and nothing warns of them.",
                 "Linear mechanisms with Gaussian noise leave directions undecided in observational data; what cannot "
                 "be decided shows as two middling probabilities.",

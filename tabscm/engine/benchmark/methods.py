@@ -16,6 +16,7 @@ from tabscm.engine.benchmark.score_matching import score_matching
 from tabscm.engine.checkpoint import load_run
 from tabscm.engine.model import Model
 from tabscm.engine.predict import predict
+from tabscm.engine.released import find
 from tabscm.engine.tables import DataTable
 from tabscm.kernel.errors import TabSCMError, did_you_mean
 from tabscm.kernel.registry import discover
@@ -53,14 +54,12 @@ def tabscm(run: Path | None) -> Work:
 
 
 def obtain(run: Path | None) -> Model:
-    """The network of a run.
+    """The network of a run, or the released one.
 
     Raises:
-        TabSCMError: there is no run.
+        CheckpointError: it cannot be read, or there is none.
     """
-    if run is None:
-        raise TabSCMError("bench accuracy: name the run to judge, --run RUN, or leave tabscm out of --methods")
-    return load_run(run, discover(), torch.device("cpu"))[0]
+    return load_run(find(run), discover(), torch.device("cpu"))[0]
 
 
 def fingerprint(model: Model) -> str:
