@@ -653,7 +653,7 @@ def test_bench_accuracy_of_a_run_goes_on_where_it_stopped(call, trained, tmp_pat
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "bench accuracy: name the run to judge, --run RUN, or leave tabscm out of --methods"),
+        (["--run", "nowhere"], "nowhere: "),
         (
             ["--suites", "gauss-d10-n100"],
             '--suites: there is no "gauss-d10-n100". Did you mean "gauss-d10-n1000"?\nthere are: gauss-equal-d10',

@@ -76,7 +76,7 @@ def catalogue(experiments: Sequence[tuple[str, Experiment]] = ()) -> dict[str, S
 
 
 def choose(names: Sequence[str], known: dict[str, Suite]) -> list[Suite]:
-    """The suites that are named: by their names, by the beginning of names up to a "-", by "core", or by "all".
+    """The suites that are named: by their names, by the beginning of names up to a "-" or "/", by "core", or by "all".
 
     Raises:
         TabSCMError: a name that nothing has.
@@ -93,7 +93,12 @@ def choose(names: Sequence[str], known: dict[str, Suite]) -> list[Suite]:
 
 
 def _fits(suite: Suite, name: str) -> bool:
-    return name == "all" or (name == "core" and suite.core) or f"{suite.name}-".startswith(f"{name}-")
+    return (
+        name == "all"
+        or (name == "core" and suite.core)
+        or suite.name == name
+        or suite.name.startswith((f"{name}-", f"{name}/"))
+    )
 
 
 def _families() -> Iterable[Suite]:
