@@ -129,8 +129,14 @@ def _parser() -> argparse.ArgumentParser:
     _add_ablate(commands)
 
     bench = commands.add_parser("bench", help="measure what this machine does with an experiment")
-    bench.add_argument("what", choices=["speed"], help="speed of the stream, a training step and a prediction")
-    bench.add_argument("experiment", type=Path, metavar="EXPERIMENT", help="a TOML file")
+    bench.add_argument(
+        "what",
+        choices=["speed"],
+        help="speed: of the stream, of a training step, and of predictions over sizes of tables, with their memory",
+    )
+    bench.add_argument(
+        "experiment", type=Path, nargs="?", metavar="EXPERIMENT", help="a TOML file (default: the released model's)"
+    )
     _add_set(bench)
     _add_device(bench)
     bench.set_defaults(command="bench")
