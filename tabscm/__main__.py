@@ -203,8 +203,13 @@ def _add_bench(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     bench = commands.add_parser("bench", help="measure how fast, or how good beside other methods")
     kinds = bench.add_subparsers(title="what is measured", metavar="WHAT", required=True)
 
-    speed = kinds.add_parser("speed", help="speed of the stream, a training step and a prediction on this machine")
-    speed.add_argument("experiment", type=Path, metavar="EXPERIMENT", help="a TOML file")
+    speed = kinds.add_parser(
+        "speed",
+        help="of the stream, of a training step, and of predictions over sizes of tables, with their memory",
+    )
+    speed.add_argument(
+        "experiment", type=Path, nargs="?", metavar="EXPERIMENT", help="a TOML file (default: the released model's)"
+    )
     _add_set(speed)
     _add_device(speed)
     speed.set_defaults(command="bench speed")
@@ -215,7 +220,9 @@ def _add_bench(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         description="Judge a trained network and the classical methods on the same tables, which no training has seen. "
         "Called again, it does what is missing.",
     )
-    accuracy.add_argument("--run", type=Path, metavar="RUN", help="folder of a trained run")
+    accuracy.add_argument(
+        "--run", type=Path, metavar="RUN", help="folder of a trained run (default: the released model)"
+    )
     accuracy.add_argument(
         "--suites",
         nargs="+",

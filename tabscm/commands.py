@@ -13,9 +13,9 @@ from pathlib import Path
 import torch
 
 import tabscm.data
-from tabscm.engine import ablation, bench, comparison, picture, workers
+from tabscm.engine import ablation, bench, comparison, picture, released, scale, workers
 from tabscm.engine.benchmark import methods, results, runner, suites
-from tabscm.engine.checkpoint import CARD, is_released, load_run
+from tabscm.engine.checkpoint import CARD, EXPERIMENT, is_released, load_run
 from tabscm.engine.evaluate import evaluate, render
 from tabscm.engine.graphs import read_graph
 from tabscm.engine.measures import MEASURES
@@ -23,7 +23,6 @@ from tabscm.engine.model import Model, parameter_count
 from tabscm.engine.predict import predict, render_score
 from tabscm.engine.rehearsal import rehearse
 from tabscm.engine.release import release
-from tabscm.engine.released import find
 from tabscm.engine.report import write_report
 from tabscm.engine.runs import REPORT, RESULTS, carry_out, prepare, write_results
 from tabscm.engine.start import read_start
@@ -80,7 +79,7 @@ def _run(args: argparse.Namespace, registry: Registry) -> int:
     run = args.out or Path("runs") / args.experiment.stem
     # before an earlier run is replaced, which may be the one to start from
     model = rehearse(experiment, device=device)
-    start = None if args.init is None else read_start(find(args.init), model)
+    start = None if args.init is None else read_start(released.find(args.init), model)
     prepare(run, experiment, registry, resume=args.resume, overwrite=args.overwrite, start=start)
     try:
         results = carry_out(run, experiment, device=device, resume=args.resume or start is not None, out=sys.stdout)
@@ -112,7 +111,7 @@ def _check(args: argparse.Namespace, registry: Registry) -> int:
 
 def _eval(args: argparse.Namespace, registry: Registry) -> int:
     device = _device(args.device)
-    run = find(args.run)
+    run = released.find(args.run)
     if is_released(run) and args.overwrite:
         raise TabSCMError(f"{run}: a released model keeps the figures of its card. Leave out --overwrite.")
     model, experiment = load_run(run, registry, device)
@@ -134,7 +133,7 @@ def _predict(args: argparse.Namespace, registry: Registry) -> int:
     if file is not None and file.exists() and not args.overwrite:
         raise TabSCMError(f"{file}: exists already. Use --overwrite to replace it.")
     device = _device(args.device)
-    run = find(args.run)
+    run = released.find(args.run)
     data = read_table(args.table, where=_once(args.where))
     adj = read_graph(args.graph, data.names) if args.graph else None
     model, _ = load_run(run, registry, device)
@@ -246,7 +245,12 @@ def _ablate(args: argparse.Namespace, registry: Registry) -> int:
 
 
 def _bench_speed(args: argparse.Namespace, registry: Registry) -> int:
-    print(bench.render(bench.speed(_load(args.experiment, registry, args.overrides), device=_device(args.device))))
+    device = _device(args.device)
+    file = released.released() / EXPERIMENT if args.experiment is None else args.experiment
+    experiment = _load(file, registry, args.overrides)
+    print(bench.render(bench.speed(experiment, device=device), device=device), flush=True)
+    costs = scale.scale(experiment, device=device, say=lambda line: print(line, file=sys.stderr, flush=True))
+    print(f"\n{scale.render(costs)}")
     return 0
 
 

@@ -13,7 +13,7 @@ import torch
 
 from tabscm import commands
 from tabscm.__main__ import main
-from tabscm.engine import ablation, released
+from tabscm.engine import ablation, bench, released, scale
 from tabscm.engine.trial import Outcome
 from tabscm.kernel import registry
 from tabscm.kernel.registry import Quarantined, Registry, discover
@@ -627,10 +627,16 @@ def test_the_console_script_is_this_command_line():
     assert script.load() is main
 
 
-def test_bench(call):
-    code, out, err = call("bench", "speed", TINY, "--device", "cpu")
-    assert (code, err) == (0, "")
-    assert "tables/s" in out
+def test_bench(call, shipped, monkeypatch):
+    monkeypatch.setattr(scale, "VARIABLES", (4,))
+    monkeypatch.setattr(scale, "ROWS", (30,))
+    monkeypatch.setattr(bench, "REPEATS", 2)
+    for words in ([TINY], []):  # that of the released model
+        code, out, err = call("bench", "speed", *words, "--device", "cpu")
+        assert code == 0
+        assert "tables/s" in out
+        assert out.splitlines()[-1].startswith("D = 4 ")
+        assert err.startswith("prediction, D = 4, N = 30: 0.")
 
 
 def test_bench_accuracy_of_a_run_goes_on_where_it_stopped(call, trained, tmp_path):

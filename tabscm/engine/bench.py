@@ -10,7 +10,9 @@ from functools import partial
 import attrs
 import numpy as np
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
+from tabscm.engine.hardware import describe, peak_flops
 from tabscm.engine.health.watch import Health
 from tabscm.engine.layout import align
 from tabscm.engine.model import Model, autocast
@@ -40,9 +42,10 @@ def speed(experiment: Experiment, *, device: torch.device, variables: int = 20, 
 
     Returns:
         By name: "tables" in a batch; "stream" and "step" in seconds per batch (a step is everything else: forward,
-        loss, backward, optimiser); "tables_per_second" of the stream; "stream_share" of a whole training step, 0 to 1;
-        "monitors" in seconds per step, those of log steps and validations shared out; "predict_D" in seconds for a
-        table of D variables and 1 000 rows, for each D that the network takes.
+        loss, backward, optimiser); "flops", operations of the matrix products of a step; "tables_per_second" of the
+        stream; "stream_share" of a whole training step, 0 to 1; "monitors" in seconds per step, those of log steps and
+        validations shared out; "predict_D" in seconds for a table of D variables and 1 000 rows, for each D that the
+        network takes.
     """
     settings = attrs.evolve(experiment.stream, variables=Draw.constant(variables), rows=Draw.constant(rows))
     stream = Stream(settings, seed=experiment.seed, device=device, effects="effects" in experiment.asks)
@@ -65,11 +68,14 @@ def speed(experiment: Experiment, *, device: torch.device, variables: int = 20, 
         optimiser.step(0)
 
     training = _median(step, device)
+    with FlopCounterMode(display=False) as counter:
+        step()
     found = {
         "tables": float(len(table.x)),
         "stream": sampling,
         "step": training,
         "tables_per_second": len(table.x) / sampling,
+        "flops": float(counter.get_total_flops()),
         "stream_share": sampling / (sampling + training),
         "monitors": _monitors(experiment, model, table, truth, device),
     }
@@ -81,12 +87,16 @@ def speed(experiment: Experiment, *, device: torch.device, variables: int = 20, 
     return found
 
 
-def render(found: dict[str, float], *, variables: int = 20, rows: int = 200) -> str:
-    """The figures of `speed` for the terminal."""
+def render(found: dict[str, float], *, variables: int = 20, rows: int = 200, device: torch.device | None = None) -> str:
+    """The figures of `speed` for the terminal; those of a GPU, `device`, with its share of what its maker promises."""
+    performed = found["flops"] / found["step"]
     lines = [
         (f"stream, D = {variables}, N = {rows}", f"{found['tables_per_second']:,.0f} tables/s"),
         (f"stream, a batch of {found['tables']:.0f}", f"{1e3 * found['stream']:.1f} ms"),
         ("training step on it, without the stream", f"{1e3 * found['step']:.1f} ms"),
+        ("training steps, with the stream", f"{1 / (found['stream'] + found['step']):.1f} a second"),
+        ("matrix products of a step", f"{found['flops'] / 1e9:,.1f} GFLOP, {performed / 1e9:,.0f} GFLOP/s"),
+        *_share_of_peak(performed, device),
         ("share of the stream in a whole step", f"{100 * found['stream_share']:.1f} %"),
         ("monitors, added to a whole step", f"{100 * found['monitors'] / (found['stream'] + found['step']):.1f} %"),
     ]
@@ -96,6 +106,14 @@ def render(found: dict[str, float], *, variables: int = 20, rows: int = 200) -> 
         if f"predict_{size}" in found
     ]
     return align(lines)
+
+
+def _share_of_peak(performed: float, device: torch.device | None) -> list[tuple[str, str]]:
+    if device is None or device.type != "cuda":
+        return []
+    peak = peak_flops(describe(device))
+    share = "unknown" if peak is None else f"{100 * performed / peak:.1f} %"
+    return [(f"share of the bfloat16 peak of {describe(device)}", share)]
 
 
 class _Same(Stream):

@@ -151,11 +151,14 @@ def predict(
             f"{data.source}: {variables} variables, and this model takes at most {model.max_variables}; "
             "remove columns, or train a model on larger tables"
         )
-    x = standardise(torch.from_numpy(data.x))  # [N, D]
+    x = torch.empty(data.x.shape)  # [N, D]
+    for index, column in enumerate(data.x.T):  # one at a time: float64 copies of all would need most of the memory
+        x[:, index] = standardise(torch.from_numpy(column)[:, None])[:, 0]
     _check_flat(data, x)
-    cells = torch.zeros(x.shape, dtype=torch.bool) if intervened is None else torch.from_numpy(intervened)
+    nowhere = torch.zeros(1, 1, dtype=torch.bool).expand(x.shape)
+    cells = nowhere if intervened is None else torch.from_numpy(intervened)
     expect(cells, "N D", what="intervened", dtype=torch.bool, N=rows, D=variables)
-    table = Table(x=x[None], intervened=cells[None], observed=torch.ones_like(cells)[None])
+    table = Table(x=x[None], intervened=cells[None], observed=(~nowhere[:1, :1]).expand(x.shape)[None])
     model.eval()
     with torch.inference_mode():
         logits = model(table.to(device)).logits[0].cpu()
@@ -204,7 +207,7 @@ def _notes(model: Model, data: DataTable, x: Tensor) -> list[str]:
     ):
         if not low <= size <= high:
             notes.append(f"the table has {size} {what}; the model was trained on {low} to {high}")
-    cut = (x.abs() >= LIMIT).sum(0)
+    cut = (x >= LIMIT).sum(0) + (x <= -LIMIT).sum(0)
     if bool(cut.any()):
         where = [name for name, count in zip(data.names, cut.tolist(), strict=True) if count]
         notes.append(

@@ -28,11 +28,9 @@ def read_rows(path: Path) -> Iterator[Row]:
     Raises:
         DataError: names file, row and what to do.
     """
-    name = path.name.lower().removesuffix(".gz")
-    delimiter = "\t" if name.endswith(".tsv") else ","
     try:
         with _open(path) as lines:
-            yield from _checked(path, lines, delimiter)
+            yield from _checked(path, lines, delimiter(path))
     except FileNotFoundError:
         raise DataError(f"{path}: there is no such file") from None
     except IsADirectoryError:
@@ -46,6 +44,11 @@ def read_rows(path: Path) -> Iterator[Row]:
         raise DataError(f"{path}: this is not a whole gzip file; copy it again, or unpack it first") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def delimiter(path: Path) -> str:
+    """What separates the cells of a file, by its name."""
+    return "\t" if path.name.lower().removesuffix(".gz").endswith(".tsv") else ","
 
 
 def read_header(path: Path, rows: Iterator[Row]) -> list[str]:
@@ -105,8 +108,8 @@ def _packed(path: Path) -> bool:
     return path.suffix.lower() == ".gz"
 
 
-def _checked(path: Path, lines: TextIO, delimiter: str) -> Iterator[Row]:
-    reader = csv.reader(_without_nul(path, lines), strict=True, delimiter=delimiter, skipinitialspace=True)
+def _checked(path: Path, lines: TextIO, separator: str) -> Iterator[Row]:
+    reader = csv.reader(_without_nul(path, lines), strict=True, delimiter=separator, skipinitialspace=True)
     start, width, blank = 1, 0, 0
     try:
         for row in reader:

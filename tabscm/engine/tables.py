@@ -1,5 +1,6 @@
 """Read a user's table: a column is numbers throughout, or left aside with a note, or refused with a reason."""
 
+import hashlib
 import math
 import re
 import shlex
@@ -12,7 +13,8 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from tabscm.engine.rows import Row, listed, read_header, read_rows, show, suggest
+from tabscm.engine.plain import read_plain
+from tabscm.engine.rows import Row, delimiter, listed, read_header, read_rows, show, suggest
 from tabscm.kernel.errors import DataError
 
 CHUNK = 10_000
@@ -61,6 +63,10 @@ def read_table(path: str | Path, *, where: Mapping[str, str] | None = None) -> D
     rows = read_rows(path)
     names = read_header(path, rows)
     _check_header(path, names)
+    if not where:
+        plain = read_plain(path, len(names), delimiter(path))
+        if plain is not None and len(names) > 1 and len(plain) > 1:
+            return _checked(DataTable(names=tuple(names), x=plain, source=str(path)))
     choice = _Choice(path, names, where or {})
     columns = {index: _Column(path, name) for index, name in enumerate(names) if name not in choice.where}
     kept = choice.kept(rows)
@@ -73,10 +79,12 @@ def read_table(path: str | Path, *, where: Mapping[str, str] | None = None) -> D
     variables = [column for column in columns.values() if column.numbers]
     notes = choice.notes() + [column.note() for column in columns.values() if not column.numbers]
     _check_count(path, [column.name for column in variables])
-    x = np.stack([np.concatenate(column.numbers) for column in variables], axis=1)  # [N, D]
-    table = DataTable(names=tuple(column.name for column in variables), x=x, source=str(path), notes=tuple(notes))
-    _check_constant(table)
-    return attrs.evolve(table, notes=(*notes, *_suspicions(table)))
+    x = np.empty((choice.count, len(variables)), order="F")  # column by column: no more than one is there twice
+    for index, column in enumerate(variables):
+        np.concatenate(column.numbers, out=x[:, index])
+        column.numbers.clear()
+    names = [column.name for column in variables]
+    return _checked(DataTable(names=tuple(names), x=x, source=str(path), notes=tuple(notes)))
 
 
 class _Choice:
@@ -237,6 +245,12 @@ def _check_count(path: Path, variables: list[str]) -> None:
         raise DataError(f"{path}: {found}; a graph needs at least two such columns")
 
 
+def _checked(table: DataTable) -> DataTable:
+    """The table, when no column is constant, with notes on columns that look like a mistake."""
+    _check_constant(table)
+    return attrs.evolve(table, notes=(*table.notes, *_suspicions(table)))
+
+
 def _check_constant(table: DataTable) -> None:
     constant = [name for name, same in zip(table.names, (table.x == table.x[0]).all(axis=0), strict=True) if same]
     if constant:
@@ -250,7 +264,7 @@ def _suspicions(table: DataTable) -> list[str]:
     notes = []
     first: dict[bytes, str] = {}
     for name, column in zip(table.names, table.x.T, strict=True):
-        twin = first.setdefault(column.tobytes(), name)
+        twin = first.setdefault(hashlib.sha256(column.tobytes()).digest(), name)
         if twin != name:
             notes.append(
                 f"columns {show(twin)} and {show(name)} are identical: which of them causes what is undecidable"

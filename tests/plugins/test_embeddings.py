@@ -1,7 +1,8 @@
 import pytest
 import torch
+from tabscm_builtin.embeddings import cross_moment
 from tabscm_builtin.embeddings.axial import Axial
-from tabscm_builtin.embeddings.cross_moment import CrossMoment
+from tabscm_builtin.embeddings.cross_moment import CrossMoment, cross_moments, gaussian_rank
 from tabscm_builtin.embeddings.gated_fusion import GatedFusion, by_value, selective_scan
 from tabscm_builtin.embeddings.set import Set
 from tabscm_builtin.embeddings.simple import Simple
@@ -9,6 +10,7 @@ from tabscm_builtin.embeddings.tabpfn import TabPFN
 from tabscm_builtin.embeddings.variational import Variational
 from tabscm_builtin.encoders.moe import MixtureOfExperts
 from torch.distributions import Normal, kl_divergence
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from tabscm import Table
 
@@ -286,3 +288,57 @@ def test_gated_fusion_tells_which_columns_go_together():
 def test_a_width_that_does_not_fit_is_named(spec, width, message):
     with pytest.raises(ValueError, match=f"^{message}$"):
         spec.build(width)
+
+
+def moved(spec):
+    """A module whose branches do not start at zero."""
+    module = build(spec)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return module
+
+
+@pytest.mark.parametrize("rows", [257, 2000])
+def test_cross_moments_read_in_pieces_are_those_read_at_once(rows, monkeypatch):
+    module, given = moved(CrossMoment(steps=2)), random_table(tasks=2, rows=rows)
+    given.intervened[:, : rows // 3, 1] = True
+    whole = module(given)  # with gradients, in one piece
+    monkeypatch.setitem(cross_moment.CELLS, "cpu", 300)
+    monkeypatch.setattr(cross_moment, "RANKED", 2 * rows)
+    lengths = []
+    module.phi.register_forward_hook(lambda _, cells, __: lengths.append(cells[0].shape[1]))
+    with torch.inference_mode():
+        pieces = module(given)
+    assert set(lengths) == {30, rows % 30}
+    assert len(lengths) == 3 * -(-rows // 30)  # for the first moments, and for each residual step
+    torch.testing.assert_close(pieces.pairs, whole.pairs, atol=2e-5, rtol=1e-5)
+
+
+def test_pieces_far_from_the_first_one_cost_no_digits():
+    features = torch.randn(1, 1000, 2, 3) + torch.linspace(-50, 50, 1000)[None, :, None, None]
+    exact = features.double().flatten(2)
+    exact = exact - exact.mean(1, keepdim=True)
+    expected = (exact.mT @ exact / 1000).view(1, 2, 3, 2, 3).transpose(2, 3).reshape(1, 2, 2, 9).float()
+    torch.testing.assert_close(cross_moments(features.split(10, 1)), expected, rtol=1e-5, atol=1e-4)
+
+
+def test_memory_does_not_grow_with_rows(monkeypatch):
+    """While pieces are read nothing is larger than the values of the table, of which cells are four times as many."""
+    monkeypatch.setitem(cross_moment.CELLS, "cpu", 500)
+    module, given = moved(CrossMoment(steps=1)), random_table(tasks=1, rows=20_000)
+    largest = 0
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            nonlocal largest
+            found = func(*args, **(kwargs or {}))
+            if isinstance(found, torch.Tensor):
+                largest = max(largest, found.numel())
+            return found
+
+    ranks = gaussian_rank(given.x)
+    monkeypatch.setattr(cross_moment, "gaussian_rank", lambda _: ranks)
+    with torch.no_grad(), Watch():
+        module(given)
+    assert largest <= given.x.numel()

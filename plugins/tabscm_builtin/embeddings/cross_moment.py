@@ -1,7 +1,7 @@
 """Learned cross-moments: pairs of columns meet before anything is squeezed."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import attrs
 import torch
@@ -15,6 +15,14 @@ from tabscm_builtin.encoders.triangle import Triangle
 
 LARGEST = 0.9999
 """Largest coefficient whose Fisher transform is taken: that of 1, on the diagonal, is infinite."""
+CELLS = {"cpu": 1 << 15, "cuda": 1 << 22}
+"""Cells that are in memory as features at one time, where no gradient is needed: few enough for the cache of a CPU
+(measured: twice as fast as 2**20), many enough to keep a GPU busy."""
+RANKED = 1 << 20
+"""Cells that are ranked at one time, which takes twenty times their memory."""
+
+Pieces = Iterable[tuple[Tensor, Tensor]]
+"""Cells [B, n, D, 4] and their features [B, n, D, m], n rows at a time, as often as one iterates."""
 
 
 @attrs.frozen
@@ -25,7 +33,8 @@ class CrossMoment(Embedding):
     f_i (outer) f_j, centred: a learned kernel cross-covariance, which keeps what the joint distribution of two columns
     says of their direction. A residual step reads the pairs reasoned over so far, predicts each column from the
     others, xhat_j = sum_i f_i w_ij, takes features of (x_j, xhat_j) and adds their moments: regress, then test for
-    independence, learned. Sums over rows only, so memory does not grow with rows squared, nor order matter.
+    independence, learned. Sums over rows only, so that their order does not matter; where no gradient is needed, rows
+    are read in pieces, and memory does not grow with their number.
 
     Source: this project; the residual step unrolls regress-then-test as in Hoyer et al. 2008 (additive noise models).
     """
@@ -68,14 +77,13 @@ class _CrossMoment(nn.Module):
         self.steps = nn.ModuleList(_ResidualStep(spec, width) for _ in range(spec.steps))
 
     def forward(self, table: Table) -> Evidence:
-        cells = torch.cat([channels(table), gaussian_rank(table.x)[..., None]], -1)  # [B, N, D, 4]
-        features = self.phi(cells)  # [B, N, D, m]
+        pieces = self._pieces(table)
         variables = table.x.shape[2]
         own = torch.eye(variables, device=table.x.device)[:, :, None] * self.diagonal  # [D, D, E]
-        pairs = self.moments(features) + self._linear(table) + own
+        pairs = self.moments(features for _, features in pieces) + self._linear(table) + own
         evidence = Evidence(nodes=block_diagonal(pairs), pairs=pairs)
         for step in self.steps:
-            evidence = step(evidence, cells, features)
+            evidence = step(evidence, pieces)
         return evidence
 
     def _linear(self, table: Table) -> Tensor:
@@ -85,10 +93,38 @@ class _CrossMoment(nn.Module):
             pairs: Tensor = self.linear(evidence)
         return pairs
 
+    def _pieces(self, table: Table) -> Pieces:
+        """The table in one piece, its features kept, where they are few or a gradient needs them all; else in many."""
+        tasks, rows, variables = table.x.shape
+        most = CELLS.get(table.x.device.type, CELLS["cpu"])
+        ranks = _ranks(table.x)
+        if torch.is_grad_enabled() or table.x.numel() <= most:
+            return list(_Pieces(table, ranks, self.phi, rows))
+        return _Pieces(table, ranks, self.phi, max(1, most // (tasks * variables)))
+
+
+class _Pieces:
+    """A table in pieces of some rows: cells [B, n, D, 4] and features [B, n, D, m], made anew in each iteration."""
+
+    def __init__(self, table: Table, ranks: Tensor, phi: nn.Module, rows: int) -> None:
+        self.table = table
+        self.ranks = ranks
+        self.phi = phi
+        self.rows = rows
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        table = self.table
+        for first in range(0, table.x.shape[1], self.rows):
+            part = slice(first, first + self.rows)
+            piece = Table(table.x[:, part], table.intervened[:, part], table.observed[:, part])
+            cells = torch.cat([channels(piece), self.ranks[:, part, :, None]], -1)  # [B, n, D, 4]
+            yield cells, self.phi(cells)
+
 
 class _ResidualStep(nn.Module):
     def __init__(self, spec: CrossMoment, width: int) -> None:
         super().__init__()
+        self.features = spec.features
         self.between = spec.between.build(width)
         self.weigh = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, spec.features * spec.predictions))
         self.psi = nn.Sequential(
@@ -98,17 +134,24 @@ class _ResidualStep(nn.Module):
         )
         self.moments = _Moments(spec.features, width)
 
-    def forward(self, evidence: Evidence, cells: Tensor, features: Tensor) -> Evidence:
+    def forward(self, evidence: Evidence, pieces: Pieces) -> Evidence:
         evidence = self.between(evidence)
-        tasks, rows, variables, m = features.shape
-        others = 1 - torch.eye(variables, device=features.device)
+        assert evidence.pairs is not None
+        tasks, variables = evidence.pairs.shape[:2]
+        others = 1 - torch.eye(variables, device=evidence.pairs.device)
         weights = self.weigh(evidence.pairs) * (others / math.sqrt(variables))[:, :, None]  # [B, D, D, m r]
-        weights = weights.view(tasks, variables, variables, m, -1).transpose(2, 3).reshape(tasks, variables * m, -1)
-        predicted = features.reshape(tasks, rows, variables * m) @ weights.to(features.dtype)  # [B, N, D r]
-        predicted = predicted.view(tasks, rows, variables, -1)
-        residual = self.psi(torch.cat([cells.to(predicted.dtype), predicted], -1))  # [B, N, D, m]
-        pairs = evidence.pairs + self.moments(residual)
+        weights = weights.view(tasks, variables, variables, self.features, -1).transpose(2, 3)
+        weights = weights.reshape(tasks, variables * self.features, -1)  # [B, D m, D r]
+        residuals = (self._residual(cells, features, weights) for cells, features in pieces)
+        pairs = evidence.pairs + self.moments(residuals)
         return attrs.evolve(evidence, nodes=block_diagonal(pairs), pairs=pairs)
+
+    def _residual(self, cells: Tensor, features: Tensor, weights: Tensor) -> Tensor:
+        """Features of what `weights` [B, D m, D r] leave unexplained: [B, n, D, m]."""
+        predicted = features.flatten(2) @ weights.to(features.dtype)  # [B, n, D r]
+        predicted = predicted.view(*cells.shape[:3], -1)
+        found: Tensor = self.psi(torch.cat([cells.to(predicted.dtype), predicted], -1))
+        return found
 
 
 class _Moments(nn.Module):
@@ -119,26 +162,44 @@ class _Moments(nn.Module):
         self.norm = nn.LayerNorm(features**2)
         self.project = nn.Linear(features**2, width)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """features: [B, N, D, m] -> [B, D, D, E]."""
+    def forward(self, features: Iterable[Tensor]) -> Tensor:
+        """Pieces of features [B, n, D, m] -> [B, D, D, E]."""
         evidence: Tensor = self.project(self.norm(cross_moments(features)))
         return evidence
 
 
-def cross_moments(features: Tensor) -> Tensor:
+def cross_moments(features: Iterable[Tensor]) -> Tensor:
     """Centred second moments over rows between the features of every two columns.
 
     Args:
-        features: [B, N, D, m].
+        features: pieces of rows, at least one: [B, n, D, m] each.
 
     Returns:
         [B, D, D, m * m] float32; [b, i, j, k * m + l] = mean over rows of f_ik f_jl, minus the product of their means.
     """
-    tasks, rows, variables, m = features.shape
-    with torch.autocast(features.device.type, enabled=False):
-        flat = features.float().flatten(2)  # [B, N, D m]
-        flat = flat - flat.mean(1, keepdim=True)
-        moments = flat.mT @ flat / rows  # [B, D m, D m]
+    rows, pieces = 0, 0
+    for piece in features:
+        tasks, length, variables, m = piece.shape
+        with torch.autocast(piece.device.type, enabled=False):
+            flat = piece.float().flatten(2)  # [B, n, D m]
+            if not pieces:
+                # near the mean of all rows: what is left to subtract in the end is small, and costs no digits
+                pivot = flat.mean(1, keepdim=True)
+            flat = flat - pivot
+            product = flat.mT @ flat  # [B, D m, D m]
+            if not pieces:
+                products = product
+            elif pieces == 1:
+                products, sums = products.double() + product, flat.sum(1).double()  # those of the first piece are 0
+            else:
+                products += product
+                sums += flat.sum(1)
+        rows, pieces = rows + length, pieces + 1
+    with torch.autocast(products.device.type, enabled=False):
+        moments = products / rows
+        if pieces > 1:
+            mean = sums / rows
+            moments = (moments - mean[:, :, None] * mean[:, None]).float()
     moments = moments.view(tasks, variables, m, variables, m).transpose(2, 3)  # [B, D, D, m, m]
     return moments.reshape(tasks, variables, variables, m * m)
 
@@ -166,6 +227,20 @@ def linear_evidence(x: Tensor, ridges: Sequence[float]) -> Tensor:
         sizes = torch.tensor([math.log10(rows) - 2, math.log10(variables) - 1], device=x.device)
         fisher = torch.atanh(coefficients.clamp(-LARGEST, LARGEST))
         return torch.cat([coefficients, fisher, sizes.expand(*correlation.shape, 2)], -1)
+
+
+def _ranks(x: Tensor) -> Tensor:
+    """`gaussian_rank` of [B, N, D], column by column where they are long."""
+    tasks, rows, variables = x.shape
+    if x.numel() <= RANKED:
+        return gaussian_rank(x)
+    ranks = torch.empty_like(x)
+    columns = max(1, RANKED // rows)
+    for task in range(tasks):
+        for first in range(0, variables, columns):
+            part = slice(first, first + columns)
+            ranks[task, :, part] = gaussian_rank(x[task, None, :, part])[0]
+    return ranks
 
 
 def gaussian_rank(x: Tensor) -> Tensor:

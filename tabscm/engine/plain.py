@@ -1,0 +1,66 @@
+"""Read a large table of nothing but numbers, a hundred times as fast as cell by cell.
+
+Never a reason to refuse a file: whatever looks unusual is left to `tables.read_table`, which reads cell by cell and can
+say what is wrong where.
+"""
+
+import gzip
+import io
+import zlib
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+BLOCK = 1 << 22
+"""Bytes of text at one time."""
+NUMERIC = b"0123456789+-.eE\r\n"
+"""Bytes of numbers and of ends of lines. Without quotes, letters and spaces there is one way to read a line."""
+
+
+def read_plain(path: Path, columns: int, delimiter: str) -> NDArray[np.float64] | None:
+    """The rows below the header, where every cell of every row is written as a plain finite number.
+
+    Args:
+        path: a file whose first row is a header of one line; gzip when it ends in `.gz`.
+        columns: D, those of the header.
+        delimiter: between cells.
+
+    Returns:
+        [N, D] float64, columns contiguous; the same numbers as `float` gives. None where anything else is in the file.
+    """
+    blocks = []
+    try:
+        with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
+            if b'"' in file.readline():
+                return None
+            while text := file.read(BLOCK):
+                block = _parse(text + file.readline(), columns, delimiter)
+                if block is None:
+                    return None
+                blocks.append(block)
+    except (OSError, EOFError, zlib.error):
+        return None
+    x = np.empty((sum(map(len, blocks)), columns), order="F")
+    last = len(x)
+    while blocks:  # each is gone once it is copied
+        block = blocks.pop()
+        x[last - len(block) : last] = block
+        last -= len(block)
+    return x
+
+
+def _parse(text: bytes, columns: int, delimiter: str) -> NDArray[np.float64] | None:
+    """The numbers of some whole lines [n, D]; None where there is anything else."""
+    if text.translate(None, NUMERIC + delimiter.encode()):
+        return None
+    text = text.replace(b"\r\n", b"\n")
+    # a line end of its own, and empty lines, which numpy would skip
+    if b"\r" in text or text.startswith(b"\n") or b"\n\n" in text:
+        return None
+    try:
+        values = np.loadtxt(io.StringIO(text.decode("ascii")), delimiter=delimiter, comments=None, ndmin=2)
+    except ValueError:
+        return None
+    lines = text.count(b"\n") + (not text.endswith(b"\n"))
+    return values if values.shape == (lines, columns) and bool(np.isfinite(values).all()) else None
