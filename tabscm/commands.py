@@ -258,7 +258,7 @@ def _bench_accuracy(args: argparse.Namespace, registry: Registry) -> int:
     chosen = methods.choose(args.methods)
     files = args.cells if args.cells is not None else [HELD_OUT] if HELD_OUT.is_file() else []
     experiments = [(path.stem, load(path, registry)) for path in files]
-    run = find(args.run).absolute() if methods.OURS in chosen else None
+    run = released.find(args.run).absolute() if methods.OURS in chosen else None
     plan = runner.Plan(
         suites=suites.choose(args.suites, suites.catalogue(experiments)),
         methods=chosen,
