@@ -131,12 +131,15 @@ def _parser() -> argparse.ArgumentParser:
     bench = commands.add_parser("bench", help="measure what this machine does with an experiment")
     bench.add_argument(
         "what",
-        choices=["speed"],
-        help="speed: of the stream, of a training step, and of predictions over sizes of tables, with their memory",
+        choices=["speed", "invariance"],
+        help="speed: of the stream, of a training step, and of predictions over sizes of tables, with their memory; "
+        "invariance: how many graphs change when columns, rows or units do",
     )
     bench.add_argument(
         "experiment", type=Path, nargs="?", metavar="EXPERIMENT", help="a TOML file (default: the released model's)"
     )
+    bench.add_argument("--run", type=Path, metavar="RUN", help=f"invariance of this: folder of a run {RELEASED}")
+    bench.add_argument("--tables", type=_positive, default=1000, metavar="N", help="of invariance (default: 1000)")
     _add_set(bench)
     _add_device(bench)
     bench.set_defaults(command="bench")

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 import tabscm.data
-from tabscm.engine import ablation, bench, comparison, picture, released, scale, workers
+from tabscm.engine import ablation, bench, comparison, invariance, picture, released, scale, workers
 from tabscm.engine.checkpoint import CARD, EXPERIMENT, is_released, load_run
 from tabscm.engine.evaluate import evaluate, render
 from tabscm.engine.graphs import read_graph
@@ -240,6 +240,13 @@ def _ablate(args: argparse.Namespace, registry: Registry) -> int:
 
 def _bench(args: argparse.Namespace, registry: Registry) -> int:
     device = _device(args.device)
+    if args.what == "invariance":
+        if args.experiment is not None:
+            raise TabSCMError(f"bench invariance tries a trained network. Name it by --run, not {args.experiment}.")
+        model, experiment = load_run(released.find(args.run), registry, device)
+        found = invariance.invariance(model, experiment, device=device, tables=args.tables)
+        print(invariance.render(found, args.tables))
+        return 0
     file = released.released() / EXPERIMENT if args.experiment is None else args.experiment
     experiment = _load(file, registry, args.overrides)
     print(bench.render(bench.speed(experiment, device=device), device=device), flush=True)
