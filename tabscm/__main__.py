@@ -200,7 +200,7 @@ def _add_ablate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 
 def _add_bench(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    bench = commands.add_parser("bench", help="measure how fast, or how good beside other methods")
+    bench = commands.add_parser("bench", help="measure how fast it is, how good, and how steady")
     kinds = bench.add_subparsers(title="what is measured", metavar="WHAT", required=True)
 
     speed = kinds.add_parser(
@@ -214,15 +214,21 @@ def _add_bench(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     _add_device(speed)
     speed.set_defaults(command="bench speed")
 
+    invariance = kinds.add_parser(
+        "invariance", help="how many graphs change when the order of columns or rows does, or the units"
+    )
+    invariance.add_argument("--run", type=Path, metavar="RUN", help=f"folder of a run {RELEASED}")
+    invariance.add_argument("--tables", type=_positive, default=1000, metavar="N", help="fresh ones (default: 1000)")
+    _add_device(invariance)
+    invariance.set_defaults(command="bench invariance")
+
     accuracy = kinds.add_parser(
         "accuracy",
         help="accuracy beside the classical methods",
         description="Judge a trained network and the classical methods on the same tables, which no training has seen. "
         "Called again, it does what is missing.",
     )
-    accuracy.add_argument(
-        "--run", type=Path, metavar="RUN", help="folder of a trained run (default: the released model)"
-    )
+    accuracy.add_argument("--run", type=Path, metavar="RUN", help=f"folder of a run {RELEASED}")
     accuracy.add_argument(
         "--suites",
         nargs="+",

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 import tabscm.data
-from tabscm.engine import ablation, bench, comparison, picture, released, scale, workers
+from tabscm.engine import ablation, bench, comparison, invariance, picture, released, scale, workers
 from tabscm.engine.benchmark import methods, results, runner, suites
 from tabscm.engine.checkpoint import CARD, EXPERIMENT, is_released, load_run
 from tabscm.engine.evaluate import evaluate, render
@@ -60,6 +60,7 @@ def call(args: argparse.Namespace) -> int:
         "ablate": _ablate,
         "bench speed": _bench_speed,
         "bench accuracy": _bench_accuracy,
+        "bench invariance": _bench_invariance,
         "list": _list,
     }
     try:
@@ -251,6 +252,14 @@ def _bench_speed(args: argparse.Namespace, registry: Registry) -> int:
     print(bench.render(bench.speed(experiment, device=device), device=device), flush=True)
     costs = scale.scale(experiment, device=device, say=lambda line: print(line, file=sys.stderr, flush=True))
     print(f"\n{scale.render(costs)}")
+    return 0
+
+
+def _bench_invariance(args: argparse.Namespace, registry: Registry) -> int:
+    device = _device(args.device)
+    model, experiment = load_run(released.find(args.run), registry, device)
+    found = invariance.invariance(model, experiment, device=device, tables=args.tables)
+    print(invariance.render(found, args.tables))
     return 0
 
 

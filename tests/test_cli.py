@@ -627,6 +627,14 @@ def test_the_console_script_is_this_command_line():
     assert script.load() is main
 
 
+def test_bench_of_invariance(call, trained, shipped):
+    for words in (["--run", trained], []):  # the released model
+        code, out, err = call("bench", "invariance", *words, "--tables", "20", "--device", "cpu")
+        assert (code, err) == (0, "")
+        assert out.splitlines()[0].startswith("20 tables  ")
+        assert [line.split()[2:4] for line in out.splitlines()[1:]] == [["0", "0"]] * 3
+
+
 def test_bench(call, shipped, monkeypatch):
     monkeypatch.setattr(scale, "VARIABLES", (4,))
     monkeypatch.setattr(scale, "ROWS", (30,))

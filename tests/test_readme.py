@@ -39,7 +39,7 @@ def checkout(tmp_path, monkeypatch):
 
 
 def test_the_commands_work_in_order(checkout, capsys):
-    assert [command[0] for command in commands()] == ["run", "predict", "predict", "ablate", "bench"]
+    assert [command[0] for command in commands()] == ["predict", "predict", "run", "run", "ablate", "bench"]
     short = {"run": SHORT, "ablate": [*SHORT, "--seeds", "42"]}
     for command in commands():
         if command[0] != "bench":  # test_bench.py runs that one
@@ -50,7 +50,7 @@ def test_the_commands_work_in_order(checkout, capsys):
 
 
 def test_a_run_leaves_what_the_table_of_files_says(checkout):
-    main([*commands()[0], *SHORT])
+    main([*commands()[2], *SHORT])
     named = re.findall(r"^\| `([^`]+)` \|", README.split("A run folder holds")[1].split("##")[0], re.MULTILINE)
     assert len(named) == 8
     for pattern in named:
@@ -81,4 +81,4 @@ def test_the_plugin_is_the_one_that_is_tested():
 
 def test_every_command_is_listed():
     listed = set(re.findall(r"^\| `python -m tabscm (\w+)", README, re.MULTILINE))
-    assert listed == {"run", "predict", "eval", "report", "check", "list", "ablate", "bench"}
+    assert listed == {"run", "predict", "eval", "report", "release", "check", "list", "ablate", "bench"}

@@ -5,14 +5,14 @@ import networkx as nx  # type: ignore[import-untyped]
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from tabscm.engine import metrics
 from tabscm.engine.acyclic import decode
+from tabscm.engine.canonical import canonical_order, on_grid
 from tabscm.engine.layout import align, number
 from tabscm.engine.model import Model
 from tabscm.engine.rows import listed
-from tabscm.engine.standardise import LIMIT, standardise
+from tabscm.engine.standardise import LIMIT, standardise_exactly
 from tabscm.engine.tables import DataTable
 from tabscm.kernel.errors import DataError
 from tabscm.kernel.interfaces import Table
@@ -136,6 +136,9 @@ def predict(
 ) -> Result:
     """Read a table in one forward pass.
 
+    Rows and columns are shown to the network in an order of their own, see `canonical_order`: how a table is sorted and
+    in which units it is measured changes no digit of the result.
+
     Args:
         model: on `device`; left in evaluation mode.
         data: the table.
@@ -151,19 +154,22 @@ def predict(
             f"{data.source}: {variables} variables, and this model takes at most {model.max_variables}; "
             "remove columns, or train a model on larger tables"
         )
-    x = torch.empty(data.x.shape)  # [N, D]
+    x = np.empty(data.x.shape, dtype=np.float32)
     for index, column in enumerate(data.x.T):  # one at a time: float64 copies of all would need most of the memory
-        x[:, index] = standardise(torch.from_numpy(column)[:, None])[:, 0]
+        x[:, index] = on_grid(standardise_exactly(torch.from_numpy(column)[:, None]).numpy())[:, 0]
     _check_flat(data, x)
-    nowhere = torch.zeros(1, 1, dtype=torch.bool).expand(x.shape)
-    cells = nowhere if intervened is None else torch.from_numpy(intervened)
-    expect(cells, "N D", what="intervened", dtype=torch.bool, N=rows, D=variables)
-    table = Table(x=x[None], intervened=cells[None], observed=(~nowhere[:1, :1]).expand(x.shape)[None])
+    cells = np.zeros(x.shape, dtype=np.bool_) if intervened is None else intervened
+    expect(torch.from_numpy(cells), "N D", what="intervened", dtype=torch.bool, N=rows, D=variables)
+    by_row, by_column = canonical_order(x, cells)
+    shown = torch.from_numpy(x[by_row[:, None], by_column])[None]  # [1, N, D]
+    set_by = torch.from_numpy(cells[by_row[:, None], by_column])[None]
+    table = Table(x=shown, intervened=set_by, observed=torch.ones(1, 1, 1, dtype=torch.bool).expand(shown.shape))
     model.eval()
     with torch.inference_mode():
         logits = model(table.to(device)).logits[0].cpu()
     expect(logits, "D D", what="logits", finite=True, D=variables)
-    edge_prob = logits.double().sigmoid().fill_diagonal_(0).numpy()
+    edge_prob = np.empty((variables, variables))
+    edge_prob[np.ix_(by_column, by_column)] = logits.double().sigmoid().fill_diagonal_(0).numpy()
     return Result(names=data.names, edge_prob=edge_prob, notes=(*data.notes, *_notes(model, data, x)))
 
 
@@ -190,8 +196,8 @@ def _lines(edges: list[Edge]) -> str:
     return "\n".join(f"{edge.source:>{sources}} -> {edge.target:<{targets}}  {edge.probability:.2f}" for edge in edges)
 
 
-def _check_flat(data: DataTable, x: Tensor) -> None:
-    flat = [name for name, column in zip(data.names, x.unbind(1), strict=True) if not bool(column.any())]
+def _check_flat(data: DataTable, x: NDArray[np.float32]) -> None:
+    flat = [name for name, column in zip(data.names, x.T, strict=True) if not bool(column.any())]
     if flat:
         raise DataError(
             f"{data.source}: {listed(flat)} cannot be told from constant, so small are the differences beside the "
@@ -199,7 +205,7 @@ def _check_flat(data: DataTable, x: Tensor) -> None:
         )
 
 
-def _notes(model: Model, data: DataTable, x: Tensor) -> list[str]:
+def _notes(model: Model, data: DataTable, x: NDArray[np.float32]) -> list[str]:
     notes = []
     for size, (low, high), what in (
         (x.shape[1], model.trained_variables, "variables"),
@@ -208,7 +214,7 @@ def _notes(model: Model, data: DataTable, x: Tensor) -> list[str]:
         if not low <= size <= high:
             notes.append(f"the table has {size} {what}; the model was trained on {low} to {high}")
     cut = (x >= LIMIT).sum(0) + (x <= -LIMIT).sum(0)
-    if bool(cut.any()):
+    if cut.any():
         where = [name for name, count in zip(data.names, cut.tolist(), strict=True) if count]
         notes.append(
             f"cut {int(cut.sum())} cells at {LIMIT:g} standard deviations, in {listed(where)}; logarithms may suit "

@@ -8,6 +8,11 @@ LIMIT = 8.0
 
 
 def standardise(x: Tensor, observed: Tensor | None = None) -> Tensor:
+    """`standardise_exactly` in float32."""
+    return standardise_exactly(x, observed).float()
+
+
+def standardise_exactly(x: Tensor, observed: Tensor | None = None) -> Tensor:
     """Give every column mean 0 and standard deviation 1 over its observed rows, then cut at +-LIMIT.
 
     Args:
@@ -15,7 +20,7 @@ def standardise(x: Tensor, observed: Tensor | None = None) -> Tensor:
         observed: [..., N, D] bool, False where a cell is missing; None when all are there.
 
     Returns:
-        [..., N, D] float32, unitless; 0 where not observed and in constant columns.
+        [..., N, D] in the type of `x`, unitless; 0 where not observed and in constant columns.
     """
     weight = torch.ones_like(x) if observed is None else observed.to(x.dtype)
     x = torch.where(weight > 0, x, torch.zeros_like(x))
@@ -26,7 +31,7 @@ def standardise(x: Tensor, observed: Tensor | None = None) -> Tensor:
     # rounding leaves a constant column a deviation of about 1e-7 of its size: that is no signal
     smallest = 4 * torch.finfo(x.dtype).eps
     z = torch.where(deviation > smallest, centred / deviation.clamp(min=smallest), torch.zeros_like(centred))
-    return z.clamp(-LIMIT, LIMIT).float()
+    return z.clamp(-LIMIT, LIMIT)
 
 
 def location_scale(values: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,47 @@
+"""The count of graphs that change finds none where none does, and all where all do."""
+
+import numpy as np
+import torch
+from torch import nn
+
+from tabscm import Prediction
+from tabscm.engine import predict
+from tabscm.engine.invariance import Changed, invariance, render
+from tabscm.engine.model import Model
+
+CPU = torch.device("cpu")
+
+
+class Positional(nn.Module):
+    """An edge between the first two columns, whatever is in them; their direction is that of the first row."""
+
+    max_variables = 100
+    trained_variables = (2, 100)
+    trained_rows = (2, 1000)
+
+    def forward(self, table):
+        logits = torch.full((1, table.x.shape[2], table.x.shape[2]), -5.0)
+        first = bool(table.x[0, 0, 0] > table.x[0, 0, 1])
+        logits[0, 1 - first, int(first)] = 5.0
+        return Prediction(logits=logits)
+
+
+def test_a_network_that_is_symmetric_changes_nothing(tiny):
+    torch.manual_seed(0)
+    model = Model(tiny)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    assert set(invariance(model, tiny, device=CPU, tables=10).values()) == {Changed(0, 0, 0.0)}
+
+
+def test_what_changes_is_counted(tiny, monkeypatch):
+    monkeypatch.setattr(predict, "canonical_order", lambda x, _: (np.arange(len(x)), np.arange(x.shape[1])))
+    found = invariance(Positional(), tiny, device=CPU, tables=30)
+    assert 20 < found["columns"].marginal == found["columns"].acyclic <= 30
+    assert 5 < found["rows"].marginal < 25
+    assert found["rows"].most > 0.98
+    assert found["units"] == Changed(0, 0, 0.0)
+    lines = render(found, 30).splitlines()
+    assert lines[0].split("  ")[0] == "30 tables"
+    assert lines[1].split()[:3] == ["columns", "permuted", str(found["columns"].marginal)]
