@@ -4,6 +4,7 @@ import json
 import math
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -23,7 +24,6 @@ from tabscm.engine.optimiser import Optimiser
 from tabscm.engine.progress import Progress
 from tabscm.engine.recompute import recompute_layers
 from tabscm.engine.stopping import after_validation, why_stop
-from tabscm.engine.stream import Stream
 from tabscm.engine.training_log import TrainingLog
 from tabscm.engine.whole import write_whole
 from tabscm.kernel.errors import TrainingError
@@ -48,7 +48,8 @@ def train(
 ) -> Model:
     """Train a network on the experiment's stream, writing checkpoints and metrics into the folder `run`.
 
-    Step k depends on the weights before it and on (seed, k) alone, so that a resumed run is the run that would have
+    Step k depends on the weights before it and on (seed, k) alone, k counted on from the steps of the weights that it
+    started from, whose tables it does not see again, so that a resumed run is the run that would have
     been, bit for bit on a CPU; unless `precision = "auto"` means another one there, which is said.
 
     Args:
@@ -103,6 +104,7 @@ def train(
             "have been"
         )
     state = attrs.evolve(state, precision=precision)
+    behind = state.init.steps if state.init else 0  # what these weights saw already comes from the stream's first steps
 
     purge = state.step + 1 if resume else None  # that step was logged and is not done again
     with (run / LOG).open("a", encoding="utf-8") as log, SummaryWriter(run, purge_step=purge) as board:
@@ -120,7 +122,7 @@ def train(
             level, stream = state.level, curriculum.stream(state.level)
             parts: list[tuple[Prediction, Truth, dict[str, Tensor]]] = []
             for part in range(settings.accumulate):
-                table, truth = health.sample(stream, step, part)
+                table, truth = health.sample(stream, behind + step, part)
                 with autocast(device, precision):
                     prediction = forward(table)
                 terms = loss_terms(experiment, step, prediction, truth, table)
@@ -134,7 +136,8 @@ def train(
             norm = torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
             if not bool(torch.isfinite(loss + norm)):
                 seen = [terms for _, _, terms in parts]
-                raise TrainingError(_diagnosis(stream, step, seen, norm, health.culprit()))
+                again = partial(stream.again, behind + step)
+                raise TrainingError(_diagnosis(step, again, seen, norm, health.culprit()))
             health.before_update(step, norm)
             rate = optimiser.step(step)
             health.after_update(step)
@@ -209,7 +212,9 @@ def loss_terms(
     return terms
 
 
-def _diagnosis(stream: Stream, step: int, seen: list[dict[str, Tensor]], norm: Tensor, culprit: str | None) -> str:
+def _diagnosis(
+    step: int, again: Callable[[int], str], seen: list[dict[str, Tensor]], norm: Tensor, culprit: str | None
+) -> str:
     """Which term of which part of the step went wrong, and how to see its tables again."""
     bad = [(part, name) for part, terms in enumerate(seen) for name in terms if not bool(torch.isfinite(terms[name]))]
     if bad:
@@ -219,7 +224,7 @@ def _diagnosis(stream: Stream, step: int, seen: list[dict[str, Tensor]], norm: T
         first, what = 0, f"every term is finite, but the norm of their gradient is {float(norm)}"
     what += f"; it begins in {culprit}" if culprit else ""
     return (
-        f"step {step}: {what}. Its tables come back with tabscm.engine.stream: {stream.again(step, first)}. "
+        f"step {step}: {what}. Its tables come back with tabscm.engine.stream: {again(first)}. "
         "Lower trainer.lr, trainer.muon_lr or trainer.clip and start again with --overwrite."
     )
 

@@ -11,6 +11,7 @@ from tabscm.engine.checkpoint import Ancestor, restore, seal
 from tabscm.engine.model import Model
 from tabscm.engine.runs import prepare
 from tabscm.engine.start import read_start
+from tabscm.engine.stream import Stream
 from tabscm.engine.trainer import train
 
 CPU = torch.device("cpu")
@@ -54,6 +55,20 @@ def test_the_schedule_begins_anew_and_the_first_loss_is_that_of_the_old_weights(
     told = "started from the weights of first, with 3 steps and 24 tables behind them"
     assert out.getvalue().splitlines()[1] == told
     assert ", from step" not in out.getvalue()
+
+
+def test_the_tables_of_the_first_run_are_not_seen_again(tiny, registry, first, tmp_path, monkeypatch):
+    seen = []
+    batch = Stream.batch
+
+    def listen(stream, step, part=0):
+        if stream.purpose == "train":
+            seen.append(step)
+        return batch(stream, step, part)
+
+    monkeypatch.setattr(Stream, "batch", listen)
+    run(with_steps(tiny, 2), tmp_path / "second", registry, start=read_start(first, Model(tiny)))
+    assert seen == [3, 4]
 
 
 def test_steps_add_up_over_generations(tiny, registry, first, tmp_path):
