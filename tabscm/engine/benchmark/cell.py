@@ -44,6 +44,8 @@ class Cell:
     """What is left to do of a suite."""
 
     order: Order
+    settings: str | None
+    """See `Suite.settings`."""
     parts: tuple[Part, ...]
     seconds: float
     """The limit for each table."""
@@ -160,6 +162,7 @@ class _Child:
             bins=judged["bins"] if state == "answered" else None,
             why=why,
             weights=part.weights,
+            settings=self.cell.settings,
         )
 
     def _expect(self, at: str, seconds: float) -> dict[str, Any]:

@@ -91,13 +91,14 @@ def missing(plan: Plan, records: Mapping[int, Record]) -> tuple[int, ...]:
     return tuple(table for table in range(plan.tables) if table not in done)
 
 
-def kept(out: Path, plan: Plan, suite: str, method: str) -> dict[int, Record]:
-    """The records of a cell that count: of this edition, this network, and the tables of the plan."""
+def kept(out: Path, plan: Plan, suite: Suite, method: str) -> dict[int, Record]:
+    """The records of a cell that count: of this edition, these settings and this network; of tables beyond those of the
+    plan too."""
     weights = plan.weights if method == OURS else None
     return {
         record.table: record
-        for record in read(_file(out, suite, method))
-        if record.edition == EDITION and record.weights == weights and record.table < plan.tables
+        for record in read(_file(out, suite.name, method))
+        if record.edition == EDITION and record.settings == suite.settings and record.weights == weights
     }
 
 
@@ -122,9 +123,11 @@ def _carry_out(
             file.parent.mkdir(parents=True, exist_ok=True)
             if overwrite:
                 file.unlink(missing_ok=True)
-            records = found[suite.name, method] = kept(out, plan, suite.name, method)
+            standing = kept(out, plan, suite, method)
             # what does not count any more, and a line that was cut short, goes
-            write_whole(file, "".join(record.line() for _, record in sorted(records.items())))
+            write_whole(file, "".join(record.line() for _, record in sorted(standing.items())))
+            records = {table: record for table, record in standing.items() if table < plan.tables}
+            found[suite.name, method] = records
             parts.append(
                 Part(
                     method=method,
@@ -137,7 +140,16 @@ def _carry_out(
         order = Order(suite.name, None if plan.run is None else str(plan.run), plan.experiments)
         wanted = tuple(part for part in parts if part.tables)
         if wanted:
-            cells.append(Cell(order=order, parts=wanted, seconds=plan.seconds, lease=str(lease), token=token))
+            cells.append(
+                Cell(
+                    order=order,
+                    settings=suite.settings,
+                    parts=wanted,
+                    seconds=plan.seconds,
+                    lease=str(lease),
+                    token=token,
+                )
+            )
     there, left = sum(map(len, found.values())), sum(len(part.tables) for cell in cells for part in cell.parts)
     say(f"{len(plan.suites)} suites, {len(plan.methods)} methods: {left} answers to come, {there} are there")
     futures = {executor.submit(perform, cell): cell.order.suite for cell in cells}

@@ -162,10 +162,24 @@ def test_records_of_another_network_do_not_count(go, plan, tmp_path):
     ours.write_text(file.read_text().replace('"method": "empty"', '"method": "tabscm"').replace("null}", "null}"))
     ours.write_text(ours.read_text().replace('"weights": null', '"weights": "abc"'))
     kept = {
-        weights: runner.kept(tmp_path / "bench", attrs.evolve(plan, weights=weights), "gauss-d10-n200", "tabscm")
+        weights: runner.kept(tmp_path / "bench", attrs.evolve(plan, weights=weights), SUITE, "tabscm")
         for weights in ("abc", "def")
     }
     assert [len(records) for records in kept.values()] == [3, 0]
+
+
+def test_fewer_tables_than_before_cost_none_of_the_others(go, plan):
+    go(plan)
+    found, said = go(plan, tables=1)
+    assert said == ["1 suites, 1 methods: 0 answers to come, 1 are there"]
+    assert list(found["gauss-d10-n200", "empty"]) == [0]
+    assert go(plan)[1] == ["1 suites, 1 methods: 0 answers to come, 3 are there"]
+
+
+def test_tables_of_other_settings_are_other_tables(go, plan, tmp_path):
+    changed = attrs.evolve(SUITE, settings="abc")
+    go(plan, suites=[changed])
+    assert [len(runner.kept(tmp_path / "bench", plan, suite, "empty")) for suite in (SUITE, changed)] == [0, 3]
 
 
 def test_a_line_that_is_no_record_is_named(tmp_path):
