@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import shutil
 
 import attrs
@@ -62,7 +63,10 @@ def test_the_card_counts_all_steps_and_tables_and_names_the_weights(run, into, r
     assert "- Hardware: two abaci.\n" in text
     assert "- `mixture` (of `linear`, `mlp`, `sine`, `tanh`, `quadratic`, `threshold`): 36 %\n" in text
     assert "- `erdos-renyi` (density 0.3): 20 %\n" in text
-    assert "On offer and not trained on: blocks, geometric, small-world.\n" in text
+    graphs = text.split("### Graphs")[1].split("###")[0]
+    unused = re.search(r"^On offer and not trained on: (.*)\.$", graphs, re.MULTILINE)[1].split(", ")
+    assert {"blocks", "geometric", "small-world"} <= set(unused)
+    assert "erdos-renyi" not in unused
     assert "- 4 to 6 variables, 20 to 40 rows\n" in text
     results = json.loads((run / "eval.json").read_text())["mixed-d20"]
     assert f"| mixed-d20 | 8 | {results['auroc']:.3f} | {results['ap']:.3f} ({results['density']:.3f}) | " in text
