@@ -97,13 +97,14 @@ class StreamSettings:
     """Share of the tables scaled after sampling in which all variables have the same noise scale."""
     hidden: Draw = attrs.field(default=Draw.constant(0.0), validator=within(0.0, 1.0))
     """Variables that no table shows, as a share of those it shows, rounded; one draw per batch. A path between two
-    variables that runs through hidden ones alone counts as an edge."""
+    variables that runs through hidden ones alone counts as an edge. Interventions reach hidden variables too, and no
+    table says so; the budgets above count what tables show."""
     graphs: tuple[Weighted[GraphSampler], ...] = attrs.field(validator=[min_len(1), _shares])
     mechanisms: tuple[Weighted[Mechanism], ...] = attrs.field(validator=[min_len(1), _shares])
     noises: tuple[Weighted[Noise], ...] = attrs.field(validator=[min_len(1), _shares])
     interventions: tuple[Weighted[Intervention], ...] = attrs.field(validator=[min_len(1), _shares])
     measurements: tuple[Weighted[Measurement], ...] = attrs.field(default=(), validator=_any_shares)
-    """Empty records every value as it is."""
+    """How values are recorded; none records them as they are."""
 
 
 @attrs.frozen(kw_only=True)
