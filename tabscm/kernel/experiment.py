@@ -1,10 +1,13 @@
 """What an experiment file may say: a tree of frozen values, with components already chosen."""
 
 from collections.abc import Callable
+from itertools import accumulate
 from typing import Any, Generic, Literal, TypeVar
 
 import attrs
+import torch
 from attrs.validators import ge, gt, le, min_len, optional
+from torch import Tensor
 
 from tabscm.kernel.interfaces import (
     Component,
@@ -37,6 +40,27 @@ class Weighted(Generic[C]):
 
     component: C
     weight: Ramp = Ramp.constant(1.0)
+
+
+def constant_shares(_: object, field: "attrs.Attribute[Any]", choices: tuple[Weighted[Any], ...]) -> None:
+    """An attrs validator for what a mixture consists of: weights of one number each, at least 0 and not all of them."""
+    for choice in choices:
+        if choice.weight != Ramp.constant(choice.weight.start):
+            raise ValueError(f"the weight of {choice.component.name} must be one number: a mixture knows no steps")
+    _weights(_, field, choices)
+    if not sum(choice.weight.start for choice in choices) > 0:
+        raise ValueError("needs at least one weight above 0")
+
+
+def pick(choices: tuple[Weighted[Any], ...], shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
+    """Pick one of some components by weight for each element, where weights are `constant_shares`.
+
+    Returns:
+        int64 of `shape`, on the device of `rng`: the index of the component.
+    """
+    ends = list(accumulate(choice.weight.start for choice in choices))
+    borders = torch.tensor(ends[:-1], device=rng.device) / ends[-1]
+    return torch.bucketize(torch.rand(shape, generator=rng, device=rng.device), borders, right=True)
 
 
 def _count(least: int) -> "Callable[[Any, attrs.Attribute[Any], Draw], None]":
