@@ -158,3 +158,17 @@ def test_nothing_is_released_by_accident(run, into, registry, tmp_path, monkeypa
     )
     monkeypatch.setattr(releasing, "MOST", 50_000)
     assert refused(run, registry, name="second").startswith(f"{into}: no room for 0.0 MB more beside 0.0 MB; ")
+
+
+def test_a_run_that_is_not_whole_and_a_place_that_cannot_be_written(run, into, registry, tmp_path):
+    part = tmp_path / "part"
+    shutil.copytree(run, part)
+    (part / "origins.json").unlink()
+    assert refused(part, registry) == (
+        f"{part / 'origins.json'}: cannot be read: No such file or directory. A release needs it."
+    )
+    (tmp_path / "file").write_text("mine")
+    folder = tmp_path / "file" / "base"
+    assert refused(run, registry, into=tmp_path / "file") == (
+        f"{folder}: cannot be written: File exists. Use --out for another place."
+    )
