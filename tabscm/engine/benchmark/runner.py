@@ -6,8 +6,6 @@ OUT/records/SUITE/METHOD.jsonl    a line for each table, see record.py
     picture.png                   accuracy against seconds
 """
 
-import time
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, as_completed
 from pathlib import Path
@@ -19,12 +17,12 @@ from tabscm.engine.benchmark.cell import Cell, Part, perform
 from tabscm.engine.benchmark.child import Order
 from tabscm.engine.benchmark.methods import OURS, applies
 from tabscm.engine.benchmark.record import ENOUGH, Record, read
-from tabscm.engine.trial import LOOK, holds, one_line
+from tabscm.engine.lease import holds, taken
+from tabscm.engine.trial import one_line
 from tabscm.engine.whole import write_whole
 from tabscm.kernel.errors import TabSCMError
 
 RECORDS = "records"
-LEASE = "lease"
 
 
 @attrs.frozen(kw_only=True)
@@ -62,23 +60,12 @@ def benchmark(out: Path, plan: Plan, *, executor: Executor, overwrite: bool, say
         The records of the plan, also those that were there.
 
     Raises:
-        TabSCMError: the folder cannot be written, holds lines that are no records, or another benchmark took it over.
+        CheckpointError: the folder cannot be written.
+        TabSCMError: it holds lines that are no records, or another benchmark took it over.
     """
-    token, lease = uuid.uuid4().hex, (out / LEASE).absolute()
     try:
-        try:
-            (out / RECORDS).mkdir(parents=True, exist_ok=True)
-            taken_over = lease.exists()
-            lease.write_text(token, "utf-8")
-        except OSError as error:
-            raise TabSCMError(f"{out}: cannot be written: {error.strerror}. Use --out for another place.") from None
-        try:
-            if taken_over:
-                time.sleep(2 * LOOK)  # until the cells of the one that was killed, or still runs, have seen it
+        with taken(out) as (lease, token):
             return _carry_out(out, plan, executor, overwrite, say, lease, token)
-        finally:
-            if holds(lease, token):
-                lease.unlink(missing_ok=True)  # and with it ends every cell that still runs
     finally:
         executor.shutdown()
 

@@ -19,6 +19,7 @@ from tabscm.engine.benchmark.record import Record, read
 from tabscm.engine.benchmark.suites import catalogue
 from tabscm.engine.benchmark.summary import best, summarise, wins
 from tabscm.engine.benchmark.table import headline, table
+from tabscm.engine.lease import LEASE
 
 SUITE = catalogue()["gauss-d10-n200"]
 PROGRAM = """
@@ -125,7 +126,7 @@ def test_who_takes_the_folder_over_stops_what_runs_there(plan, tmp_path, monkeyp
     def take_over():
         while not pid.exists() or not pid.read_text():
             time.sleep(0.05)
-        (out / runner.LEASE).write_text("another")
+        (out / LEASE).write_text("another")
 
     threading.Thread(target=take_over).start()
     with pytest.raises(TabSCMError) as refusal:
@@ -137,10 +138,19 @@ def test_who_takes_the_folder_over_stops_what_runs_there(plan, tmp_path, monkeyp
             say=lambda line: None,
         )
     assert str(refusal.value) == f"{out}: another benchmark has taken over"
-    assert (out / runner.LEASE).read_text() == "another"
+    assert (out / LEASE).read_text() == "another"
     assert (out / "records/gauss-d10-n200/grasp.jsonl").read_text() == ""
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid.read_text()), 0)
+
+
+def test_a_benchmark_that_cannot_be_written(plan, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(TabSCMError) as refusal:
+        runner.benchmark(
+            tmp_path / "file", plan, executor=ThreadPoolExecutor(1), overwrite=False, say=lambda line: None
+        )
+    assert str(refusal.value) == f"{tmp_path / 'file'}: cannot be written: File exists. Use --out for another place."
 
 
 def test_a_cluster_runs_the_suites(plan, tmp_path):
