@@ -53,6 +53,15 @@ def plan():
 
 
 @pytest.fixture
+def script(tmp_path, monkeypatch):
+    """The program of a process in which some methods misbehave."""
+    file = tmp_path / "child.py"
+    file.write_text(PROGRAM)
+    monkeypatch.setattr(cell, "PROGRAM", (sys.executable, str(file)))
+    return file
+
+
+@pytest.fixture
 def go(tmp_path):
     """go(plan, **changes) runs a benchmark: its records, and what it said."""
 
@@ -90,37 +99,34 @@ def test_what_is_there_is_not_run_again(go, plan, tmp_path):
     assert not (tmp_path / "bench/lease").exists()
 
 
-def test_a_method_over_the_limit_is_stopped_and_given_up(go, plan, tmp_path, monkeypatch):
-    script = tmp_path / "child.py"
-    script.write_text(PROGRAM)
-    monkeypatch.setattr(cell, "PROGRAM", (sys.executable, str(script)))
-    found, said = go(plan, methods=["grasp", "boss", "ges", "empty"], seconds=0.5, tables=3)
-    slow, lost, dead, empty = (
-        list(found["gauss-d10-n200", name].values()) for name in ("grasp", "boss", "ges", "empty")
-    )
+def test_a_method_over_the_limit_is_stopped_and_given_up(go, plan, script):
+    found, said = go(plan, methods=["grasp", "empty"], seconds=0.5)
+    slow, empty = (list(found["gauss-d10-n200", name].values()) for name in ("grasp", "empty"))
     assert [(record.state, record.why) for record in slow] == [("over", "over 0.5 s")] * 2
     assert all(0.5 <= record.seconds < 5 for record in slow)
-    assert [(record.state, record.why) for record in lost] == [("failed", "ValueError: no such luck")] * 3
-    assert [(record.state, record.why) for record in dead] == [("failed", "ended with exit code 3")] * 3
     assert [record.state for record in empty] == ["answered"] * 3
-    # without an answer a table counts as the empty graph
-    assert [record.metrics for record in lost] == [record.metrics for record in dead]
-    assert [record.metrics for record in lost] == [record.metrics for record in empty]
     assert "grasp 0." in said[1]
     assert "(over the limit)" in said[1]
-    assert "(3 failed: ValueError: no such luck)" in said[1]
     assert summarise(SUITE, slow).given_up
     assert go(plan, methods=["grasp"], seconds=0.5)[1] == ["1 suites, 1 methods: 0 answers to come, 2 are there"]
     # more time is another chance
-    monkeypatch.undo()
     shown = runner.missing(attrs.evolve(plan, seconds=5.0), {record.table: record for record in slow})
     assert shown == (0, 1, 2)
 
 
-def test_who_takes_the_folder_over_stops_what_runs_there(plan, tmp_path, monkeypatch):
-    script, pid = tmp_path / "child.py", tmp_path / "pid"
+def test_what_fails_or_dies_counts_as_the_empty_graph(go, plan, script):
+    found, said = go(plan, methods=["boss", "ges", "empty"], tables=2)
+    lost, dead, empty = (list(found["gauss-d10-n200", name].values()) for name in ("boss", "ges", "empty"))
+    assert [(record.state, record.why) for record in lost] == [("failed", "ValueError: no such luck")] * 2
+    assert [(record.state, record.why) for record in dead] == [("failed", "ended with exit code 3")] * 2
+    assert [record.metrics for record in lost] == [record.metrics for record in dead]
+    assert [record.metrics for record in lost] == [record.metrics for record in empty]
+    assert "(2 failed: ValueError: no such luck)" in said[1]
+
+
+def test_who_takes_the_folder_over_stops_what_runs_there(plan, script, tmp_path):
+    pid = tmp_path / "pid"
     script.write_text(f"import os\nopen({str(pid)!r}, 'w').write(str(os.getpid()))\n{PROGRAM}")
-    monkeypatch.setattr(cell, "PROGRAM", (sys.executable, str(script)))
     out = tmp_path / "bench"
 
     def take_over():
