@@ -172,3 +172,9 @@ def test_a_run_that_is_not_whole_and_a_place_that_cannot_be_written(run, into, r
     assert refused(run, registry, into=tmp_path / "file") == (
         f"{folder}: cannot be written: File exists. Use --out for another place."
     )
+
+
+@pytest.mark.parametrize("name", released.names())
+def test_what_ships_is_read_by_the_components_of_today(name, registry):
+    model, _ = load_run(released.released(name), registry, CPU)
+    assert all(bool(value.isfinite().all()) for value in model.state_dict().values())
