@@ -33,7 +33,7 @@ Metric = Literal["log_prob_gain", "auroc", "ap", "direction", "f1", "f1_chosen",
 
 @attrs.frozen
 class Weighted(Generic[C]):
-    """A component with a weight: its share of the stream's tables, or its factor in the sum of losses.
+    """A component with a weight: its share of the stream's tables or of a mixture, or its factor in the sum of losses.
 
     In TOML one table: `use`, `weight` and the component's own keys.
     """
