@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from tabscm.kernel.errors import TabSCMError as TabSCMError
     from tabscm.kernel.errors import TrainingError as TrainingError
     from tabscm.kernel.experiment import Weighted as Weighted
+    from tabscm.kernel.experiment import constant_shares as constant_shares
+    from tabscm.kernel.experiment import pick as pick
     from tabscm.kernel.hooks import hookimpl as hookimpl
     from tabscm.kernel.interfaces import Embedding as Embedding
     from tabscm.kernel.interfaces import Encoder as Encoder
@@ -46,7 +48,7 @@ _HOMES = {
         "TabSCMError",
         "TrainingError",
     ),
-    "tabscm.kernel.experiment": ("Weighted",),
+    "tabscm.kernel.experiment": ("Weighted", "constant_shares", "pick"),
     "tabscm.kernel.hooks": ("hookimpl",),
     "tabscm.kernel.interfaces": (
         "Embedding",

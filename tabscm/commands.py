@@ -267,14 +267,15 @@ def _bench_accuracy(args: argparse.Namespace, registry: Registry) -> int:
     chosen = methods.choose(args.methods)
     files = args.cells if args.cells is not None else [HELD_OUT] if HELD_OUT.is_file() else []
     experiments = [(path.stem, load(path, registry)) for path in files]
-    run = released.find(args.run).absolute() if methods.OURS in chosen else None
+    wanted = suites.choose(args.suites, suites.catalogue(experiments))
+    run = released.find(args.run) if methods.OURS in chosen else None
     plan = runner.Plan(
-        suites=suites.choose(args.suites, suites.catalogue(experiments)),
+        suites=wanted,
         methods=chosen,
         tables=args.tables,
         seconds=args.seconds,
-        run=run,
-        weights=methods.fingerprint(methods.obtain(run)) if methods.OURS in chosen else None,
+        run=None if run is None else run.absolute(),
+        weights=None if run is None else methods.fingerprint(methods.obtain(run)),
         experiments=tuple((path.stem, str(path.absolute())) for path in files),
     )
     executor, _ = workers.on_cluster(args.cluster) if args.cluster else workers.on_this_machine(args.jobs)

@@ -18,6 +18,7 @@ from tabscm import (
     Head,
     Intervention,
     Loss,
+    Measurement,
     Mechanism,
     Noise,
     Regulariser,
@@ -91,6 +92,16 @@ class Nothing(Intervention):
     name = "nothing"
 
     def draw(self, tasks, rows, variables, rng):
+        raise NotImplementedError
+
+
+@attrs.frozen
+class Exact(Measurement):
+    """As it is."""
+
+    name = "exact"
+
+    def record(self, values, rng):
         raise NotImplementedError
 
 
@@ -177,7 +188,7 @@ class Cap(Regulariser):
         raise NotImplementedError
 
 
-SHELF = (Ring, Gaussian, Linear, Sine, Mixture, Nothing, Identity, Blocks, Moments, Pair, Cross, Focal, Cap)
+SHELF = (Ring, Gaussian, Linear, Sine, Mixture, Nothing, Exact, Identity, Blocks, Moments, Pair, Cross, Focal, Cap)
 
 
 @pytest.fixture(scope="session")

@@ -189,7 +189,7 @@ def test_list_names_what_could_not_be_loaded(call, monkeypatch, shelf):
 def test_list_of_a_kind_that_is_none(call):
     message = (
         'no kind is called "mechanisms". Did you mean "mechanism"?\n'
-        "kinds: graph, noise, mechanism, intervention, embedding, encoder, head, loss, regulariser\n"
+        "kinds: graph, noise, mechanism, intervention, measurement, embedding, encoder, head, loss, regulariser\n"
     )
     assert call("list", "mechanisms") == (2, "", message)
 

@@ -10,8 +10,6 @@ OUT/VARIANT/seed-42/    a trial, see trial.py; the first variant, the base, is i
 import json
 import math
 import re
-import time
-import uuid
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, as_completed
 from itertools import product
@@ -22,11 +20,12 @@ import torch
 
 from tabscm.engine.checkpoint import EXPERIMENT
 from tabscm.engine.comparison import Row, table, to_json
+from tabscm.engine.lease import holds, taken
 from tabscm.engine.measures import MEASURES
 from tabscm.engine.pace import Pace
 from tabscm.engine.rehearsal import rehearse
 from tabscm.engine.runs import prepare
-from tabscm.engine.trial import COST, LOOK, PACE, PRINTED, Order, Outcome, finished, holds, one_line, perform
+from tabscm.engine.trial import COST, PACE, PRINTED, Order, Outcome, finished, one_line, perform
 from tabscm.engine.whole import read_json, write_whole
 from tabscm.kernel.config import vary
 from tabscm.kernel.errors import CheckpointError, ConfigError, TabSCMError
@@ -36,8 +35,6 @@ from tabscm.kernel.registry import Registry
 EVERYTHING = "results.json"
 TABLE = "table.md"
 PICTURE = "picture.png"
-LEASE = "lease"
-"""A file of OUT that trials watch, see trial.py."""
 
 
 @attrs.frozen
@@ -159,18 +156,8 @@ def ablate(
     """
     if (out / EXPERIMENT).exists():
         raise CheckpointError(f"{out}: is the folder of a run. Use --out for another place.")
-    token = uuid.uuid4().hex
-    lease = (out / LEASE).absolute()
     try:
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-            taken_over = lease.exists()
-            lease.write_text(token, "utf-8")
-        except OSError as error:
-            raise CheckpointError(f"{out}: cannot be written: {error.strerror}. Use --out for another place.") from None
-        try:
-            if taken_over:
-                time.sleep(2 * LOOK)  # until the trials of the one that was killed, or still runs, have seen it
+        with taken(out) as (lease, token):
             return _Ablation(
                 out=out,
                 variants=list(variants),
@@ -182,9 +169,6 @@ def ablate(
                 overwrite=overwrite,
                 say=say,
             ).run()
-        finally:
-            if holds(lease, token):
-                lease.unlink(missing_ok=True)  # and with it ends every trial that still runs
     finally:
         executor.shutdown()
 

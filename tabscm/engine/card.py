@@ -5,9 +5,10 @@ from typing import Any
 
 import attrs
 
-from tabscm.engine.checkpoint import MODEL, State
+from tabscm.engine.checkpoint import MODEL
 from tabscm.engine.layout import number
 from tabscm.engine.measures import MEASURES
+from tabscm.engine.state import State
 from tabscm.kernel.config import components
 from tabscm.kernel.experiment import Experiment, StreamSettings, Weighted
 from tabscm.kernel.interfaces import Component

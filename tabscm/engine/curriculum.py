@@ -3,7 +3,7 @@
 import attrs
 import torch
 
-from tabscm.engine.checkpoint import State
+from tabscm.engine.state import State
 from tabscm.engine.stopping import as_good
 from tabscm.engine.stream import Purpose, Stream
 from tabscm.kernel.experiment import Experiment

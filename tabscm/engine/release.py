@@ -65,8 +65,8 @@ def release(
         Its folder.
 
     Raises:
-        CheckpointError: the run is not finished, the name is taken or no name, half precision changes results, there is
-            no room, or nothing can be written.
+        CheckpointError: the run is not finished or not whole, the name is taken or no name, half precision changes
+            results, there is no room, or nothing can be written.
         ConfigError: the experiment needs a plugin that is not installed.
     """
     if not NAME.fullmatch(name):
@@ -109,13 +109,16 @@ def release(
         most_variables=model.max_variables,
     )
     try:
+        texts = {"experiment": (run / EXPERIMENT).read_text("utf-8"), "origins": (run / ORIGINS).read_text("utf-8")}
+    except OSError as error:
+        raise CheckpointError(f"{error.filename}: cannot be read: {error.strerror}. A release needs it.") from None
+    try:
         into.mkdir(parents=True, exist_ok=True)
         save_released(
             folder,
             weights,
             state,
-            experiment=(run / EXPERIMENT).read_text("utf-8"),
-            origins=(run / ORIGINS).read_text("utf-8"),
+            **texts,
             card=lambda sha256: card(attrs.evolve(facts, sha256=sha256), experiment, results, registry),
         )
     except OSError as error:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tabscm.engine import metrics
-from tabscm.engine.checkpoint import EXPERIMENT, ORIGINS, State, has_checkpoint, load_run, seal
+from tabscm.engine.checkpoint import EXPERIMENT, ORIGINS, has_checkpoint, load_run, seal
 from tabscm.engine.health.event import Event
 from tabscm.engine.journal import events, read_log, scalar
 from tabscm.engine.model import parameter_count
@@ -28,6 +28,7 @@ from tabscm.engine.page.curves import Chart
 from tabscm.engine.page.pictures import Drawn, layers
 from tabscm.engine.runs import RESULTS
 from tabscm.engine.sortability import r2_sortability
+from tabscm.engine.state import State
 from tabscm.engine.stopping import why_stop
 from tabscm.engine.stream import Stream
 from tabscm.engine.trainer import LOG

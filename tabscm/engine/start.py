@@ -7,7 +7,8 @@ from pathlib import Path
 import attrs
 from torch import Tensor, nn
 
-from tabscm.engine.checkpoint import Ancestor, State, check_fit, restore_weights, save, seal
+from tabscm.engine.checkpoint import check_fit, restore_weights, save, seal
+from tabscm.engine.state import Ancestor, State
 
 
 @attrs.frozen(eq=False)

@@ -4,8 +4,8 @@ import math
 
 import attrs
 
-from tabscm.engine.checkpoint import State
 from tabscm.engine.measures import MEASURES
+from tabscm.engine.state import State
 from tabscm.kernel.experiment import EarlyStopping, Metric
 
 

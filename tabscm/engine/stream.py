@@ -1,7 +1,8 @@
 """An endless stream of tables and their graphs: step k is a function of (seed, k) alone.
 
 Nodes of all tasks of a batch are sampled together, one topological level at a time: as many steps as the longest
-path, however many nodes there are. Letters: B tasks, D variables, N rows, G nodes of one level, P parents.
+path, however many nodes there are. What is hidden is sampled like the rest and left out of table and graph in the end,
+and what is left is recorded by a measurement. Letters: B tasks, D variables, N rows, G nodes of one level, P parents.
 """
 
 from collections.abc import Iterator
@@ -64,7 +65,8 @@ class Stream:
         """Part `part` of the tables of step `step`, and their graphs.
 
         Returns:
-            The tables, x [B, N, D], and the truth, adj [B, D, D]; see `Table` and `Truth`.
+            The tables, x [B, N, D], and the truth, adj [B, D, D], of the variables that are not hidden; see `Table` and
+            `Truth`.
 
         Raises:
             ContractError: a component returned something its interface does not allow, or a value that is not finite.

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tabscm.engine.checkpoint import State, load_weights, restore, restore_weights, save
+from tabscm.engine.checkpoint import load_weights, restore, restore_weights, save
 from tabscm.engine.curriculum import Curriculum
 from tabscm.engine.evaluate import judge
 from tabscm.engine.health.watch import Health
@@ -23,6 +23,7 @@ from tabscm.engine.model import Model, autocast, parameter_count, resolved
 from tabscm.engine.optimiser import Optimiser
 from tabscm.engine.progress import Progress
 from tabscm.engine.recompute import recompute_layers
+from tabscm.engine.state import State
 from tabscm.engine.stopping import after_validation, why_stop
 from tabscm.engine.training_log import TrainingLog
 from tabscm.engine.whole import write_whole

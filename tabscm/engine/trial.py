@@ -22,6 +22,7 @@ import attrs
 import torch
 
 from tabscm.engine.checkpoint import EXPERIMENT, restore
+from tabscm.engine.lease import LOOK, holds
 from tabscm.engine.pace import pace
 from tabscm.engine.runs import RESULTS, carry_out
 from tabscm.engine.whole import read_json, write_whole
@@ -33,10 +34,8 @@ COST = "cost.json"
 PRINTED = "log.txt"
 PACE = "pace.json"
 
-LOOK = 0.5
-"""Seconds between two looks whether the trial is still wanted."""
 STOPPED = 75
-"""Exit code of a trial that is not."""
+"""Exit code of a trial that is not wanted any more."""
 
 
 @attrs.frozen
@@ -48,8 +47,7 @@ class Order:
     """Or "auto": the best of the machine it runs on."""
     threads: int
     lease: str
-    """A file; while it holds `token`, the trial is wanted. An ablation that ends, or another that takes over, changes
-    it, and so stops trials on other machines too, which no signal reaches."""
+    """A file; while it holds `token`, the trial is wanted, see lease.py."""
     token: str
     pace_for: float | None = None
     """Do not train but find out how long a step takes, for a training of this many seconds."""
@@ -102,14 +100,6 @@ def finished(folder: Path) -> Outcome | None:
     if results is None or cost is None or cost["seconds"] is None:
         return None
     return Outcome(results=results, **cost)
-
-
-def holds(lease: Path, token: str) -> bool:
-    """Whether the ablation that wrote `token` is the one that runs there, and has not ended."""
-    try:
-        return lease.read_text("utf-8") == token
-    except OSError:
-        return False
 
 
 def main(order: Order) -> int:

@@ -1,10 +1,13 @@
 """What an experiment file may say: a tree of frozen values, with components already chosen."""
 
 from collections.abc import Callable
+from itertools import accumulate
 from typing import Any, Generic, Literal, TypeVar
 
 import attrs
+import torch
 from attrs.validators import ge, gt, le, min_len, optional
+from torch import Tensor
 
 from tabscm.kernel.interfaces import (
     Component,
@@ -30,13 +33,34 @@ Metric = Literal["log_prob_gain", "auroc", "ap", "direction", "f1", "f1_chosen",
 
 @attrs.frozen
 class Weighted(Generic[C]):
-    """A component with a weight: its share of the stream's tables, or its factor in the sum of losses.
+    """A component with a weight: its share of the stream's tables or of a mixture, or its factor in the sum of losses.
 
     In TOML one table: `use`, `weight` and the component's own keys.
     """
 
     component: C
     weight: Ramp = Ramp.constant(1.0)
+
+
+def constant_shares(_: object, field: "attrs.Attribute[Any]", choices: tuple[Weighted[Any], ...]) -> None:
+    """An attrs validator for what a mixture consists of: weights of one number each, at least 0 and not all of them."""
+    for choice in choices:
+        if choice.weight != Ramp.constant(choice.weight.start):
+            raise ValueError(f"the weight of {choice.component.name} must be one number: a mixture knows no steps")
+    _weights(_, field, choices)
+    if not sum(choice.weight.start for choice in choices) > 0:
+        raise ValueError("needs at least one weight above 0")
+
+
+def pick(choices: tuple[Weighted[Any], ...], shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
+    """Pick one of some components by weight for each element, where weights are `constant_shares`.
+
+    Returns:
+        int64 of `shape`, on the device of `rng`: the index of the component.
+    """
+    ends = list(accumulate(choice.weight.start for choice in choices))
+    borders = torch.tensor(ends[:-1], device=rng.device) / ends[-1]
+    return torch.bucketize(torch.rand(shape, generator=rng, device=rng.device), borders, right=True)
 
 
 def _count(least: int) -> "Callable[[Any, attrs.Attribute[Any], Draw], None]":
@@ -97,13 +121,14 @@ class StreamSettings:
     """Share of the tables scaled after sampling in which all variables have the same noise scale."""
     hidden: Draw = attrs.field(default=Draw.constant(0.0), validator=within(0.0, 1.0))
     """Variables that no table shows, as a share of those it shows, rounded; one draw per batch. A path between two
-    variables that runs through hidden ones alone counts as an edge."""
+    variables that runs through hidden ones alone counts as an edge. Interventions reach hidden variables too, and no
+    table says so; the budgets above count what tables show."""
     graphs: tuple[Weighted[GraphSampler], ...] = attrs.field(validator=[min_len(1), _shares])
     mechanisms: tuple[Weighted[Mechanism], ...] = attrs.field(validator=[min_len(1), _shares])
     noises: tuple[Weighted[Noise], ...] = attrs.field(validator=[min_len(1), _shares])
     interventions: tuple[Weighted[Intervention], ...] = attrs.field(validator=[min_len(1), _shares])
     measurements: tuple[Weighted[Measurement], ...] = attrs.field(default=(), validator=_any_shares)
-    """Empty records every value as it is."""
+    """How values are recorded; none records them as they are."""
 
 
 @attrs.frozen(kw_only=True)

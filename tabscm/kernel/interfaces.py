@@ -50,7 +50,8 @@ class Table:
     """A batch of tables as the network sees them."""
 
     x: Tensor
-    """[B, N, D] float32, each column with mean 0 and standard deviation 1 over its rows; 0 where not observed."""
+    """[B, N, D] float32, each column with mean 0 and standard deviation 1 over its observed rows, then cut at 8
+    deviations; 0 where not observed."""
     intervened: Tensor
     """[B, N, D] bool, True where an intervention set the cell."""
     observed: Tensor
@@ -66,10 +67,11 @@ class Truth:
     """What is true of a batch of tables."""
 
     adj: Tensor
-    """[B, D, D] bool, True at [b, i, j] when i causes j directly."""
+    """[B, D, D] bool, True at [b, i, j] when i causes j directly, or by a path on which all between them is hidden."""
     effects: Tensor | None = None
     """[B, D, D] float32: by how much the mean of j shifts from do(i = its mean) to do(i = one standard deviation
-    higher), in standard deviations of the column j; None where no loss asked."""
+    higher), in standard deviations of j; of the variables themselves, whatever was recorded of them. None where no loss
+    asked."""
     targets: Tensor | None = None
     """[B, D] bool, True where some row was intervened on, whether or not the table shows it; None where unknown."""
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import shutil
 
 import attrs
@@ -62,7 +63,10 @@ def test_the_card_counts_all_steps_and_tables_and_names_the_weights(run, into, r
     assert "- Hardware: two abaci.\n" in text
     assert "- `mixture` (of `linear`, `mlp`, `sine`, `tanh`, `quadratic`, `threshold`): 36 %\n" in text
     assert "- `erdos-renyi` (density 0.3): 20 %\n" in text
-    assert "On offer and not trained on: blocks, geometric, small-world.\n" in text
+    graphs = text.split("### Graphs")[1].split("###")[0]
+    unused = re.search(r"^On offer and not trained on: (.*)\.$", graphs, re.MULTILINE)[1].split(", ")
+    assert {"blocks", "geometric", "small-world"} <= set(unused)
+    assert "erdos-renyi" not in unused
     assert "- 4 to 6 variables, 20 to 40 rows\n" in text
     results = json.loads((run / "eval.json").read_text())["mixed-d20"]
     assert f"| mixed-d20 | 8 | {results['auroc']:.3f} | {results['ap']:.3f} ({results['density']:.3f}) | " in text
@@ -154,3 +158,23 @@ def test_nothing_is_released_by_accident(run, into, registry, tmp_path, monkeypa
     )
     monkeypatch.setattr(releasing, "MOST", 50_000)
     assert refused(run, registry, name="second").startswith(f"{into}: no room for 0.0 MB more beside 0.0 MB; ")
+
+
+def test_a_run_that_is_not_whole_and_a_place_that_cannot_be_written(run, into, registry, tmp_path):
+    part = tmp_path / "part"
+    shutil.copytree(run, part)
+    (part / "origins.json").unlink()
+    assert refused(part, registry) == (
+        f"{part / 'origins.json'}: cannot be read: No such file or directory. A release needs it."
+    )
+    (tmp_path / "file").write_text("mine")
+    folder = tmp_path / "file" / "base"
+    assert refused(run, registry, into=tmp_path / "file") == (
+        f"{folder}: cannot be written: File exists. Use --out for another place."
+    )
+
+
+@pytest.mark.parametrize("name", released.names())
+def test_what_ships_is_read_by_the_components_of_today(name, registry):
+    model, _ = load_run(released.released(name), registry, CPU)
+    assert all(bool(value.isfinite().all()) for value in model.state_dict().values())

@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from tabscm import CheckpointError
-from tabscm.engine.checkpoint import Ancestor, restore, seal
+from tabscm.engine.checkpoint import restore, seal
 from tabscm.engine.model import Model
 from tabscm.engine.runs import prepare
 from tabscm.engine.start import read_start
+from tabscm.engine.state import Ancestor
 from tabscm.engine.stream import Stream
 from tabscm.engine.trainer import train
 

@@ -335,6 +335,37 @@ def test_hidden_variables_are_in_no_table_and_hand_on_their_causes(settings):
     assert torch.equal(truth.adj, project(chain.adj, 4))
 
 
+@attrs.frozen
+class Upwards(GraphSampler):
+    """The last variable causes the one before, and so on to the first."""
+
+    name = "upwards"
+
+    def sample(self, tasks, variables, rng):
+        return Chain().sample(tasks, variables, rng).mT.contiguous()
+
+
+@attrs.frozen
+class Last(Intervention):
+    """Sets the last variable to 50 in the first half of the rows."""
+
+    name = "last"
+
+    def draw(self, tasks, rows, variables, rng):
+        cells = torch.zeros(tasks, rows, variables, dtype=torch.bool)
+        cells[:, : rows // 2, -1] = True
+        return cells, lambda values, task, variable: torch.full_like(values, 50.0)
+
+
+def test_what_is_done_to_hidden_variables_shows_in_their_effects_alone(settings):
+    changes = {"graphs": weighted(Upwards()), "interventions": weighted(Last()), "hidden": Draw.constant(0.25)}
+    table, truth = batch(attrs.evolve(settings, **changes))
+    assert not table.intervened.any()
+    assert not truth.targets.any()
+    assert truth.adj[0].nonzero().tolist() == [[1, 0], [2, 1], [3, 2]]
+    assert table.x[:, :1000, 3].mean() > 0.9  # variable 4 causes it, and nobody sees that one
+
+
 def test_projection_keeps_paths_through_hidden_variables_alone():
     adj = torch.zeros(1, 6, 6, dtype=torch.bool)
     for source, target in [(0, 4), (4, 5), (5, 1), (1, 2), (4, 3)]:

@@ -480,6 +480,12 @@ MISTAKES = {
         "stream.noises",
         "noises needs a weight above 0 at every step",
     ),
+    "no-weight-of-measurement": (
+        "[stream]\nmeasurements = [{ use = 'exact', weight = 0 }]",
+        "stream.measurements",
+        "measurements needs a weight above 0 at every step",
+    ),
+    "more-hidden-than-seen": ("[stream]\nhidden = 2", "stream.hidden", "hidden must be at most 1, found 2"),
     "unknown-key": (
         "[trainer]\nsteeps = 3",
         "trainer.steeps",
@@ -848,6 +854,8 @@ def experiments(shelf: Registry) -> Any:
         mechanisms=weighted(mechanism),
         noises=weighted(st.just(find("noise", "gaussian")())),
         interventions=weighted(st.just(find("intervention", "nothing")())),
+        hidden=draws(st.floats(1e-6, 1)),
+        measurements=st.one_of(st.just(()), weighted(st.just(find("measurement", "exact")()))),
     )
     return st.builds(
         Experiment,

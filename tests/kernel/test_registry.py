@@ -256,7 +256,7 @@ def test_entries_come_in_the_order_of_kinds_and_names(shelf):
         ("mechanism", "mixture"),
         ("mechanism", "sine"),
     ]
-    assert len(names) == 13
+    assert len(names) == 14
 
 
 def test_an_error_names_who_brought_the_component(shelf):

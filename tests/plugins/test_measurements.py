@@ -130,7 +130,7 @@ def test_mixture_gives_each_column_a_measurement_of_its_own():
     ("weights", "message"),
     [
         ([Ramp(start=0.0, end=1.0, steps=9)], "the weight of exact must be one number: a mixture knows no steps"),
-        ([Ramp.constant(-1.0)], "the weight of exact must be at least 0, found -1.0"),
+        ([Ramp.constant(-1.0)], "the weight of exact must be at least 0, found -1"),
         ([Ramp.constant(0.0)], "needs at least one weight above 0"),
     ],
 )

@@ -568,7 +568,7 @@ def test_parts_of_a_mixture_within_a_mixture_keep_their_share():
             [Weighted(Sine(), Ramp(start=0.0, end=1.0, steps=9))],
             "the weight of sine must be one number: a mixture knows no steps",
         ),
-        ([weighted(1.0, -1.0)], "the weight of linear must be at least 0, found -1.0"),
+        ([weighted(1.0, -1.0)], "the weight of linear must be at least 0, found -1"),
         ([weighted(1.0, 0.0)], "needs at least one weight above 0"),
     ],
 )

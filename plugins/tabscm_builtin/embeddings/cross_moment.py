@@ -207,8 +207,11 @@ def cross_moments(features: Iterable[Tensor]) -> Tensor:
 def linear_evidence(x: Tensor, ridges: Sequence[float]) -> Tensor:
     """What second moments of the values themselves say of every pair.
 
+    A cell that is missing is 0 like one at the mean of its column, and all rows count: missing cells draw correlations
+    towards 0, and leave on the diagonal the share of a column that is there.
+
     Args:
-        x: [B, N, D] standardised.
+        x: [B, N, D] standardised, 0 where not observed.
         ridges: added to the diagonal before inverting, once each; > 0.
 
     Returns:
@@ -247,7 +250,7 @@ def gaussian_rank(x: Tensor) -> Tensor:
     """Each value's rank within its column, as a standard normal quantile; ties share their mean rank.
 
     Args:
-        x: [B, N, D].
+        x: [B, N, D], 0 where not observed: missing cells are ranked as values at the mean are.
 
     Returns:
         [B, N, D] float32, unitless.

@@ -1,13 +1,11 @@
 """Several kinds of column within one table."""
 
-from itertools import accumulate
-
 import attrs
 import torch
 from attrs.validators import min_len
 from torch import Tensor
 
-from tabscm import Measurement, Ramp, Weighted
+from tabscm import Measurement, Weighted, constant_shares, pick
 
 
 @attrs.frozen
@@ -19,24 +17,12 @@ class Mixture(Measurement):
 
     name = "mixture"
 
-    of: tuple[Weighted[Measurement], ...] = attrs.field(validator=min_len(1))
+    of: tuple[Weighted[Measurement], ...] = attrs.field(validator=[min_len(1), constant_shares])
     """The measurements, with constant weights."""
-
-    def __attrs_post_init__(self) -> None:
-        for part in self.of:
-            if part.weight != Ramp.constant(part.weight.start):
-                raise ValueError(f"the weight of {part.component.name} must be one number: a mixture knows no steps")
-            if part.weight.start < 0:
-                raise ValueError(f"the weight of {part.component.name} must be at least 0, found {part.weight.start}")
-        if not sum(part.weight.start for part in self.of) > 0:
-            raise ValueError("needs at least one weight above 0")
 
     def record(self, values: Tensor, rng: torch.Generator) -> Tensor:
         tasks, _, variables = values.shape
-        ends = list(accumulate(part.weight.start for part in self.of))
-        borders = torch.tensor(ends[:-1], device=values.device) / ends[-1]
-        drawn = torch.rand(tasks, 1, variables, generator=rng, device=values.device)
-        choice = torch.bucketize(drawn, borders, right=True)  # [B, 1, D]
+        choice = pick(self.of, (tasks, 1, variables), rng)  # [B, 1, D]
         recorded = values
         for index, part in enumerate(self.of):
             # all columns are recorded in every way: what is common to a row stays so

@@ -1,13 +1,11 @@
 """Several mechanisms within one table."""
 
-from itertools import accumulate
-
 import attrs
 import torch
 from attrs.validators import min_len
 from torch import Tensor
 
-from tabscm import Function, Mechanism, Ramp, Weighted
+from tabscm import Function, Mechanism, Weighted, constant_shares, pick
 
 
 @attrs.frozen
@@ -22,17 +20,8 @@ class Mixture(Mechanism):
 
     name = "mixture"
 
-    of: tuple[Weighted[Mechanism], ...] = attrs.field(validator=min_len(1))
+    of: tuple[Weighted[Mechanism], ...] = attrs.field(validator=[min_len(1), constant_shares])
     """The mechanisms, with constant weights."""
-
-    def __attrs_post_init__(self) -> None:
-        for part in self.of:
-            if part.weight != Ramp.constant(part.weight.start):
-                raise ValueError(f"the weight of {part.component.name} must be one number: a mixture knows no steps")
-            if part.weight.start < 0:
-                raise ValueError(f"the weight of {part.component.name} must be at least 0, found {part.weight.start}")
-        if not sum(part.weight.start for part in self.of) > 0:
-            raise ValueError("needs at least one weight above 0")
 
     @property
     def parts(self) -> tuple[tuple[Mechanism, float], ...]:
@@ -44,9 +33,7 @@ class Mixture(Mechanism):
         )
 
     def draw(self, mask: Tensor, rng: torch.Generator) -> Function:
-        ends = list(accumulate(part.weight.start for part in self.of))
-        borders = torch.tensor(ends[:-1], device=rng.device) / ends[-1]
-        choice = torch.bucketize(torch.rand(len(mask), generator=rng, device=rng.device), borders, right=True)  # [G]
+        choice = pick(self.of, (len(mask),), rng)  # [G]
         functions = []
         for index, part in enumerate(self.of):
             nodes = (choice == index).nonzero().squeeze(1)

@@ -52,6 +52,9 @@ class Suite:
     spread: Literal["tables", "bootstrap"] = "tables"
     """What differs from table to table: everything, or only which rows of one real table were drawn; then table 0 is
     the real one and the others are resampled from its rows."""
+    settings: str | None = None
+    """What tells its tables from those of another suite of this name; None where its settings are in the code, see
+    EDITION."""
 
     def case(self, index: int) -> Case:
         """Table `index`; a function of the suite's name and the index alone."""

@@ -18,7 +18,7 @@ from tabscm.engine.benchmark import scores
 from tabscm.engine.benchmark.child import Order, suite_of
 from tabscm.engine.benchmark.floors import empty
 from tabscm.engine.benchmark.record import ENOUGH, Record, State, plain
-from tabscm.engine.trial import LOOK, holds
+from tabscm.engine.lease import LOOK, holds
 
 PROGRAM = (sys.executable, "-m", "tabscm.engine.benchmark.child")
 
@@ -44,11 +44,13 @@ class Cell:
     """What is left to do of a suite."""
 
     order: Order
+    settings: str | None
+    """See `Suite.settings`."""
     parts: tuple[Part, ...]
     seconds: float
     """The limit for each table."""
     lease: str
-    """A file; while it holds `token`, the work is wanted. See trial.py."""
+    """A file; while it holds `token`, the work is wanted, see lease.py."""
     token: str
 
 
@@ -160,6 +162,7 @@ class _Child:
             bins=judged["bins"] if state == "answered" else None,
             why=why,
             weights=part.weights,
+            settings=self.cell.settings,
         )
 
     def _expect(self, at: str, seconds: float) -> dict[str, Any]:

@@ -23,7 +23,8 @@ from tabscm.engine.benchmark.floors import empty
 from tabscm.engine.benchmark.methods import METHODS, Work
 from tabscm.engine.benchmark.record import plain
 from tabscm.engine.benchmark.suites import catalogue
-from tabscm.engine.trial import LOOK, one_line
+from tabscm.engine.lease import LOOK
+from tabscm.engine.trial import one_line
 from tabscm.kernel.config import load
 from tabscm.kernel.registry import discover
 

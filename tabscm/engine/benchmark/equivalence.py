@@ -46,7 +46,8 @@ def without_cycles(graph: Floats, scores: Floats) -> tuple[Bools, bool]:
         The pattern, and whether there was a cycle.
     """
     asserted = graph > 0
-    directed = asserted & ~asserted.T
+    open_ = asserted & asserted.T & (graph < 1)
+    directed = asserted & ~open_
     try:
         causal_order(directed)
     except ValueError:
@@ -61,7 +62,7 @@ def without_cycles(graph: Floats, scores: Floats) -> tuple[Bools, bool]:
         if not reaches[target, source]:
             kept[source, target] = True
             reaches |= np.outer(reaches[:, source], reaches[target])
-    return kept | (asserted & asserted.T), True
+    return kept | open_, True
 
 
 def one_graph(pattern: Bools) -> Bools:

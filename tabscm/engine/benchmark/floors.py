@@ -34,7 +34,7 @@ def partial_correlation(case: Case) -> Answer:
     x = case.scaled()
     precision = np.linalg.inv(x.T @ x / len(x) + RIDGE * np.eye(x.shape[1]))
     scale = np.sqrt(np.diag(precision))
-    return _associated(precision / np.outer(scale, scale), len(x) - x.shape[1])
+    return _associated(precision / np.outer(scale, scale), len(x) - (x.shape[1] - 2))
 
 
 def sortnregress(case: Case) -> Answer:
@@ -54,10 +54,11 @@ def r2_sortnregress(case: Case) -> Answer:
     return _regress(x, linear_r2(torch.from_numpy(x)[None])[0].numpy())
 
 
-def _associated(matrix: Floats, freedom: int) -> Answer:
-    """Symmetric coefficients [D, D] from -1 to 1; edges without direction where they are surely not 0."""
+def _associated(matrix: Floats, rows: int) -> Answer:
+    """Symmetric coefficients [D, D] from -1 to 1 of so many rows, less one for each variable that was held fixed; edges
+    without direction where they are surely not 0."""
     size = np.abs(matrix).clip(max=1 - 1e-12) * ~np.eye(len(matrix), dtype=bool)
-    real = np.arctanh(size) * math.sqrt(max(freedom - 3, 0)) > DEVIATIONS
+    real = np.arctanh(size) * math.sqrt(max(rows - 3, 0)) > DEVIATIONS
     return Answer(scores=size, graph=0.5 * real)
 
 

@@ -36,6 +36,8 @@ class Record:
     """There is no answer, in one line."""
     weights: str | None = None
     """What tells a network from others; None where there is none."""
+    settings: str | None = None
+    """See `Suite.settings`."""
     edition: int = EDITION
 
     def line(self) -> str:

@@ -6,8 +6,6 @@ OUT/records/SUITE/METHOD.jsonl    a line for each table, see record.py
     picture.png                   accuracy against seconds
 """
 
-import time
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, as_completed
 from pathlib import Path
@@ -19,12 +17,12 @@ from tabscm.engine.benchmark.cell import Cell, Part, perform
 from tabscm.engine.benchmark.child import Order
 from tabscm.engine.benchmark.methods import OURS, applies
 from tabscm.engine.benchmark.record import ENOUGH, Record, read
-from tabscm.engine.trial import LOOK, holds, one_line
+from tabscm.engine.lease import holds, taken
+from tabscm.engine.trial import one_line
 from tabscm.engine.whole import write_whole
 from tabscm.kernel.errors import TabSCMError
 
 RECORDS = "records"
-LEASE = "lease"
 
 
 @attrs.frozen(kw_only=True)
@@ -62,23 +60,12 @@ def benchmark(out: Path, plan: Plan, *, executor: Executor, overwrite: bool, say
         The records of the plan, also those that were there.
 
     Raises:
-        TabSCMError: the folder cannot be written, holds lines that are no records, or another benchmark took it over.
+        CheckpointError: the folder cannot be written.
+        TabSCMError: it holds lines that are no records, or another benchmark took it over.
     """
-    token, lease = uuid.uuid4().hex, (out / LEASE).absolute()
     try:
-        try:
-            (out / RECORDS).mkdir(parents=True, exist_ok=True)
-            taken_over = lease.exists()
-            lease.write_text(token, "utf-8")
-        except OSError as error:
-            raise TabSCMError(f"{out}: cannot be written: {error.strerror}. Use --out for another place.") from None
-        try:
-            if taken_over:
-                time.sleep(2 * LOOK)  # until the cells of the one that was killed, or still runs, have seen it
+        with taken(out) as (lease, token):
             return _carry_out(out, plan, executor, overwrite, say, lease, token)
-        finally:
-            if holds(lease, token):
-                lease.unlink(missing_ok=True)  # and with it ends every cell that still runs
     finally:
         executor.shutdown()
 
@@ -91,13 +78,14 @@ def missing(plan: Plan, records: Mapping[int, Record]) -> tuple[int, ...]:
     return tuple(table for table in range(plan.tables) if table not in done)
 
 
-def kept(out: Path, plan: Plan, suite: str, method: str) -> dict[int, Record]:
-    """The records of a cell that count: of this edition, this network, and the tables of the plan."""
+def kept(out: Path, plan: Plan, suite: Suite, method: str) -> dict[int, Record]:
+    """The records of a cell that count: of this edition, these settings and this network; of tables beyond those of the
+    plan too."""
     weights = plan.weights if method == OURS else None
     return {
         record.table: record
-        for record in read(_file(out, suite, method))
-        if record.edition == EDITION and record.weights == weights and record.table < plan.tables
+        for record in read(_file(out, suite.name, method))
+        if record.edition == EDITION and record.settings == suite.settings and record.weights == weights
     }
 
 
@@ -122,9 +110,11 @@ def _carry_out(
             file.parent.mkdir(parents=True, exist_ok=True)
             if overwrite:
                 file.unlink(missing_ok=True)
-            records = found[suite.name, method] = kept(out, plan, suite.name, method)
+            standing = kept(out, plan, suite, method)
             # what does not count any more, and a line that was cut short, goes
-            write_whole(file, "".join(record.line() for _, record in sorted(records.items())))
+            write_whole(file, "".join(record.line() for _, record in sorted(standing.items())))
+            records = {table: record for table, record in standing.items() if table < plan.tables}
+            found[suite.name, method] = records
             parts.append(
                 Part(
                     method=method,
@@ -137,7 +127,16 @@ def _carry_out(
         order = Order(suite.name, None if plan.run is None else str(plan.run), plan.experiments)
         wanted = tuple(part for part in parts if part.tables)
         if wanted:
-            cells.append(Cell(order=order, parts=wanted, seconds=plan.seconds, lease=str(lease), token=token))
+            cells.append(
+                Cell(
+                    order=order,
+                    settings=suite.settings,
+                    parts=wanted,
+                    seconds=plan.seconds,
+                    lease=str(lease),
+                    token=token,
+                )
+            )
     there, left = sum(map(len, found.values())), sum(len(part.tables) for cell in cells for part in cell.parts)
     say(f"{len(plan.suites)} suites, {len(plan.methods)} methods: {left} answers to come, {there} are there")
     futures = {executor.submit(perform, cell): cell.order.suite for cell in cells}

@@ -1,7 +1,8 @@
 """How good an answer is.
 
 An edge without direction is judged as a coin would direct it: half a hit and half a miss where there is an edge, in F1
-and in the SHD, one miss where there is none. The metrics that rank pairs take the scores, those of graphs the graph.
+and in the SHD, one miss where there is none. One that is asserted in both directions is a cycle, and wrong in one of
+them. The metrics that rank pairs take the scores, those of graphs the graph.
 """
 
 import math
@@ -78,7 +79,7 @@ def _decided(graph: Floats, adj: Bools) -> dict[str, float]:
     linked, true = (graph + graph.T) > 0, adj | adj.T
     # of a pair: 1 for a wrong or missing edge, else how much of it points the wrong way
     wrong = np.where(linked & true, (graph * adj.T + (graph * adj.T).T) > 0, linked != true).astype(float)
-    wrong *= np.where(linked & true & (graph == graph.T), 0.5, 1.0)
+    wrong *= np.where(linked & true & (graph == 0.5), 0.5, 1.0)
     return {
         "precision": hits / found if found else math.nan,
         "recall": hits / edges if edges else math.nan,

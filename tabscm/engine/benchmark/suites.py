@@ -4,6 +4,9 @@ A name says the family, the number of variables and that of rows. All settings a
 training may use them.
 """
 
+import hashlib
+import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Literal
@@ -13,9 +16,10 @@ import numpy as np
 import torch
 
 from tabscm.engine.benchmark import bif, categories, equations, genes, graphs, sachs
-from tabscm.engine.benchmark.case import Bools, Case, Suite
+from tabscm.engine.benchmark.case import ATTEMPTS, Bools, Case, Suite
 from tabscm.engine.benchmark.equations import Equations
 from tabscm.engine.stream import Stream
+from tabscm.kernel.config import to_data
 from tabscm.kernel.errors import TabSCMError, did_you_mean
 from tabscm.kernel.experiment import Experiment
 
@@ -67,7 +71,13 @@ def catalogue(experiments: Sequence[tuple[str, Experiment]] = ()) -> dict[str, S
 
     Args:
         experiments: (name, experiment); a cell becomes the suite "name/cell".
+
+    Raises:
+        TabSCMError: two experiments of one name.
     """
+    for name, count in Counter(name for name, _ in experiments).items():
+        if count > 1:
+            raise TabSCMError(f"--cells: {count} files are called {name}, and suites are named after them; rename one")
     found = [*_families(), *_interventional(), *_arenas(), *_stress(), *_typed(), *_real()]
     found = [attrs.evolve(suite, core=suite.name in CORE) for suite in found]
     for name, experiment in experiments:
@@ -172,11 +182,18 @@ def _real() -> Iterable[Suite]:
 
 def _cells(name: str, experiment: Experiment) -> Iterable[Suite]:
     """The cells of an experiment's evaluation, whose tables are drawn one at a time."""
+    data = to_data(experiment)["evaluation"]["cells"]
     for cell, settings in experiment.evaluation.cells.items():
         stream = Stream(
             attrs.evolve(settings, tables=1), seed=experiment.seed, device=torch.device("cpu"), purpose="evaluation"
         )
-        yield Suite(f"{name}/{cell}", f"cell {cell} of {name}", partial(_streamed, stream=stream))
+        told = json.dumps([experiment.seed, data[cell]], sort_keys=True)
+        yield Suite(
+            f"{name}/{cell}",
+            f"cell {cell} of {name}",
+            partial(_streamed, name=f"{name}/{cell}", stream=stream),
+            settings=hashlib.sha256(told.encode()).hexdigest()[:16],
+        )
 
 
 def _draw(
@@ -228,6 +245,14 @@ def _sachs(rng: Rng, index: int, *, edges: int, interventions: bool) -> Case:
     return sachs.case(edges, index, rng, interventions=interventions)
 
 
-def _streamed(rng: Rng, index: int, *, stream: Stream) -> Case:
-    table, truth = stream.batch(index)
-    return Case(x=table.x[0].double().numpy(), adj=truth.adj[0].numpy(), intervened=table.intervened[0].numpy())
+def _streamed(rng: Rng, index: int, *, name: str, stream: Stream) -> Case:
+    """As standardised in the stream; where a cell is missing, everybody is shown the mean of its column."""
+    for part in range(ATTEMPTS):  # one part of a step is always the same, a constant column included
+        table, truth = stream.batch(index, part)
+        x = table.x[0].double().numpy()
+        if (np.ptp(x, axis=0) > 0).all():
+            return Case(x=x, adj=truth.adj[0].numpy(), intervened=table.intervened[0].numpy())
+    raise TabSCMError(
+        f"{name}: in each of {ATTEMPTS} draws of table {index} some column is constant. Give the cell more rows, or "
+        "measurements that leave more of a column"
+    )

@@ -171,3 +171,11 @@ def test_what_is_not_installed_is_named(monkeypatch):
     with pytest.raises(TabSCMError) as refusal:
         choose(["pc", "ges", "empty"])
     assert str(refusal.value) == "pc, ges: not installed. Run: pip install 'tabscm[baselines]'"
+
+
+def test_a_partial_correlation_of_nothing_is_asserted_as_often_as_its_level_says():
+    """With few rows for so many variables, rows that are spent on the others must not be counted."""
+    rng = np.random.default_rng(0)
+    tables = [table(rng.normal(size=(24, 16))) for _ in range(300)]
+    share = np.mean([(answer("partial-correlation", case).graph > 0).sum() / (16 * 15) for case in tables])
+    assert 0.007 < share < 0.013

@@ -19,6 +19,7 @@ from tabscm.engine.benchmark.record import Record, read
 from tabscm.engine.benchmark.suites import catalogue
 from tabscm.engine.benchmark.summary import best, summarise, wins
 from tabscm.engine.benchmark.table import headline, table
+from tabscm.engine.lease import LEASE
 
 SUITE = catalogue()["gauss-d10-n200"]
 PROGRAM = """
@@ -49,6 +50,15 @@ def plan():
     return runner.Plan(
         suites=[SUITE], methods=["empty"], tables=3, seconds=30.0, run=None, weights=None, experiments=()
     )
+
+
+@pytest.fixture
+def script(tmp_path, monkeypatch):
+    """The program of a process in which some methods misbehave."""
+    file = tmp_path / "child.py"
+    file.write_text(PROGRAM)
+    monkeypatch.setattr(cell, "PROGRAM", (sys.executable, str(file)))
+    return file
 
 
 @pytest.fixture
@@ -89,43 +99,40 @@ def test_what_is_there_is_not_run_again(go, plan, tmp_path):
     assert not (tmp_path / "bench/lease").exists()
 
 
-def test_a_method_over_the_limit_is_stopped_and_given_up(go, plan, tmp_path, monkeypatch):
-    script = tmp_path / "child.py"
-    script.write_text(PROGRAM)
-    monkeypatch.setattr(cell, "PROGRAM", (sys.executable, str(script)))
-    found, said = go(plan, methods=["grasp", "boss", "ges", "empty"], seconds=0.5, tables=3)
-    slow, lost, dead, empty = (
-        list(found["gauss-d10-n200", name].values()) for name in ("grasp", "boss", "ges", "empty")
-    )
+def test_a_method_over_the_limit_is_stopped_and_given_up(go, plan, script):
+    found, said = go(plan, methods=["grasp", "empty"], seconds=0.5)
+    slow, empty = (list(found["gauss-d10-n200", name].values()) for name in ("grasp", "empty"))
     assert [(record.state, record.why) for record in slow] == [("over", "over 0.5 s")] * 2
     assert all(0.5 <= record.seconds < 5 for record in slow)
-    assert [(record.state, record.why) for record in lost] == [("failed", "ValueError: no such luck")] * 3
-    assert [(record.state, record.why) for record in dead] == [("failed", "ended with exit code 3")] * 3
     assert [record.state for record in empty] == ["answered"] * 3
-    # without an answer a table counts as the empty graph
-    assert [record.metrics for record in lost] == [record.metrics for record in dead]
-    assert [record.metrics for record in lost] == [record.metrics for record in empty]
     assert "grasp 0." in said[1]
     assert "(over the limit)" in said[1]
-    assert "(3 failed: ValueError: no such luck)" in said[1]
     assert summarise(SUITE, slow).given_up
     assert go(plan, methods=["grasp"], seconds=0.5)[1] == ["1 suites, 1 methods: 0 answers to come, 2 are there"]
     # more time is another chance
-    monkeypatch.undo()
     shown = runner.missing(attrs.evolve(plan, seconds=5.0), {record.table: record for record in slow})
     assert shown == (0, 1, 2)
 
 
-def test_who_takes_the_folder_over_stops_what_runs_there(plan, tmp_path, monkeypatch):
-    script, pid = tmp_path / "child.py", tmp_path / "pid"
+def test_what_fails_or_dies_counts_as_the_empty_graph(go, plan, script):
+    found, said = go(plan, methods=["boss", "ges", "empty"], tables=2)
+    lost, dead, empty = (list(found["gauss-d10-n200", name].values()) for name in ("boss", "ges", "empty"))
+    assert [(record.state, record.why) for record in lost] == [("failed", "ValueError: no such luck")] * 2
+    assert [(record.state, record.why) for record in dead] == [("failed", "ended with exit code 3")] * 2
+    assert [record.metrics for record in lost] == [record.metrics for record in dead]
+    assert [record.metrics for record in lost] == [record.metrics for record in empty]
+    assert "(2 failed: ValueError: no such luck)" in said[1]
+
+
+def test_who_takes_the_folder_over_stops_what_runs_there(plan, script, tmp_path):
+    pid = tmp_path / "pid"
     script.write_text(f"import os\nopen({str(pid)!r}, 'w').write(str(os.getpid()))\n{PROGRAM}")
-    monkeypatch.setattr(cell, "PROGRAM", (sys.executable, str(script)))
     out = tmp_path / "bench"
 
     def take_over():
         while not pid.exists() or not pid.read_text():
             time.sleep(0.05)
-        (out / runner.LEASE).write_text("another")
+        (out / LEASE).write_text("another")
 
     threading.Thread(target=take_over).start()
     with pytest.raises(TabSCMError) as refusal:
@@ -137,10 +144,19 @@ def test_who_takes_the_folder_over_stops_what_runs_there(plan, tmp_path, monkeyp
             say=lambda line: None,
         )
     assert str(refusal.value) == f"{out}: another benchmark has taken over"
-    assert (out / runner.LEASE).read_text() == "another"
+    assert (out / LEASE).read_text() == "another"
     assert (out / "records/gauss-d10-n200/grasp.jsonl").read_text() == ""
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid.read_text()), 0)
+
+
+def test_a_benchmark_that_cannot_be_written(plan, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(TabSCMError) as refusal:
+        runner.benchmark(
+            tmp_path / "file", plan, executor=ThreadPoolExecutor(1), overwrite=False, say=lambda line: None
+        )
+    assert str(refusal.value) == f"{tmp_path / 'file'}: cannot be written: File exists. Use --out for another place."
 
 
 def test_a_cluster_runs_the_suites(plan, tmp_path):
@@ -162,10 +178,24 @@ def test_records_of_another_network_do_not_count(go, plan, tmp_path):
     ours.write_text(file.read_text().replace('"method": "empty"', '"method": "tabscm"').replace("null}", "null}"))
     ours.write_text(ours.read_text().replace('"weights": null', '"weights": "abc"'))
     kept = {
-        weights: runner.kept(tmp_path / "bench", attrs.evolve(plan, weights=weights), "gauss-d10-n200", "tabscm")
+        weights: runner.kept(tmp_path / "bench", attrs.evolve(plan, weights=weights), SUITE, "tabscm")
         for weights in ("abc", "def")
     }
     assert [len(records) for records in kept.values()] == [3, 0]
+
+
+def test_fewer_tables_than_before_cost_none_of_the_others(go, plan):
+    go(plan)
+    found, said = go(plan, tables=1)
+    assert said == ["1 suites, 1 methods: 0 answers to come, 1 are there"]
+    assert list(found["gauss-d10-n200", "empty"]) == [0]
+    assert go(plan)[1] == ["1 suites, 1 methods: 0 answers to come, 3 are there"]
+
+
+def test_tables_of_other_settings_are_other_tables(go, plan, tmp_path):
+    changed = attrs.evolve(SUITE, settings="abc")
+    go(plan, suites=[changed])
+    assert [len(runner.kept(tmp_path / "bench", plan, suite, "empty")) for suite in (SUITE, changed)] == [0, 3]
 
 
 def test_a_line_that_is_no_record_is_named(tmp_path):

@@ -82,6 +82,15 @@ def test_a_cycle_is_counted_and_its_weakest_edge_left_out():
     assert without_cycles(answer.graph, answer.scores)[0].tolist() == CHAIN.tolist()
 
 
+def test_an_edge_in_both_directions_is_a_cycle_and_wrong_once():
+    both = np.array([[0, 0.9, 0], [0.6, 0, 0.8], [0, 0, 0]])
+    answer = of_weights(both, least=0.5)
+    found = judge(answer, case(CHAIN))
+    assert (found["shd"], found["invalid"], found["cpdag_shd"]) == (1, 1, 0)
+    assert found["shd"] == metrics.score(torch.logit(torch.tensor(both)[None], 1e-9), torch.tensor(CHAIN)[None])["shd"]
+    assert without_cycles(answer.graph, answer.scores)[0].tolist() == CHAIN.tolist()
+
+
 def test_the_empty_graph():
     nothing = np.zeros((3, 3))
     found = judge(Answer(scores=nothing, graph=nothing), case(CHAIN))

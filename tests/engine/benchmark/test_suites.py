@@ -3,14 +3,20 @@
 import re
 from importlib.util import find_spec
 
+import attrs
 import numpy as np
 import pytest
+import torch
+from tabscm_builtin.measurements.censored import Censored
 
-from tabscm import TabSCMError
+from tabscm import Draw, TabSCMError, Weighted
 from tabscm.engine.benchmark import bif, categories, equations, genes, graphs, sachs
 from tabscm.engine.benchmark.case import Suite
 from tabscm.engine.benchmark.equations import Equations
 from tabscm.engine.benchmark.suites import CORE, NETWORKS, catalogue, choose
+from tabscm.engine.stream import Stream
+
+CPU = torch.device("cpu")
 
 SUITES = catalogue()
 SMALL = [name for name in SUITES if "d100" not in name]
@@ -63,22 +69,53 @@ def test_suites_are_chosen_by_name_or_by_its_beginning():
     )
 
 
+def with_cell(experiment, settings):
+    return attrs.evolve(experiment, evaluation=attrs.evolve(experiment.evaluation, cells={"own": settings}))
+
+
 def test_the_cells_of_an_experiment_are_suites(tiny):
     settings = tiny.stream
-    experiment = type(tiny)(
-        embedding=tiny.embedding,
-        encoder=tiny.encoder,
-        head=tiny.head,
-        loss=tiny.loss,
-        stream=settings,
-        trainer=tiny.trainer,
-        evaluation=type(tiny.evaluation)(cells={"own": settings}),
-    )
-    suite = catalogue([("mine", experiment)])["mine/own"]
+    suite = catalogue([("mine", with_cell(tiny, settings))])["mine/own"]
     case = suite.case(3)
     assert settings.variables.least <= case.x.shape[1] <= settings.variables.most
     assert np.array_equal(case.x, suite.case(3).x)
     assert len(graphs.causal_order(case.adj)) == len(case.adj)
+
+
+def test_a_cell_with_other_settings_is_another_suite_of_the_same_name(tiny):
+    cells = [tiny.stream, tiny.stream, attrs.evolve(tiny.stream, equal_noise=1.0)]
+    suites = [catalogue([("mine", with_cell(tiny, cell))])["mine/own"] for cell in cells]
+    assert suites[0].settings == suites[1].settings != suites[2].settings
+    with pytest.raises(TabSCMError) as refusal:
+        catalogue([("mine", with_cell(tiny, cell)) for cell in cells])
+    assert str(refusal.value) == "--cells: 3 files are called mine, and suites are named after them; rename one"
+
+
+def flat(tiny, below):
+    """A cell whose columns are mostly at a limit of detection; all of them where `below` is large."""
+    censored = Weighted(Censored(limit=Draw.constant(below)))
+    return attrs.evolve(tiny.stream, rows=Draw.constant(20), measurements=(censored,))
+
+
+def test_a_table_of_a_cell_with_a_constant_column_is_drawn_again(tiny):
+    suite = catalogue([("mine", with_cell(tiny, flat(tiny, 1.2)))])["mine/own"]
+    cases = [suite.case(index) for index in range(10)]
+    assert all((np.ptp(case.x, axis=0) > 0).all() for case in cases)
+    stream = Stream(attrs.evolve(flat(tiny, 1.2), tables=1), seed=tiny.seed, device=CPU, purpose="evaluation")
+    first = [stream.batch(index)[0].x[0].double().numpy() for index in range(10)]
+    kept = [np.array_equal(x, case.x) for x, case in zip(first, cases, strict=True)]
+    assert kept == [bool((np.ptp(x, axis=0) > 0).all()) for x in first]
+    assert any(kept)
+    assert not all(kept)
+
+
+def test_a_cell_whose_columns_are_all_constant_is_named(tiny):
+    with pytest.raises(TabSCMError) as refusal:
+        catalogue([("mine", with_cell(tiny, flat(tiny, 9.0)))])["mine/own"].case(2)
+    assert str(refusal.value) == (
+        "mine/own: in each of 100 draws of table 2 some column is constant. Give the cell more rows, or measurements "
+        "that leave more of a column"
+    )
 
 
 def test_a_constant_column_is_drawn_again(rng):
