@@ -24,9 +24,6 @@ RIDGE = 0.003
 RANKED = 1 << 20
 """Cells that are ranked at one time, which takes twenty times their memory."""
 
-Pieces = Iterable[tuple[Tensor, Tensor]]
-"""Cells [B, n, D, 4] and their features [B, n, D, m], n rows at a time, as often as one iterates."""
-
 
 @attrs.frozen
 class CrossMoment(Embedding):
@@ -87,7 +84,7 @@ class _CrossMoment(nn.Module):
         pieces = self._pieces(table)
         variables = table.x.shape[2]
         own = torch.eye(variables, device=table.x.device)[:, :, None] * self.diagonal  # [D, D, E]
-        pairs = self.moments(features for _, features in pieces) + self._linear(table) + own
+        pairs = self.moments(features for _, features in pieces.features()) + self._linear(table) + own
         if self.asymmetry is not None:
             pairs = pairs + self._asymmetry(table, pieces)
         evidence = Evidence(nodes=block_diagonal(pairs), pairs=pairs)
@@ -95,10 +92,10 @@ class _CrossMoment(nn.Module):
             evidence = step(evidence, pieces, table.x.shape[1])
         return evidence
 
-    def _asymmetry(self, table: Table, pieces: Pieces) -> Tensor:
+    def _asymmetry(self, table: Table, pieces: "_Pieces") -> Tensor:
         """Whether what either of two variables leaves of the other depends on it: [B, D, D, E]."""
         assert self.asymmetry is not None
-        values = (cells[..., 0] for cells, _ in pieces)
+        values = (cells[..., 0] for cells in pieces.cells())
         moments = cross_moments(torch.cat([x[..., None], curves(x)], -1) for x in values).unflatten(
             -1, (1 + CURVES, -1)
         )
@@ -114,32 +111,45 @@ class _CrossMoment(nn.Module):
             pairs: Tensor = self.linear(evidence)
         return pairs
 
-    def _pieces(self, table: Table) -> Pieces:
-        """The table in one piece, its features kept, where they are few or a gradient needs them all; else in many."""
+    def _pieces(self, table: Table) -> "_Pieces":
+        """The table in one piece where it is small or a gradient needs all of it at once; else in many."""
         tasks, rows, variables = table.x.shape
         most = CELLS.get(table.x.device.type, CELLS["cpu"])
-        ranks = _ranks(table.x)
-        if torch.is_grad_enabled() or table.x.numel() <= most:
-            return list(_Pieces(table, ranks, self.phi, rows))
-        return _Pieces(table, ranks, self.phi, max(1, most // (tasks * variables)))
+        whole = torch.is_grad_enabled() or table.x.numel() <= most
+        return _Pieces(table, self.phi, rows if whole else max(1, most // (tasks * variables)))
 
 
 class _Pieces:
-    """A table in pieces of some rows: cells [B, n, D, 4] and features [B, n, D, m], made anew in each iteration."""
+    """A table in pieces of some rows. A single piece is kept; of several each is made anew whenever it is asked for."""
 
-    def __init__(self, table: Table, ranks: Tensor, phi: nn.Module, rows: int) -> None:
+    def __init__(self, table: Table, phi: nn.Module, rows: int) -> None:
         self.table = table
-        self.ranks = ranks
         self.phi = phi
         self.rows = rows
+        self.ranks = _ranks(table.x)
+        self.kept: list[tuple[Tensor, Tensor]] = []
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def cells(self) -> Iterator[Tensor]:
+        """What is known of each cell: [B, n, D, 4], value, intervened, observed, rank."""
+        if self.kept:
+            yield self.kept[0][0]
+            return
         table = self.table
         for first in range(0, table.x.shape[1], self.rows):
             part = slice(first, first + self.rows)
             piece = Table(table.x[:, part], table.intervened[:, part], table.observed[:, part])
-            cells = torch.cat([channels(piece), self.ranks[:, part, :, None]], -1)  # [B, n, D, 4]
-            yield cells, self.phi(cells)
+            yield torch.cat([channels(piece), self.ranks[:, part, :, None]], -1)
+
+    def features(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """The cells and what phi makes of them: [B, n, D, 4] and [B, n, D, m]."""
+        if self.kept:
+            yield self.kept[0]
+            return
+        for cells in self.cells():
+            pair = cells, self.phi(cells)
+            if self.rows >= self.table.x.shape[1]:
+                self.kept.append(pair)
+            yield pair
 
 
 class _ResidualStep(nn.Module):
@@ -156,7 +166,7 @@ class _ResidualStep(nn.Module):
         )
         self.moments = _Moments(spec.features, width)
 
-    def forward(self, evidence: Evidence, pieces: Pieces, rows: int) -> Evidence:
+    def forward(self, evidence: Evidence, pieces: "_Pieces", rows: int) -> Evidence:
         evidence = self.between(evidence)
         assert evidence.pairs is not None
         tasks, variables = evidence.pairs.shape[:2]
@@ -168,7 +178,7 @@ class _ResidualStep(nn.Module):
         if self.regression is not None:
             left = self.regression.fit(evidence.pairs, pieces)
             pairs = pairs + self.regression(left, pieces, rows)
-        residuals = (self._residual(cells, features, weights, left) for cells, features in pieces)
+        residuals = (self._residual(cells, features, weights, left) for cells, features in pieces.features())
         pairs = pairs + self.moments(residuals)
         return attrs.evolve(evidence, nodes=block_diagonal(pairs), pairs=pairs)
 
@@ -206,19 +216,21 @@ class _Regression(nn.Module):
         self.believe = nn.Linear(width, 1)
         self.project = _from_zero(4 * (2 + 2 * CURVES) + 4, width)
 
-    def fit(self, pairs: Tensor, pieces: Pieces) -> _Left:
+    def fit(self, pairs: Tensor, pieces: "_Pieces") -> _Left:
         """pairs: [B, D, D, E]."""
         score = self.believe(self.norm(pairs))[..., 0].float()  # [B, D, D]
-        correlation = cross_moments(cells[..., :1] for cells, _ in pieces)[..., 0]
+        correlation = cross_moments(cells[..., :1] for cells in pieces.cells())[..., 0]
         with torch.autocast(pairs.device.type, enabled=False):
             weights = regress(correlation, score, RIDGE)
             explained = (weights * (2 * correlation - correlation @ weights)).sum(1, keepdim=True)
             own = correlation.diagonal(dim1=1, dim2=2)[:, None]  # [B, 1, D]; below 1 where cells are missing
             return _Left(score, weights, (own - explained).clamp(min=LEAST).sqrt())
 
-    def forward(self, left: _Left, pieces: Pieces, rows: int) -> Tensor:
+    def forward(self, left: _Left, pieces: "_Pieces", rows: int) -> Tensor:
         """[B, D, D, E]."""
-        moments = cross_moments(self._columns(cells, left) for cells, _ in pieces).unflatten(-1, (2 + 2 * CURVES, -1))
+        moments = cross_moments(self._columns(cells, left) for cells in pieces.cells()).unflatten(
+            -1, (2 + 2 * CURVES, -1)
+        )
         with torch.autocast(moments.device.type, enabled=False):
             found = torch.cat(
                 [
