@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from tabscm import Embedding, Encoder, Evidence, Table
 from tabscm_builtin.embeddings._common import channels
+from tabscm_builtin.embeddings._independence import CURVES, LEAST, both_ways, curves, dependence, regress
 from tabscm_builtin.encoders._common import block_diagonal
 from tabscm_builtin.encoders.triangle import Triangle
 
@@ -18,11 +19,10 @@ LARGEST = 0.9999
 CELLS = {"cpu": 1 << 15, "cuda": 1 << 22}
 """Cells that are in memory as features at one time, where no gradient is needed: few enough for the cache of a CPU
 (measured: twice as fast as 2**20), many enough to keep a GPU busy."""
+RIDGE = 0.003
+"""Added to the penalties of all regressors in a residual step."""
 RANKED = 1 << 20
 """Cells that are ranked at one time, which takes twenty times their memory."""
-
-Pieces = Iterable[tuple[Tensor, Tensor]]
-"""Cells [B, n, D, 4] and their features [B, n, D, m], n rows at a time, as often as one iterates."""
 
 
 @attrs.frozen
@@ -52,6 +52,9 @@ class CrossMoment(Embedding):
     ridges: tuple[float, ...] = attrs.field(default=(0.05, 0.003), validator=[min_len(1), deep_iterable(gt(0))])
     """Added to the diagonal of the correlation matrix before it is inverted, once each: the smaller, the finer what
     strong dependence leaves is told apart, and the less it is to be trusted in few rows."""
+    independence: bool = True
+    """Ask of every two variables whether what a regression leaves depends on what went in: on one another at first, and
+    in each residual step on what by then are believed to be the causes."""
     between: Encoder = Triangle()
     """Reasons over the pairs before each residual step."""
 
@@ -73,6 +76,7 @@ class _CrossMoment(nn.Module):
         )
         self.moments = _Moments(m, width)
         self.linear = nn.Linear(4 + 2 * len(spec.ridges), width, bias=False)
+        self.asymmetry = _from_zero(4 * CURVES, width) if spec.independence else None
         self.diagonal = nn.Parameter(torch.randn(width) * 0.1)
         self.steps = nn.ModuleList(_ResidualStep(spec, width) for _ in range(spec.steps))
 
@@ -80,11 +84,25 @@ class _CrossMoment(nn.Module):
         pieces = self._pieces(table)
         variables = table.x.shape[2]
         own = torch.eye(variables, device=table.x.device)[:, :, None] * self.diagonal  # [D, D, E]
-        pairs = self.moments(features for _, features in pieces) + self._linear(table) + own
+        pairs = self.moments(features for _, features in pieces.features()) + self._linear(table) + own
+        if self.asymmetry is not None:
+            pairs = pairs + self._asymmetry(table, pieces)
         evidence = Evidence(nodes=block_diagonal(pairs), pairs=pairs)
         for step in self.steps:
-            evidence = step(evidence, pieces)
+            evidence = step(evidence, pieces, table.x.shape[1])
         return evidence
+
+    def _asymmetry(self, table: Table, pieces: "_Pieces") -> Tensor:
+        """Whether what either of two variables leaves of the other depends on it: [B, D, D, E]."""
+        assert self.asymmetry is not None
+        values = (cells[..., 0] for cells in pieces.cells())
+        moments = cross_moments(torch.cat([x[..., None], curves(x)], -1) for x in values).unflatten(
+            -1, (1 + CURVES, -1)
+        )
+        with torch.autocast(table.x.device.type, enabled=False):
+            found = dependence(moments, 0, slice(1, 1 + CURVES), 0)
+            pairs: Tensor = self.asymmetry(both_ways(found, table.x.shape[1]))
+        return pairs
 
     def _linear(self, table: Table) -> Tensor:
         """[B, D, D, E]; in float32, for in bfloat16 correlations of .99 and .995 are the same."""
@@ -93,32 +111,45 @@ class _CrossMoment(nn.Module):
             pairs: Tensor = self.linear(evidence)
         return pairs
 
-    def _pieces(self, table: Table) -> Pieces:
-        """The table in one piece, its features kept, where they are few or a gradient needs them all; else in many."""
+    def _pieces(self, table: Table) -> "_Pieces":
+        """The table in one piece where it is small or a gradient needs all of it at once; else in many."""
         tasks, rows, variables = table.x.shape
         most = CELLS.get(table.x.device.type, CELLS["cpu"])
-        ranks = _ranks(table.x)
-        if torch.is_grad_enabled() or table.x.numel() <= most:
-            return list(_Pieces(table, ranks, self.phi, rows))
-        return _Pieces(table, ranks, self.phi, max(1, most // (tasks * variables)))
+        whole = torch.is_grad_enabled() or table.x.numel() <= most
+        return _Pieces(table, self.phi, rows if whole else max(1, most // (tasks * variables)))
 
 
 class _Pieces:
-    """A table in pieces of some rows: cells [B, n, D, 4] and features [B, n, D, m], made anew in each iteration."""
+    """A table in pieces of some rows. A single piece is kept; of several each is made anew whenever it is asked for."""
 
-    def __init__(self, table: Table, ranks: Tensor, phi: nn.Module, rows: int) -> None:
+    def __init__(self, table: Table, phi: nn.Module, rows: int) -> None:
         self.table = table
-        self.ranks = ranks
         self.phi = phi
         self.rows = rows
+        self.ranks = _ranks(table.x)
+        self.kept: list[tuple[Tensor, Tensor]] = []
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def cells(self) -> Iterator[Tensor]:
+        """What is known of each cell: [B, n, D, 4], value, intervened, observed, rank."""
+        if self.kept:
+            yield self.kept[0][0]
+            return
         table = self.table
         for first in range(0, table.x.shape[1], self.rows):
             part = slice(first, first + self.rows)
             piece = Table(table.x[:, part], table.intervened[:, part], table.observed[:, part])
-            cells = torch.cat([channels(piece), self.ranks[:, part, :, None]], -1)  # [B, n, D, 4]
-            yield cells, self.phi(cells)
+            yield torch.cat([channels(piece), self.ranks[:, part, :, None]], -1)
+
+    def features(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """The cells and what phi makes of them: [B, n, D, 4] and [B, n, D, m]."""
+        if self.kept:
+            yield self.kept[0]
+            return
+        for cells in self.cells():
+            pair = cells, self.phi(cells)
+            if self.rows >= self.table.x.shape[1]:
+                self.kept.append(pair)
+            yield pair
 
 
 class _ResidualStep(nn.Module):
@@ -127,14 +158,15 @@ class _ResidualStep(nn.Module):
         self.features = spec.features
         self.between = spec.between.build(width)
         self.weigh = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, spec.features * spec.predictions))
+        self.regression = _Regression(width) if spec.independence else None
         self.psi = nn.Sequential(
-            nn.Linear(4 + spec.predictions, spec.hidden),
+            nn.Linear(4 + spec.predictions + spec.independence, spec.hidden),
             nn.Hardswish(),
             nn.Linear(spec.hidden, spec.features, bias=False),  # moments are centred: a bias would have no effect
         )
         self.moments = _Moments(spec.features, width)
 
-    def forward(self, evidence: Evidence, pieces: Pieces) -> Evidence:
+    def forward(self, evidence: Evidence, pieces: "_Pieces", rows: int) -> Evidence:
         evidence = self.between(evidence)
         assert evidence.pairs is not None
         tasks, variables = evidence.pairs.shape[:2]
@@ -142,16 +174,89 @@ class _ResidualStep(nn.Module):
         weights = self.weigh(evidence.pairs) * (others / math.sqrt(variables))[:, :, None]  # [B, D, D, m r]
         weights = weights.view(tasks, variables, variables, self.features, -1).transpose(2, 3)
         weights = weights.reshape(tasks, variables * self.features, -1)  # [B, D m, D r]
-        residuals = (self._residual(cells, features, weights) for cells, features in pieces)
-        pairs = evidence.pairs + self.moments(residuals)
+        pairs, left = evidence.pairs, None
+        if self.regression is not None:
+            left = self.regression.fit(evidence.pairs, pieces)
+            pairs = pairs + self.regression(left, pieces, rows)
+        residuals = (self._residual(cells, features, weights, left) for cells, features in pieces.features())
+        pairs = pairs + self.moments(residuals)
         return attrs.evolve(evidence, nodes=block_diagonal(pairs), pairs=pairs)
 
-    def _residual(self, cells: Tensor, features: Tensor, weights: Tensor) -> Tensor:
+    def _residual(self, cells: Tensor, features: Tensor, weights: Tensor, left: "_Left | None") -> Tensor:
         """Features of what `weights` [B, D m, D r] leave unexplained: [B, n, D, m]."""
         predicted = features.flatten(2) @ weights.to(features.dtype)  # [B, n, D r]
-        predicted = predicted.view(*cells.shape[:3], -1)
-        found: Tensor = self.psi(torch.cat([cells.to(predicted.dtype), predicted], -1))
+        known = [cells.to(predicted.dtype), predicted.view(*cells.shape[:3], -1)]
+        if left is not None:
+            known.append(left.of(cells)[..., None].to(predicted.dtype))
+        found: Tensor = self.psi(torch.cat(known, -1))
         return found
+
+
+@attrs.frozen(eq=False)
+class _Left:
+    """What linear regressions leave of every variable."""
+
+    score: Tensor  # [B, D, D], log-odds that i is a cause of j
+    weights: Tensor  # [B, D, D], of i in the regression of j
+    scale: Tensor  # [B, 1, D], deviation of what is left
+
+    def of(self, cells: Tensor) -> Tensor:
+        """[B, n, D, 4] -> [B, n, D], of deviation 1."""
+        x = cells[..., 0]
+        with torch.autocast(x.device.type, enabled=False):
+            return (x - x @ self.weights) / self.scale
+
+
+class _Regression(nn.Module):
+    """Regress every variable on its believed causes, and see whether what is left depends on anything."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.believe = nn.Linear(width, 1)
+        self.project = _from_zero(4 * (2 + 2 * CURVES) + 4, width)
+
+    def fit(self, pairs: Tensor, pieces: "_Pieces") -> _Left:
+        """pairs: [B, D, D, E]."""
+        score = self.believe(self.norm(pairs))[..., 0].float()  # [B, D, D]
+        correlation = cross_moments(cells[..., :1] for cells in pieces.cells())[..., 0]
+        with torch.autocast(pairs.device.type, enabled=False):
+            weights = regress(correlation, score, RIDGE)
+            explained = (weights * (2 * correlation - correlation @ weights)).sum(1, keepdim=True)
+            own = correlation.diagonal(dim1=1, dim2=2)[:, None]  # [B, 1, D]; below 1 where cells are missing
+            return _Left(score, weights, (own - explained).clamp(min=LEAST).sqrt())
+
+    def forward(self, left: _Left, pieces: "_Pieces", rows: int) -> Tensor:
+        """[B, D, D, E]."""
+        moments = cross_moments(self._columns(cells, left) for cells in pieces.cells()).unflatten(
+            -1, (2 + 2 * CURVES, -1)
+        )
+        with torch.autocast(moments.device.type, enabled=False):
+            found = torch.cat(
+                [
+                    moments[..., :2, 1],  # correlations of x_i, and of what is left of i, with what is left of j
+                    dependence(moments, 0, slice(2, 2 + CURVES), 1),
+                    dependence(moments, 1, slice(2 + CURVES, 2 + 2 * CURVES), 1),
+                ],
+                -1,
+            )
+            beliefs = torch.stack([left.score.sigmoid(), left.weights], -1)
+            beliefs = torch.cat([beliefs, beliefs.transpose(1, 2)], -1)
+            pairs: Tensor = self.project(torch.cat([both_ways(found, rows), beliefs], -1))
+        return pairs
+
+    @staticmethod
+    def _columns(cells: Tensor, left: _Left) -> Tensor:
+        """[B, n, D, 4] -> [B, n, D, 2 + 2 K]: values, what is left of them, and the curves of both."""
+        x, rest = cells[..., 0], left.of(cells)
+        return torch.cat([x[..., None], rest[..., None], curves(x), curves(rest)], -1)
+
+
+def _from_zero(channels: int, width: int) -> nn.Linear:
+    """A projection that adds nothing at first."""
+    projection = nn.Linear(channels, width, bias=False)
+    nn.init.zeros_(projection.weight)
+    return projection
 
 
 class _Moments(nn.Module):

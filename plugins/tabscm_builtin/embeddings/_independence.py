@@ -1,0 +1,85 @@
+"""Does what a regression leaves still depend on what went in? Asked of every two variables at once.
+
+If i causes j and nothing else joins them, what is left of j after regressing on i is independent of i; the other way
+round it is not, unless everything is linear and normal. All of it is read off second moments of curves of the values,
+so that rows are only ever added up. Letters: B tasks, N rows, D variables, K curves, C channels.
+"""
+
+import torch
+from torch import Tensor
+
+CURVES = 3
+"""K."""
+REACH = 3.0
+"""Values beyond are bent as if they were there: one outlier must not own a third moment."""
+LEAST = 1e-3
+"""Smallest share of a variance that is taken for more than rounding."""
+EXCLUDED = 1e4
+"""Penalty of what must not be regressed on."""
+
+
+def curves(x: Tensor) -> Tensor:
+    """Bent values, whose means tell skewed, flat and heavy-tailed distributions apart: [...] -> [..., K]."""
+    near = x.clamp(-REACH, REACH)
+    return torch.stack([near.square(), near**3, torch.tanh(2 * x)], -1)
+
+
+def dependence(moments: Tensor, regressor: int, curve: slice, left: int) -> Tensor:
+    """Partial correlation of curves of i with what is left of j, given i itself.
+
+    Args:
+        moments: [B, D, D, m, m], second moments of m columns of each variable, centred.
+        regressor: which of them is i itself.
+        curve: which are its K curves.
+        left: which is what is left of j.
+
+    Returns:
+        [B, D, D, K] in [-1, 1]; at [b, i, j], 0 where j's remainder is independent of i.
+    """
+    scale = moments.diagonal(dim1=1, dim2=2).diagonal(dim1=1, dim2=2).clamp(min=1e-6).sqrt()  # [B, D, m]
+    own = moments.diagonal(dim1=1, dim2=2)[:, regressor, curve].transpose(1, 2)  # [B, D, K], i with its own curves
+    own = own / (scale[:, :, [regressor]] * scale[:, :, curve])
+    straight = moments[..., regressor, left] / (scale[:, :, None, regressor] * scale[:, None, :, left])  # [B, D, D]
+    bent = moments[..., curve, left] / (scale[:, :, None, curve] * scale[:, None, :, left, None])  # [B, D, D, K]
+    rest = (1 - own.square()).clamp(min=LEAST)[:, :, None] * (1 - straight.square()).clamp(min=LEAST)[..., None]
+    return ((bent - own[:, :, None] * straight[..., None]) / rest.sqrt()).clamp(-1, 1)
+
+
+def both_ways(channels: Tensor, rows: int) -> Tensor:
+    """Channels of (i, j) and of (j, i), each as it is and in units of its sampling error, on a logarithmic scale.
+
+    Args:
+        channels: [B, D, D, C], correlations.
+        rows: over how many rows.
+
+    Returns:
+        [B, D, D, 4 C].
+    """
+    both = torch.cat([channels, channels.transpose(1, 2)], -1)
+    return torch.cat([both, torch.asinh(both * rows**0.5) / 2], -1)
+
+
+def regress(correlation: Tensor, score: Tensor, ridge: float) -> Tensor:
+    """Regress every variable on those that are believed to be its causes.
+
+    Each regressor has a penalty of its own, exp(-score): at a score of 5 it is as good as in, at -5 as good as out.
+
+    Args:
+        correlation: [B, D, D].
+        score: [B, D, D], log-odds that i is among the causes of j.
+        ridge: added to all penalties; > 0.
+
+    Returns:
+        [B, D, D], at [b, i, j] the weight of i in the regression of j; next to 0 on the diagonal.
+    """
+    variables = correlation.shape[1]
+    eye = torch.eye(variables, device=correlation.device)
+    penalty = torch.exp(-score.clamp(-5, 5)) + ridge + EXCLUDED * eye  # [B, D, D]
+    target = correlation * (1 - eye)
+    most = max(1, (1 << 24) // (len(correlation) * variables**2))  # systems at one time
+    found = []
+    for first in range(0, variables, most):
+        part = slice(first, first + most)
+        system = correlation[:, None] + torch.diag_embed(penalty[:, :, part].mT)  # [B, d, D, D]
+        found.append(torch.linalg.solve(system, target[:, :, part].mT))  # [B, d, D]
+    return torch.cat(found, 1).mT
