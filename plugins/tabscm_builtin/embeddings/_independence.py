@@ -34,15 +34,17 @@ def dependence(moments: Tensor, regressor: int, curve: slice, left: int) -> Tens
         left: which is what is left of j.
 
     Returns:
-        [B, D, D, K] in [-1, 1]; at [b, i, j], 0 where j's remainder is independent of i.
+        [B, D, D, K] in [-1, 1]; at [b, i, j], 0 where j's remainder is independent of i, and where i leaves nothing.
     """
     scale = moments.diagonal(dim1=1, dim2=2).diagonal(dim1=1, dim2=2).clamp(min=1e-6).sqrt()  # [B, D, m]
     own = moments.diagonal(dim1=1, dim2=2)[:, regressor, curve].transpose(1, 2)  # [B, D, K], i with its own curves
     own = own / (scale[:, :, [regressor]] * scale[:, :, curve])
     straight = moments[..., regressor, left] / (scale[:, :, None, regressor] * scale[:, None, :, left])  # [B, D, D]
     bent = moments[..., curve, left] / (scale[:, :, None, curve] * scale[:, None, :, left, None])  # [B, D, D, K]
-    rest = (1 - own.square()).clamp(min=LEAST)[:, :, None] * (1 - straight.square()).clamp(min=LEAST)[..., None]
-    return ((bent - own[:, :, None] * straight[..., None]) / rest.sqrt()).clamp(-1, 1)
+    unexplained = 1 - straight.square()
+    rest = (1 - own.square()).clamp(min=LEAST)[:, :, None] * unexplained.clamp(min=LEAST)[..., None]
+    found = ((bent - own[:, :, None] * straight[..., None]) / rest.sqrt()).clamp(-1, 1)
+    return torch.where(unexplained[..., None] > LEAST, found, 0.0)
 
 
 def both_ways(channels: Tensor, rows: int) -> Tensor:

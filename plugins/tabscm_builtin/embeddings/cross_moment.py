@@ -96,9 +96,7 @@ class _CrossMoment(nn.Module):
         """Whether what either of two variables leaves of the other depends on it: [B, D, D, E]."""
         assert self.asymmetry is not None
         values = (cells[..., 0] for cells in pieces.cells())
-        moments = cross_moments(torch.cat([x[..., None], curves(x)], -1) for x in values).unflatten(
-            -1, (1 + CURVES, -1)
-        )
+        moments = cross_moments(torch.cat([x[..., None], curves(x)], -1) for x in values)
         with torch.autocast(table.x.device.type, enabled=False):
             found = dependence(moments, 0, slice(1, 1 + CURVES), 0)
             pairs: Tensor = self.asymmetry(both_ways(found, table.x.shape[1]))
@@ -219,7 +217,7 @@ class _Regression(nn.Module):
     def fit(self, pairs: Tensor, pieces: "_Pieces") -> _Left:
         """pairs: [B, D, D, E]."""
         score = self.believe(self.norm(pairs))[..., 0].float()  # [B, D, D]
-        correlation = cross_moments(cells[..., :1] for cells in pieces.cells())[..., 0]
+        correlation = cross_moments(cells[..., :1] for cells in pieces.cells())[..., 0, 0]
         with torch.autocast(pairs.device.type, enabled=False):
             weights = regress(correlation, score, RIDGE)
             explained = (weights * (2 * correlation - correlation @ weights)).sum(1, keepdim=True)
@@ -228,9 +226,7 @@ class _Regression(nn.Module):
 
     def forward(self, left: _Left, pieces: "_Pieces", rows: int) -> Tensor:
         """[B, D, D, E]."""
-        moments = cross_moments(self._columns(cells, left) for cells in pieces.cells()).unflatten(
-            -1, (2 + 2 * CURVES, -1)
-        )
+        moments = cross_moments(self._columns(cells, left) for cells in pieces.cells())
         with torch.autocast(moments.device.type, enabled=False):
             found = torch.cat(
                 [
@@ -269,7 +265,7 @@ class _Moments(nn.Module):
 
     def forward(self, features: Iterable[Tensor]) -> Tensor:
         """Pieces of features [B, n, D, m] -> [B, D, D, E]."""
-        evidence: Tensor = self.project(self.norm(cross_moments(features)))
+        evidence: Tensor = self.project(self.norm(cross_moments(features).flatten(3)))
         return evidence
 
 
@@ -280,7 +276,7 @@ def cross_moments(features: Iterable[Tensor]) -> Tensor:
         features: pieces of rows, at least one: [B, n, D, m] each.
 
     Returns:
-        [B, D, D, m * m] float32; [b, i, j, k * m + l] = mean over rows of f_ik f_jl, minus the product of their means.
+        [B, D, D, m, m] float32; [b, i, j, k, l] = mean over rows of f_ik f_jl, minus the product of their means.
     """
     rows, pieces = 0, 0
     for piece in features:
@@ -305,8 +301,7 @@ def cross_moments(features: Iterable[Tensor]) -> Tensor:
         if pieces > 1:
             mean = sums / rows
             moments = (moments - mean[:, :, None] * mean[:, None]).float()
-    moments = moments.view(tasks, variables, m, variables, m).transpose(2, 3)  # [B, D, D, m, m]
-    return moments.reshape(tasks, variables, variables, m * m)
+    return moments.view(tasks, variables, m, variables, m).transpose(2, 3)  # [B, D, D, m, m]
 
 
 def linear_evidence(x: Tensor, ridges: Sequence[float]) -> Tensor:
