@@ -47,6 +47,37 @@ def dependence(moments: Tensor, regressor: int, curve: slice, left: int) -> Tens
     return torch.where(unexplained[..., None] > LEAST, found, 0.0)
 
 
+def spread(moments: Tensor) -> Tensor:
+    """Does the spread of what i leaves of j depend on i? How x_i^2 and (x_j - rho x_i)^2 move together.
+
+    `dependence` is blind where cause and noise are equally strong and alike: whatever the regression of the cause on
+    the effect leaves is then symmetric in the two. Squares still tell.
+
+    Args:
+        moments: [B, D, D, 1 + K, 1 + K], second moments of values and their curves, centred; values of deviation 1.
+
+    Returns:
+        [B, D, D, 1], at [b, i, j] next to 0 where j's remainder is independent of i.
+    """
+    value, square, cube = range(3)
+    rho = moments[..., value, value]
+    own = moments.diagonal(dim1=1, dim2=2)  # [B, 1 + K, 1 + K, D]
+    variance, power = own[:, square, square, :, None], own[:, value, value, :, None]  # [B, D, 1]
+    crossed = moments[..., cube, value] - rho * power  # of x_i^2 and x_i x_j
+    found = moments[..., square, square] - 2 * rho * crossed + rho.square() * variance
+    unexplained = 1 - rho.square()
+    scale = variance.clamp(min=LEAST).sqrt() * unexplained.clamp(min=LEAST) * 2**0.5
+    others = ~torch.eye(rho.shape[1], dtype=torch.bool, device=rho.device)
+    return torch.where(others & (unexplained > LEAST), (found / scale).clamp(-2, 2), 0.0)[..., None]
+
+
+def together(moments: Tensor, first: slice, second: slice) -> Tensor:
+    """Correlations of curves of i with the same curves of something of j: [B, D, D, m, m] -> [B, D, D, K]."""
+    scale = moments.diagonal(dim1=1, dim2=2).diagonal(dim1=1, dim2=2).clamp(min=1e-6).sqrt()  # [B, D, m]
+    found = moments[..., first, second].diagonal(dim1=3, dim2=4)
+    return found / (scale[:, :, None, first] * scale[:, None, :, second])
+
+
 def both_ways(channels: Tensor, rows: int) -> Tensor:
     """Channels of (i, j) and of (j, i), each as it is and in units of its sampling error, on a logarithmic scale.
 

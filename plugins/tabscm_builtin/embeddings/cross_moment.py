@@ -10,7 +10,16 @@ from torch import Tensor, nn
 
 from tabscm import Embedding, Encoder, Evidence, Table
 from tabscm_builtin.embeddings._common import channels
-from tabscm_builtin.embeddings._independence import CURVES, LEAST, both_ways, curves, dependence, regress
+from tabscm_builtin.embeddings._independence import (
+    CURVES,
+    LEAST,
+    both_ways,
+    curves,
+    dependence,
+    regress,
+    spread,
+    together,
+)
 from tabscm_builtin.encoders._common import block_diagonal
 from tabscm_builtin.encoders.triangle import Triangle
 
@@ -76,7 +85,7 @@ class _CrossMoment(nn.Module):
         )
         self.moments = _Moments(m, width)
         self.linear = nn.Linear(4 + 2 * len(spec.ridges), width, bias=False)
-        self.asymmetry = _from_zero(4 * CURVES, width) if spec.independence else None
+        self.asymmetry = _from_zero(4 * (CURVES + 1), width) if spec.independence else None
         self.diagonal = nn.Parameter(torch.randn(width) * 0.1)
         self.steps = nn.ModuleList(_ResidualStep(spec, width) for _ in range(spec.steps))
 
@@ -98,7 +107,7 @@ class _CrossMoment(nn.Module):
         values = (cells[..., 0] for cells in pieces.cells())
         moments = cross_moments(torch.cat([x[..., None], curves(x)], -1) for x in values)
         with torch.autocast(table.x.device.type, enabled=False):
-            found = dependence(moments, 0, slice(1, 1 + CURVES), 0)
+            found = torch.cat([dependence(moments, 0, slice(1, 1 + CURVES), 0), spread(moments)], -1)
             pairs: Tensor = self.asymmetry(both_ways(found, table.x.shape[1]))
         return pairs
 
@@ -212,7 +221,7 @@ class _Regression(nn.Module):
         super().__init__()
         self.norm = nn.LayerNorm(width)
         self.believe = nn.Linear(width, 1)
-        self.project = _from_zero(4 * (2 + 2 * CURVES) + 4, width)
+        self.project = _from_zero(4 * (2 + 4 * CURVES) + 4, width)
 
     def fit(self, pairs: Tensor, pieces: "_Pieces") -> _Left:
         """pairs: [B, D, D, E]."""
@@ -227,12 +236,15 @@ class _Regression(nn.Module):
     def forward(self, left: _Left, pieces: "_Pieces", rows: int) -> Tensor:
         """[B, D, D, E]."""
         moments = cross_moments(self._columns(cells, left) for cells in pieces.cells())
+        of_values, of_rest = slice(2, 2 + CURVES), slice(2 + CURVES, 2 + 2 * CURVES)
         with torch.autocast(moments.device.type, enabled=False):
             found = torch.cat(
                 [
                     moments[..., :2, 1],  # correlations of x_i, and of what is left of i, with what is left of j
-                    dependence(moments, 0, slice(2, 2 + CURVES), 1),
-                    dependence(moments, 1, slice(2 + CURVES, 2 + 2 * CURVES), 1),
+                    dependence(moments, 0, of_values, 1),
+                    dependence(moments, 1, of_rest, 1),
+                    together(moments, of_values, of_rest),
+                    together(moments, of_rest, of_rest),
                 ],
                 -1,
             )
