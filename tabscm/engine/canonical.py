@@ -22,8 +22,9 @@ def on_grid(values: NDArray[np.float64]) -> NDArray[np.float64]:
 def canonical_order(x: NDArray[np.float32], intervened: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """An order of rows and one of columns that follow from what the cells hold, and not from where they are.
 
-    Columns get a fingerprint from their values, rows from their values and the fingerprints of the columns, and columns
-    once more from their values and the rows these are in, as in the refinement of colours of a graph. All sums are of
+    Columns get a fingerprint from their values, rows from their values and the fingerprints of the columns, columns
+    once more from their values and the rows these are in, and so on while more are told apart, as in the refinement of
+    colours of a graph. All sums are of
     whole numbers, modulo 2**64, and so exact in every order. Columns that no fingerprint tells apart are the same up to
     a permutation of rows, or a coincidence of one in 2**64.
 
@@ -41,12 +42,22 @@ def canonical_order(x: NDArray[np.float32], intervened: NDArray[np.bool_]) -> tu
         return (2 * whole + intervened[:, column]).view(np.uint64)
 
     first = np.array([_mixed(cells(column)).sum() for column in range(variables)], dtype=np.uint64)
-    of_rows = np.zeros(rows, dtype=np.uint64)
-    for column in range(variables):
-        of_rows += _mixed(cells(column) + first[column])
-    places = _mixed(of_rows)
-    of_columns = [_mixed(cells(column) ^ places).sum() for column in range(variables)]
-    return np.argsort(of_rows, kind="stable"), np.argsort(np.array(of_columns), kind="stable")
+
+    def of_rows(of_columns: NDArray[np.uint64]) -> NDArray[np.uint64]:
+        found = np.zeros(rows, dtype=np.uint64)
+        for column in range(variables):
+            found += _mixed(cells(column) + of_columns[column])
+        return found
+
+    by_column, told_apart = first, 0
+    while True:
+        by_row = of_rows(by_column)
+        places = _mixed(by_row)
+        by_column = np.array([_mixed(cells(column) ^ places).sum() for column in range(variables)], dtype=np.uint64)
+        now = len(np.unique(by_row)) + len(np.unique(by_column))
+        if now in (told_apart, rows + variables):  # nothing new, or nothing left to tell apart
+            return np.argsort(by_row, kind="stable"), np.argsort(by_column, kind="stable")
+        told_apart = now
 
 
 def _mixed(numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -98,9 +98,9 @@ class Lopsided(Fake):
 def test_the_order_and_the_units_of_a_table_change_no_digit_even_if_the_network_would(seed, coarse):
     rng = np.random.default_rng(seed)
     rows, variables = rng.integers(3, 30), rng.integers(2, 6)
-    # coarse: many equal cells, and columns that hold the same values in other rows
+    # coarse: many equal cells and rows; each column has levels enough of its own to be told from the others
     x = (
-        rng.permuted(np.tile(np.arange(rows) % 3.0, (variables, 1)), axis=1).T
+        np.stack([rng.permutation(np.arange(rows) % (2.0 + column)) for column in range(variables)], 1)
         if coarse
         else rng.normal(size=(rows, variables))
     )

@@ -1,7 +1,8 @@
 """Learned cross-moments: pairs of columns meet before anything is squeezed."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple, TypeVar
 
 import attrs
 import torch
@@ -28,6 +29,8 @@ LARGEST = 0.9999
 CELLS = {"cpu": 1 << 15, "cuda": 1 << 22}
 """Cells that are in memory as features at one time, where no gradient is needed: few enough for the cache of a CPU
 (measured: twice as fast as 2**20), many enough to keep a GPU busy."""
+Piece = TypeVar("Piece")
+
 RIDGE = 0.003
 """Added to the penalties of all regressors in a residual step."""
 RANKED = 1 << 20
@@ -93,7 +96,7 @@ class _CrossMoment(nn.Module):
         pieces = self._pieces(table)
         variables = table.x.shape[2]
         own = torch.eye(variables, device=table.x.device)[:, :, None] * self.diagonal  # [D, D, E]
-        pairs = self.moments(features for _, features in pieces.features()) + self._linear(table) + own
+        pairs = self.moments(_each(pieces.features, lambda piece: piece[1])) + self._linear(table) + own
         if self.asymmetry is not None:
             pairs = pairs + self._asymmetry(table, pieces)
         evidence = Evidence(nodes=block_diagonal(pairs), pairs=pairs)
@@ -104,8 +107,9 @@ class _CrossMoment(nn.Module):
     def _asymmetry(self, table: Table, pieces: "_Pieces") -> Tensor:
         """Whether what either of two variables leaves of the other depends on it: [B, D, D, E]."""
         assert self.asymmetry is not None
-        values = (cells[..., 0] for cells in pieces.cells())
-        moments = cross_moments(torch.cat([x[..., None], curves(x)], -1) for x in values)
+        moments = cross_moments(
+            _each(pieces.cells, lambda cells: torch.cat([cells[..., :1], curves(cells[..., 0])], -1))
+        )
         with torch.autocast(table.x.device.type, enabled=False):
             found = torch.cat([dependence(moments, 0, slice(1, 1 + CURVES), 0), spread(moments)], -1)
             pairs: Tensor = self.asymmetry(both_ways(found, table.x.shape[1]))
@@ -122,41 +126,56 @@ class _CrossMoment(nn.Module):
         """The table in one piece where it is small or a gradient needs all of it at once; else in many."""
         tasks, rows, variables = table.x.shape
         most = CELLS.get(table.x.device.type, CELLS["cpu"])
-        whole = torch.is_grad_enabled() or table.x.numel() <= most
-        return _Pieces(table, self.phi, rows if whole else max(1, most // (tasks * variables)))
+        ranks = _ranks(table.x)
+        if not torch.is_grad_enabled() and table.x.numel() > most:
+            cells = _Cells(table, ranks, max(1, most // (tasks * variables)))
+            return _Pieces(cells, _Features(cells, self.phi))
+        whole = _Cells(table, ranks, rows).piece(0)
+        return _Pieces([whole], [(whole, self.phi(whole))])
 
 
-class _Pieces:
-    """A table in pieces of some rows. A single piece is kept; of several each is made anew whenever it is asked for."""
+class _Pieces(NamedTuple):
+    """A table some rows at a time, as often as one iterates."""
 
-    def __init__(self, table: Table, phi: nn.Module, rows: int) -> None:
+    cells: Iterable[Tensor]
+    """What is known of each cell: [B, n, D, 4], value, intervened, observed, rank."""
+    features: Iterable[tuple[Tensor, Tensor]]
+    """The same, and what phi makes of it: [B, n, D, m]."""
+
+
+def _each(pieces: Iterable[Piece], work: Callable[[Piece], Tensor]) -> Iterable[Tensor]:
+    """What `work` makes of each piece: of those in a list at once, for torch.compile, else one by one."""
+    return [work(piece) for piece in pieces] if isinstance(pieces, list) else map(work, pieces)
+
+
+class _Cells:
+    """The cells of some rows at a time, made anew in each iteration."""
+
+    def __init__(self, table: Table, ranks: Tensor, rows: int) -> None:
         self.table = table
-        self.phi = phi
+        self.ranks = ranks
         self.rows = rows
-        self.ranks = _ranks(table.x)
-        self.kept: list[tuple[Tensor, Tensor]] = []
 
-    def cells(self) -> Iterator[Tensor]:
-        """What is known of each cell: [B, n, D, 4], value, intervened, observed, rank."""
-        if self.kept:
-            yield self.kept[0][0]
-            return
-        table = self.table
-        for first in range(0, table.x.shape[1], self.rows):
-            part = slice(first, first + self.rows)
-            piece = Table(table.x[:, part], table.intervened[:, part], table.observed[:, part])
-            yield torch.cat([channels(piece), self.ranks[:, part, :, None]], -1)
+    def __iter__(self) -> Iterator[Tensor]:
+        return map(self.piece, range(0, self.table.x.shape[1], self.rows))
 
-    def features(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """The cells and what phi makes of them: [B, n, D, 4] and [B, n, D, m]."""
-        if self.kept:
-            yield self.kept[0]
-            return
-        for cells in self.cells():
-            pair = cells, self.phi(cells)
-            if self.rows >= self.table.x.shape[1]:
-                self.kept.append(pair)
-            yield pair
+    def piece(self, first: int) -> Tensor:
+        """The cells from row `first` on."""
+        part = slice(first, first + self.rows)
+        table = Table(self.table.x[:, part], self.table.intervened[:, part], self.table.observed[:, part])
+        return torch.cat([channels(table), self.ranks[:, part, :, None]], -1)
+
+
+class _Features:
+    """Cells and their features, made anew in each iteration."""
+
+    def __init__(self, cells: _Cells, phi: nn.Module) -> None:
+        self.cells = cells
+        self.phi = phi
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        for cells in self.cells:
+            yield cells, self.phi(cells)
 
 
 class _ResidualStep(nn.Module):
@@ -185,7 +204,7 @@ class _ResidualStep(nn.Module):
         if self.regression is not None:
             left = self.regression.fit(evidence.pairs, pieces)
             pairs = pairs + self.regression(left, pieces, rows)
-        residuals = (self._residual(cells, features, weights, left) for cells, features in pieces.features())
+        residuals = _each(pieces.features, lambda piece: self._residual(*piece, weights, left))
         pairs = pairs + self.moments(residuals)
         return attrs.evolve(evidence, nodes=block_diagonal(pairs), pairs=pairs)
 
@@ -226,7 +245,7 @@ class _Regression(nn.Module):
     def fit(self, pairs: Tensor, pieces: "_Pieces") -> _Left:
         """pairs: [B, D, D, E]."""
         score = self.believe(self.norm(pairs))[..., 0].float()  # [B, D, D]
-        correlation = cross_moments(cells[..., :1] for cells in pieces.cells())[..., 0, 0]
+        correlation = cross_moments(_each(pieces.cells, lambda cells: cells[..., :1]))[..., 0, 0]
         with torch.autocast(pairs.device.type, enabled=False):
             weights = regress(correlation, score, RIDGE)
             explained = (weights * (2 * correlation - correlation @ weights)).sum(1, keepdim=True)
@@ -235,7 +254,7 @@ class _Regression(nn.Module):
 
     def forward(self, left: _Left, pieces: "_Pieces", rows: int) -> Tensor:
         """[B, D, D, E]."""
-        moments = cross_moments(self._columns(cells, left) for cells in pieces.cells())
+        moments = cross_moments(_each(pieces.cells, lambda cells: self._columns(cells, left)))
         of_values, of_rest = slice(2, 2 + CURVES), slice(2 + CURVES, 2 + 2 * CURVES)
         with torch.autocast(moments.device.type, enabled=False):
             found = torch.cat(
