@@ -218,7 +218,7 @@ class _ResidualStep(nn.Module):
         return found
 
 
-@attrs.frozen(eq=False)
+@attrs.define(eq=False)  # torch.compile cannot trace what attrs writes for frozen classes
 class _Left:
     """What linear regressions leave of every variable."""
 
