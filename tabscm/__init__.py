@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from tabscm.kernel.errors import ConfigError as ConfigError
     from tabscm.kernel.errors import ContractError as ContractError
     from tabscm.kernel.errors import DataError as DataError
+    from tabscm.kernel.errors import MachineError as MachineError
     from tabscm.kernel.errors import PluginError as PluginError
     from tabscm.kernel.errors import TabSCMError as TabSCMError
     from tabscm.kernel.errors import TrainingError as TrainingError
@@ -44,6 +45,7 @@ _HOMES = {
         "ConfigError",
         "ContractError",
         "DataError",
+        "MachineError",
         "PluginError",
         "TabSCMError",
         "TrainingError",

@@ -1,11 +1,13 @@
 """The command line: arguments, exit codes and errors. What the commands do is in commands.py, imported when needed."""
 
 import argparse
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from tabscm.engine.signals import Stopped, heard
 from tabscm.kernel.errors import TabSCMError
 
 INTERRUPTED = 130
@@ -14,7 +16,7 @@ RELEASED = "or name of a released model (default: the one that ships)"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 0, or 2 when something has to be mended first."""
+    """Run one command and return its exit code: 0, or 2 when something has to be mended first, or as Stopped says."""
     parser = _parser()
     args = parser.parse_args(argv)
     try:
@@ -25,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt as stop:
         print(f"\nstopped. {stop}" if stop.args else "\nstopped", file=sys.stderr)
-        return INTERRUPTED
+        return stop.code if isinstance(stop, Stopped) else INTERRUPTED
     except BrokenPipeError:
         # whoever read the output has gone; nothing more can be written, not even when Python flushes at its end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -46,9 +48,10 @@ def _act(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
     # slower, for it compiles the same ones again and again
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "4096")
     # torch and all that needs it, a second to import: not for --help
-    from tabscm.commands import call
+    with heard() if args.command == "run" else contextlib.nullcontext():
+        from tabscm.commands import call
 
-    return call(args)
+        return call(args)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -4,6 +4,7 @@ import argparse
 import json
 import math
 import shlex
+import signal
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -13,11 +14,12 @@ from pathlib import Path
 import torch
 
 import tabscm.data
-from tabscm.engine import ablation, bench, comparison, invariance, picture, released, scale, workers
+from tabscm.engine import ablation, bench, comparison, faults, invariance, picture, released, scale, workers
 from tabscm.engine.benchmark import methods, results, runner, suites
 from tabscm.engine.checkpoint import CARD, EXPERIMENT, is_released, load_run
 from tabscm.engine.evaluate import evaluate, render
 from tabscm.engine.graphs import read_graph
+from tabscm.engine.lock import locked
 from tabscm.engine.measures import MEASURES
 from tabscm.engine.model import Model, parameter_count
 from tabscm.engine.predict import predict, render_score
@@ -25,6 +27,7 @@ from tabscm.engine.rehearsal import rehearse
 from tabscm.engine.release import release
 from tabscm.engine.report import write_report
 from tabscm.engine.runs import REPORT, RESULTS, carry_out, prepare, write_results
+from tabscm.engine.signals import Stopped
 from tabscm.engine.start import read_start
 from tabscm.engine.tables import read_table
 from tabscm.kernel.config import load
@@ -78,17 +81,21 @@ def _run(args: argparse.Namespace, registry: Registry) -> int:
     device = _device(args.device)
     experiment = _load(args.experiment, registry, args.overrides)
     run = args.out or Path("runs") / args.experiment.stem
-    # before an earlier run is replaced, which may be the one to start from
-    model = rehearse(experiment, device=device)
-    start = None if args.init is None else read_start(released.find(args.init), model)
-    prepare(run, experiment, registry, resume=args.resume, overwrite=args.overwrite, start=start)
-    try:
-        results = carry_out(run, experiment, device=device, resume=args.resume or start is not None, out=sys.stdout)
-    except KeyboardInterrupt:
-        options = {"set": args.overrides, "out": [run], "device": _given_device(args)}
-        raise KeyboardInterrupt(f"{_go_on('run', [args.experiment], options)} --resume") from None
-    print(f"\n{render(results)}")
-    write_report(run, run / REPORT, registry, device=device)
+    with faults.named(run):
+        # before an earlier run is replaced, which may be the one to start from
+        model = rehearse(experiment, device=device)
+        start = None if args.init is None else read_start(released.find(args.init), model)
+        with locked(run):
+            prepare(run, experiment, registry, resume=args.resume, overwrite=args.overwrite, start=start)
+            try:
+                resume = args.resume or start is not None
+                results = carry_out(run, experiment, device=device, resume=resume, out=sys.stdout)
+                print(f"\n{render(results)}")
+                write_report(run, run / REPORT, registry, device=device)
+            except KeyboardInterrupt as stop:
+                options = {"set": args.overrides, "out": [run], "device": _given_device(args)}
+                again = f"{_go_on('run', [args.experiment], options)} --resume"
+                raise Stopped(again, number=getattr(stop, "number", signal.SIGINT)) from None
     print(f"\nAll of it on one page: {_quoted(run / REPORT)}")
     print(f"\nNext: python -m tabscm predict {_quoted(_example_table())} --run {_quoted(run)}")
     return 0

@@ -24,7 +24,7 @@ from tabscm.engine.lease import holds, taken
 from tabscm.engine.measures import MEASURES
 from tabscm.engine.pace import Pace
 from tabscm.engine.rehearsal import rehearse
-from tabscm.engine.runs import prepare
+from tabscm.engine.runs import is_started, prepare
 from tabscm.engine.trial import COST, PACE, PRINTED, Order, Outcome, finished, one_line, perform
 from tabscm.engine.whole import read_json, write_whole
 from tabscm.kernel.config import vary
@@ -270,7 +270,7 @@ class _Ablation:
         return attrs.evolve(variant, experiment=attrs.evolve(variant.experiment, trainer=trainer))
 
     def _prepare(self, folder: Path, experiment: Experiment) -> None:
-        there = (folder / EXPERIMENT).is_file()
+        there = is_started(folder)
         prepare(folder, experiment, self.registry, resume=there and not self.overwrite, overwrite=self.overwrite)
         if self.overwrite:
             for name in (COST, PRINTED, PACE):

@@ -1,12 +1,15 @@
 """Weights and state on disk: safetensors and JSON, never pickles, each folder sealed by a manifest of hashes.
 
     RUN/checkpoints/step-00000400/weights.safetensors     the network
-                                  optimiser.safetensors   momenta, by parameter
-                                  state.json              counters
-                                  manifest.json           size and sha256 of these files and of the experiment, last
+                                  optimiser.safetensors   momenta and step counts, by parameter
+                                  state.json              counters, and what the monitors remember
+                                  manifest.json           size and sha256 of these files and of the experiment, and
+                                                          the sha256 of all that it says itself
 
-A folder without a manifest is not a checkpoint: it was cut short. The two newest and the best are kept. Where the one
-asked for is damaged, the newest that is whole takes its place, with a note on standard error.
+A checkpoint is written under another name beside its place, .step-00000400.part: the files, then the manifest, then it
+takes its place, each kept by the disk before the next. It is read back, and only then do older ones go: the two newest
+and the best are kept. So there is a whole one at any moment, and whatever has the name of one was whole once. Where the
+one asked for is damaged, the newest that is whole takes its place, with a note on standard error.
 
 A released model (see release.py) is the same without a run around it, and is read by the same functions:
 
@@ -19,6 +22,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Mapping
@@ -28,11 +32,13 @@ from typing import Any, Literal
 import attrs
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as packed
 from torch import Tensor
 
 from tabscm.engine.model import Model
 from tabscm.engine.state import State
+from tabscm.engine.whole import flush, write_new
 from tabscm.kernel.config import load, origins
 from tabscm.kernel.errors import CheckpointError, ConfigError
 from tabscm.kernel.experiment import Experiment
@@ -50,24 +56,42 @@ MODEL = "model.safetensors"
 """The network of a released model; it may be stored in half precision."""
 RELEASED = (MODEL, STATE, EXPERIMENT, ORIGINS)
 """What the manifest of a released model seals."""
+SEAL = "seal"
+"""What a manifest says of itself."""
 KEPT = 2
 """Newest checkpoints kept besides the best."""
 
 
 def save(run: Path, weights: Mapping[str, Tensor], momenta: Mapping[str, Tensor], state: State) -> Path:
-    """Write a checkpoint of `run` and drop those no longer kept. Returns its folder."""
+    """Write a checkpoint of `run`, an existing folder, and drop those no longer kept: older ones, and those of later
+    steps, which a run that went back to an earlier one has given up.
+
+    Returns:
+        Its folder.
+
+    Raises:
+        CheckpointError: what was read back is not what was written.
+        OSError: something could not be written; the checkpoints that there were are as they were.
+    """
     final = _folder(run, state.step)
-    part = final.with_name(f".{final.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    save_file({name: value.contiguous() for name, value in weights.items()}, part / WEIGHTS)
-    save_file({name: value.contiguous() for name, value in momenta.items()}, part / MOMENTA)
-    (part / STATE).write_text(json.dumps(attrs.asdict(state), indent=2) + "\n")
-    _seal(part, {"experiment": _experiment_print(run)})
-    _settle(part, final)
-    for old in _folders(run)[:-KEPT]:
-        if old != _folder(run, state.best_step):
-            shutil.rmtree(old)
+    if not final.parent.is_dir():
+        final.parent.mkdir()
+        flush(run)
+    _sweep(final.parent)
+    files = {WEIGHTS: _pack(weights), MOMENTA: _pack(momenta), STATE: _json(attrs.asdict(state))}
+    _write(final, files, {"experiment": _experiment_print(run)})
+    fault = _fault(final, FILES)
+    if fault is not None:
+        raise CheckpointError(
+            f"{final}: what is read back is not what was written: {fault}. Look at the disk and at the memory of this "
+            "machine, then go on with --resume; the checkpoints before this one are as they were."
+        )
+    folders = _folders(run)
+    kept = [*[folder for folder in folders if folder <= final][-KEPT:], _folder(run, state.best_step)]
+    for folder in folders:
+        if folder not in kept:
+            os.replace(folder, folder.with_name(f".{folder.name}.old"))  # at once, for it goes file by file
+    _sweep(final.parent)
     return final
 
 
@@ -90,17 +114,18 @@ def save_released(
         origins: the text of origins.json.
         card: what card.md says, given the sha256 of the weights.
     """
-    part = folder.with_name(f".{folder.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir()
-    save_file({name: value.contiguous() for name, value in weights.items()}, part / MODEL)
-    (part / MODEL).chmod(0o644)  # safetensors writes for the owner alone; an installation has many readers
-    (part / STATE).write_text(json.dumps(attrs.asdict(state), indent=2) + "\n")
-    (part / EXPERIMENT).write_text(experiment, "utf-8")
-    (part / ORIGINS).write_text(origins, "utf-8")
-    _seal(part, {})
-    (part / CARD).write_text(card(str(_manifest(part)["files"][MODEL]["sha256"])), "utf-8")
-    _settle(part, folder)
+    model = _pack(weights)
+    files = {
+        MODEL: model,
+        STATE: _json(attrs.asdict(attrs.evolve(state, memory={}))),
+        EXPERIMENT: experiment.encode(),
+        ORIGINS: origins.encode(),
+    }
+    part, old = _beside(folder)
+    for left in (part, old):
+        shutil.rmtree(left, ignore_errors=True)
+    _write(folder, files, {}, unsealed={CARD: card(hashlib.sha256(model).hexdigest()).encode()})
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def is_released(folder: Path) -> bool:
@@ -235,8 +260,16 @@ def _folder(run: Path, step: int) -> Path:
 
 
 def _folders(run: Path) -> list[Path]:
-    """Every complete checkpoint, oldest first."""
-    return sorted(path.parent for path in (run / CHECKPOINTS).glob("step-*/manifest.json"))
+    """Every checkpoint, be it damaged, oldest first."""
+    found = (run / CHECKPOINTS).glob("step-*")
+    return sorted(path for path in found if re.fullmatch(r"step-\d{8,}", path.name) and path.is_dir())
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what is left of checkpoints that were cut short, and of those that have had their time."""
+    for path in [*folder.glob(".step-*.part"), *folder.glob(".step-*.old")]:
+        shutil.rmtree(path)
+    flush(folder)
 
 
 def _choose(run: Path, which: Literal["last", "best"], needed: tuple[str, ...]) -> tuple[Path, State]:
@@ -256,7 +289,8 @@ def _choose(run: Path, which: Literal["last", "best"], needed: tuple[str, ...]) 
         found = "; ".join(f"{folder.name}: {fault}" for folder, fault in faults.items())
         raise CheckpointError(f"{run}: no checkpoint can be used ({found}). To start again: {_again(run)}")
     state = _read_state(newest)
-    chosen = best = _folder(run, state.best_step) if which == "best" else newest
+    # before its first validation a run has no best
+    chosen = best = _folder(run, state.best_step) if which == "best" and state.best_step else newest
     if best not in faults and (fault := _fault(best, needed)):
         faults[best] = fault
     if best in faults:
@@ -299,7 +333,11 @@ def _fault(folder: Path, needed: tuple[str, ...], sealed: tuple[str, ...] = FILE
     if missing:
         return f"{', '.join(missing)} missing"
     try:
-        files = _manifest(folder)["files"]
+        manifest = _manifest(folder)
+        files = manifest["files"]
+        seal = _seal(manifest)  # which the first versions did not write
+        if manifest.get(SEAL, seal) != seal or not manifest.keys() <= {"files", "experiment", SEAL}:
+            return f"{MANIFEST} changed since it was written"
         if sorted(files) != sorted(sealed):
             return f"{MANIFEST} does not list exactly {', '.join(sealed)}"
         changed = [name for name in needed if _fingerprint(folder / name) != files[name]]
@@ -311,20 +349,53 @@ def _fault(folder: Path, needed: tuple[str, ...], sealed: tuple[str, ...] = FILE
     return None
 
 
-def _seal(folder: Path, more: Mapping[str, object]) -> None:
-    """Write the manifest of the files in a folder, and `more` into it."""
-    files = {path.name: _fingerprint(path) for path in sorted(folder.iterdir())}
-    (folder / MANIFEST).write_text(json.dumps({"files": files, **more}, indent=2) + "\n")
+def _write(
+    final: Path, files: Mapping[str, bytes], more: Mapping[str, object], *, unsealed: Mapping[str, bytes] | None = None
+) -> None:
+    """Write a folder of files and their manifest, which says `more`, and put it in its place, instead of what is there.
+
+    Raises:
+        OSError: something could not be written; what was in that place is there as it was.
+    """
+    part, old = _beside(final)
+    manifest = {"files": {name: _print(data) for name, data in sorted(files.items())}, **more}
+    try:
+        part.mkdir()
+        for name, data in {**files, **(unsealed or {}), MANIFEST: _json({**manifest, SEAL: _seal(manifest)})}.items():
+            write_new(part / name, data)
+        flush(part)
+        if final.exists():
+            os.replace(final, old)
+        try:
+            os.replace(part, final)
+        except OSError:
+            if old.exists():
+                os.replace(old, final)
+            raise
+        flush(final.parent)
+    except OSError:
+        shutil.rmtree(part, ignore_errors=True)  # on a full disk its place is wanted
+        raise
 
 
-def _settle(part: Path, final: Path) -> None:
-    """Put a folder that is complete in its place."""
-    for path in part.iterdir():
-        _flush(path)
-    if final.exists():
-        shutil.rmtree(final)
-    os.replace(part, final)
-    _flush(final.parent)
+def _beside(final: Path) -> tuple[Path, Path]:
+    """Where a folder is while it is written, and while it is replaced."""
+    return final.with_name(f".{final.name}.part"), final.with_name(f".{final.name}.old")
+
+
+def _seal(manifest: Mapping[str, object]) -> str:
+    """The sha256 of what a manifest says, its own seal apart."""
+    said = {name: value for name, value in manifest.items() if name != SEAL}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def _pack(tensors: Mapping[str, Tensor]) -> bytes:
+    """Tensors as safetensors writes them."""
+    return packed({name: value.contiguous() for name, value in tensors.items()})
+
+
+def _json(value: object) -> bytes:
+    return (json.dumps(value, indent=2) + "\n").encode()
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
@@ -348,19 +419,15 @@ def _experiment_print(run: Path) -> dict[str, int | str] | None:
 
 
 def _fingerprint(path: Path) -> dict[str, int | str]:
-    data = path.read_bytes()
+    """Size and sha256 of a file, of what the disk holds of it rather than of what memory does, where that can be."""
+    with path.open("rb") as file:
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        return _print(file.read())
+
+
+def _print(data: bytes) -> dict[str, int | str]:
     return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-
-
-def _flush(path: Path) -> None:
-    """Have the disk keep a file, or the entries of a folder."""
-    if path.is_dir() and os.name == "nt":  # Windows opens no folders
-        return
-    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _note(text: str) -> None:

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
+from tabscm.engine.faults import enough_memory
 from tabscm.engine.layout import align, number
 from tabscm.engine.metrics import best_threshold, effects_error, mean, summarise
 from tabscm.engine.sortability import r2_sortability
 from tabscm.engine.stream import Stream
 from tabscm.kernel.experiment import Experiment
+from tabscm.kernel.interfaces import Prediction, Table, Truth
 
 LEGEND = """\
 Perfect is 1, and 0 for SHD, the number of pairs with a wrong or missing edge. Guessing gives AUROC and direction 0.500,
@@ -76,9 +78,7 @@ def judge(model: nn.Module, stream: Stream, *, tables: int, threshold: float | N
     batches, effects, sortability = [], [], []
     missing, step = tables, 0
     while missing > 0:
-        table, truth = stream.batch(step)
-        with torch.inference_mode():
-            prediction = model(table)
+        table, truth, prediction = _read(model, stream, step)
         batches.append((prediction.logits[:missing], truth.adj[:missing]))
         sortability += r2_sortability(table.x[:missing], truth.adj[:missing]).tolist()
         if "effects" in prediction.aux and truth.effects is not None:
@@ -90,6 +90,13 @@ def judge(model: nn.Module, stream: Stream, *, tables: int, threshold: float | N
     found |= {"f1_chosen": at_chosen["f1"], "shd_chosen": at_chosen["shd"], "threshold_chosen": chosen}
     found["r2_sortability"] = mean(sortability)
     return found | {"effects_mae": effects_error(effects)} if effects else found
+
+
+def _read(model: nn.Module, stream: Stream, step: int) -> tuple[Table, Truth, Prediction]:
+    """A batch of `stream`, and what `model` says of it."""
+    with enough_memory(lambda: (stream, step, 0)), torch.inference_mode():
+        table, truth = stream.batch(step)
+        return table, truth, model(table)
 
 
 def render(results: Mapping[str, Mapping[str, float]]) -> str:

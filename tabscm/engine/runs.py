@@ -8,6 +8,8 @@ RUN/experiment.toml          the resolved experiment: what the run is
     events.out.tfevents.*    losses and validations for TensorBoard
     eval.json                {cell: {metric: value}} on fresh tables
     report.html              all of it on one page, see report.py
+    lock                     held by the process that trains here, see lock.py
+    starting                 there until everything is that a run starts with
 """
 
 import json
@@ -21,10 +23,11 @@ import torch
 
 from tabscm.engine.checkpoint import CHECKPOINTS, EXPERIMENT, ORIGINS, compare_origins, has_checkpoint
 from tabscm.engine.evaluate import evaluate
+from tabscm.engine.lock import LOCK
 from tabscm.engine.start import Start, begin
 from tabscm.engine.trainer import LOG, train
 from tabscm.engine.training_log import TRAINING_LOG
-from tabscm.engine.whole import write_whole
+from tabscm.engine.whole import flush, write_whole
 from tabscm.kernel.config import dump, load, origins, to_data
 from tabscm.kernel.errors import CheckpointError
 from tabscm.kernel.experiment import Experiment
@@ -32,6 +35,7 @@ from tabscm.kernel.registry import Registry
 
 RESULTS = "eval.json"
 REPORT = "report.html"
+STARTING = "starting"
 EVENTS = "events.out.tfevents.*"
 
 SHOWN = 5
@@ -63,7 +67,7 @@ def prepare(
     """
     if run.exists() and not run.is_dir():
         raise CheckpointError(f"{run}: is a file, not a folder. Use --out for another place.")
-    used = run.is_dir() and any(run.iterdir())
+    used = run.is_dir() and any(path.name != LOCK for path in run.iterdir()) and not (run / STARTING).exists()
     if resume:
         _check_same(run, experiment, registry)
         compare_origins(run, experiment, registry)
@@ -73,16 +77,28 @@ def prepare(
             f"{run}: is not empty. Use --resume to go on with it, --overwrite to start it again, or --out for another "
             "folder."
         )
-    if used:
-        _clear(run)
+    if used and not (run / EXPERIMENT).is_file():
+        raise CheckpointError(
+            f"{run}: is not empty, and not the folder of a run, which would hold {EXPERIMENT}; --overwrite replaces "
+            "only runs. Use --out for another folder."
+        )
     try:
         run.mkdir(parents=True, exist_ok=True)
-        (run / EXPERIMENT).write_text(dump(experiment), "utf-8")
-        (run / ORIGINS).write_text(json.dumps(origins(experiment, registry), indent=2) + "\n", "utf-8")
+        write_whole(run / STARTING, "")
+        _clear(run)
+        write_whole(run / EXPERIMENT, dump(experiment))
+        write_whole(run / ORIGINS, json.dumps(origins(experiment, registry), indent=2) + "\n")
         if start is not None:
             begin(run, start)
+        (run / STARTING).unlink()
+        flush(run)
     except OSError as error:
         raise CheckpointError(f"{run}: cannot be written: {error.strerror}. Use --out for another place.") from None
+
+
+def is_started(run: Path) -> bool:
+    """Whether there is a run in a folder, with everything that it starts with."""
+    return (run / EXPERIMENT).is_file() and not (run / STARTING).exists()
 
 
 def carry_out(
@@ -117,6 +133,8 @@ def write_results(run: Path, results: Mapping[str, Mapping[str, float]]) -> None
 
 
 def _check_same(run: Path, experiment: Experiment, registry: Registry) -> None:
+    if (run / STARTING).exists():
+        raise CheckpointError(f"{run}: nothing to resume, its start was cut short. Leave out --resume to start.")
     if not (run / EXPERIMENT).is_file():
         raise CheckpointError(f"{run}: nothing to resume, there is no {EXPERIMENT}. Leave out --resume to start.")
     there = load(run / EXPERIMENT, registry)
@@ -148,12 +166,8 @@ def _differences(there: object, here: object, path: str = "") -> Iterator[str]:
 
 def _clear(run: Path) -> None:
     """Delete what a run makes, and nothing else that may lie in the folder."""
-    if not (run / EXPERIMENT).is_file():
-        raise CheckpointError(
-            f"{run}: is not empty, and not the folder of a run, which would hold {EXPERIMENT}; --overwrite replaces "
-            "only runs. Use --out for another folder."
-        )
-    shutil.rmtree(run / CHECKPOINTS, ignore_errors=True)
+    if (run / CHECKPOINTS).exists():
+        shutil.rmtree(run / CHECKPOINTS)
     for file in [
         *run.glob(EVENTS),
         *(run / name for name in (LOG, TRAINING_LOG, RESULTS, REPORT, ORIGINS, EXPERIMENT)),

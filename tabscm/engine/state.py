@@ -1,4 +1,8 @@
-"""Where a run stands, as its checkpoints say in state.json."""
+"""Where a run stands, as its checkpoints say in state.json.
+
+Neither a random state nor the position in the stream nor that in the schedule of the learning rate is among it: all of
+them follow from the seed and the number of steps.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -55,6 +59,9 @@ class State:
     """That of the forward pass, "auto" resolved; None in checkpoints that do not say."""
     tables: int | None = None
     """Tables trained on; None in checkpoints that do not say."""
+    memory: Mapping[str, Any] = attrs.field(factory=dict)
+    """What the monitors and training_log.csv remember of earlier steps, by name; empty in checkpoints that do not say,
+    and in released models."""
     init: Ancestor | None = attrs.field(default=None, converter=_ancestor)
     """Whose weights the run started from; None when they were drawn."""
 

@@ -90,6 +90,10 @@ class Stream:
             return Table(x=standardise(x), intervened=shown, observed=torch.ones_like(shown)), truth
         return Table(x=standardise(recorded, observed), intervened=shown, observed=observed), truth
 
+    def sizes(self, step: int, part: int = 0) -> tuple[int, int, int]:
+        """Tables, rows and shown variables of a batch, without making it."""
+        return self._sizes(self._host(step, part)[0])
+
     def again(self, step: int, part: int = 0) -> str:
         """The Python that makes a batch once more, where there are an `experiment` and a `device`."""
         purpose = "" if self.purpose == "train" else f', purpose="{self.purpose}"'
@@ -100,12 +104,10 @@ class Stream:
     def _batch(self, step: int, part: int, *, finite: bool) -> tuple[Tensor, Tensor | None, Tensor, Truth]:
         """x [B, N, D] on its own scale, what was recorded of it, if it was measured, [B, N, D], which cells the network
         is told were intervened on [B, N, D], and the truth; `finite` checks on the way."""
-        # sizes are drawn on the host, so that no step waits for the device to know a shape
-        host = np.random.default_rng([self.seed, PURPOSES.index(self.purpose), step, part])
-        rng = torch.Generator(self.device).manual_seed(int(host.integers(2**63)))
+        host, seed = self._host(step, part)
+        rng = torch.Generator(self.device).manual_seed(seed)
         settings = self.settings
-        seen, rows = settings.variables.integer(host), settings.rows.integer(host)
-        tasks = tables_per_batch(settings, seen, rows)
+        tasks, rows, seen = self._sizes(host)
         variables = seen + (round(settings.hidden.number(host) * seen) if settings.hidden.most > 0 else 0)
 
         adj = torch.empty((tasks, variables, variables), dtype=torch.bool, device=self.device)
@@ -145,6 +147,17 @@ class Stream:
         )
         x = values[:, :seen, :rows].transpose(1, 2)
         return x, self._record(x, host, step, rng, finite=finite), shown[:, :, :seen], truth
+
+    def _host(self, step: int, part: int) -> tuple[np.random.Generator, int]:
+        """What draws sizes and components of a batch, on the host, so that no step waits for the device to know a
+        shape; and the seed of what draws everything else, on the device."""
+        host = np.random.default_rng([self.seed, PURPOSES.index(self.purpose), step, part])
+        return host, int(host.integers(2**63))
+
+    def _sizes(self, host: np.random.Generator) -> tuple[int, int, int]:
+        """Tables, rows and shown variables, the first that `host` draws."""
+        variables, rows = self.settings.variables.integer(host), self.settings.rows.integer(host)
+        return tables_per_batch(self.settings, variables, rows), rows, variables
 
     def _record(
         self, x: Tensor, host: np.random.Generator, step: int, rng: torch.Generator, *, finite: bool

@@ -2,18 +2,21 @@
 
 import json
 import math
+import os
 import sys
 import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 import attrs
 import numpy as np
 import torch
 from torch import Tensor
 
+from tabscm.engine import faults
+from tabscm.engine.board import Board
 from tabscm.engine.checkpoint import load_weights, restore, restore_weights, save
 from tabscm.engine.curriculum import Curriculum
 from tabscm.engine.evaluate import judge
@@ -23,6 +26,7 @@ from tabscm.engine.model import Model, autocast, parameter_count, resolved
 from tabscm.engine.optimiser import Optimiser
 from tabscm.engine.progress import Progress
 from tabscm.engine.recompute import recompute_layers
+from tabscm.engine.signals import stopping
 from tabscm.engine.state import State
 from tabscm.engine.stopping import after_validation, why_stop
 from tabscm.engine.training_log import TrainingLog
@@ -31,9 +35,6 @@ from tabscm.kernel.errors import TrainingError
 from tabscm.kernel.experiment import Experiment
 from tabscm.kernel.interfaces import Prediction, Table, Truth
 from tabscm.kernel.shapes import expect
-
-if TYPE_CHECKING:
-    from torch.utils.tensorboard import SummaryWriter
 
 LOG = "metrics.jsonl"
 
@@ -67,9 +68,9 @@ def train(
     Raises:
         TrainingError: a loss or gradient is not finite; names the term, the step and how to see its tables again.
         CheckpointError: nothing to resume from, or it is damaged.
+        MachineError: a disk takes no more, or memory is short; the last checkpoint is as it was.
+        Stopped: a signal asked for it; there is a checkpoint of all that was done.
     """
-    from torch.utils.tensorboard import SummaryWriter  # takes a second to import, for nobody but a trainer
-
     settings = experiment.trainer
     torch.manual_seed(experiment.seed)
     model = Model(experiment).to(device)
@@ -86,8 +87,14 @@ def train(
         load_weights(model, weights, run)
         optimiser.load_state(momenta)
     health = Health(experiment, model, partial(loss_terms, experiment), step=state.step)
+    if resume:
+        health.recall(state.memory.get("health", {}), momenta)
     _forget_after(run / LOG, state.step)
-    table_log = TrainingLog(run, experiment, validations=math.ceil(state.step / settings.validate_every))
+    validations = state.step // settings.validate_every + (
+        state.step == settings.steps and state.step % settings.validate_every > 0
+    )
+    seen = state.memory.get("training_log", ())
+    table_log = TrainingLog(run, experiment, validations=validations, seen=seen)
     began = time.perf_counter() - state.seconds
     progress = progress or Progress(out, steps=settings.steps, step=state.step, levels=curriculum.last)
     progress.say(
@@ -105,14 +112,31 @@ def train(
             "have been"
         )
     state = attrs.evolve(state, precision=precision)
+    # averages that a module keeps move with every part of a step, which is finished then
+    whole_steps = any(True for _ in model.buffers())
     behind = state.init.steps if state.init else 0  # what these weights saw already comes from the stream's first steps
 
     purge = state.step + 1 if resume else None  # that step was logged and is not done again
-    with (run / LOG).open("a", encoding="utf-8") as log, SummaryWriter(run, purge_step=purge) as board:
+    with (
+        stopping() as stop,
+        faults.named(run, lambda: health.asked),
+        (run / LOG).open("a", encoding="utf-8") as log,
+        Board(run, purge=purge) as board,
+    ):
+
+        def keep(state: State) -> None:
+            """Write a checkpoint of `state`, after the log that a resumed run will go on with."""
+            os.fsync(log.fileno())
+            memory = {"health": health.memory(), "training_log": table_log.seen}
+            state = attrs.evolve(state, seconds=time.perf_counter() - began, memory=memory)
+            save(run, model.state_dict(), optimiser.state() | health.tensors(), state)
+            stop.free()
+
         for step in range(state.step, settings.steps):
             if news := why_stop(state, settings.early_stopping):
                 progress.say(news)
                 break
+            before = attrs.evolve(state, step=step)
             state, news = curriculum.advance(state, step)
             if news:
                 progress.say(news)
@@ -123,6 +147,8 @@ def train(
             level, stream = state.level, curriculum.stream(state.level)
             parts: list[tuple[Prediction, Truth, dict[str, Tensor]]] = []
             for part in range(settings.accumulate):
+                if stop.asked and not (part and whole_steps):
+                    keep(before)
                 table, truth = health.sample(stream, behind + step, part)
                 with autocast(device, precision):
                     prediction = forward(table)
@@ -140,6 +166,7 @@ def train(
                 again = partial(stream.again, behind + step)
                 raise TrainingError(_diagnosis(step, again, seen, norm, health.culprit()))
             health.before_update(step, norm)
+            stop.hold()
             rate = optimiser.step(step)
             health.after_update(step)
             done = step + 1
@@ -169,9 +196,7 @@ def train(
                 found = judge(model, validation, tables=settings.validation_tables)
                 _write(log, board, done, "validation", found)
                 table_log.write(level, rate, found)
-                state = attrs.evolve(
-                    state, step=done, seconds=time.perf_counter() - began, threshold=found["threshold_chosen"]
-                )
+                state = attrs.evolve(state, step=done, threshold=found["threshold_chosen"])
                 state = after_validation(state, found, settings.early_stopping, waiting=level == curriculum.last)
                 if level < curriculum.last:
                     own = curriculum.stream(level, "validation")
@@ -180,7 +205,7 @@ def train(
                     state = attrs.evolve(state, level_value=at_level[experiment.curriculum[level - 1].metric])
                 health.validated(done, found, level)
                 health.report(done, log, board, progress.say)
-                save(run, model.state_dict(), optimiser.state(), state)
+                keep(state)
                 progress.validated(done, level, float(loss), found)
 
     weights, best = restore_weights(run, "best")
@@ -230,7 +255,7 @@ def _diagnosis(
     )
 
 
-def _write(log: TextIO, board: "SummaryWriter", step: int, kind: str, values: dict[str, float]) -> None:
+def _write(log: TextIO, board: Board, step: int, kind: str, values: dict[str, float]) -> None:
     """One line of metrics.jsonl and the same scalars for TensorBoard; NaN, a value undefined here, becomes null."""
     known = {name: value if math.isfinite(value) else None for name, value in values.items()}
     log.write(json.dumps({"step": step, "kind": kind, **known}) + "\n")
@@ -243,6 +268,14 @@ def _write(log: TextIO, board: "SummaryWriter", step: int, kind: str, values: di
 def _forget_after(log: Path, step: int) -> None:
     """Drop the lines of a log that belong to steps a resumed run will do again, and one that was cut short."""
     if log.exists():
-        whole = [line for line in log.read_text("utf-8").splitlines(keepends=True) if line.endswith("\n")]
-        kept = [line for line in whole if json.loads(line)["step"] <= step]
+        lines = log.read_text("utf-8", errors="replace").splitlines(keepends=True)
+        kept, lost = [], 0
+        for line in lines:
+            try:
+                if line.endswith("\n") and json.loads(line)["step"] <= step:
+                    kept.append(line)
+            except (ValueError, KeyError, TypeError):
+                lost += 1
+        if lost:
+            print(f"note: {log}: dropped {lost} lines that training did not write", file=sys.stderr)
         write_whole(log, "".join(kept))

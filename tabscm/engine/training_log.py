@@ -2,6 +2,7 @@
 
 import csv
 import math
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -27,16 +28,19 @@ class TrainingLog:
         run: the folder of the run.
         experiment: says which term of the loss is which.
         validations: how many were done before; lines of later ones, which a resumed run does again, are dropped.
+        seen: what was remembered of steps since the last of them, see `seen`.
     """
 
-    def __init__(self, run: Path, experiment: Experiment, *, validations: int) -> None:
+    def __init__(
+        self, run: Path, experiment: Experiment, *, validations: int, seen: Sequence[Mapping[str, float]] = ()
+    ) -> None:
         self.file = run / TRAINING_LOG
         self.experiment = experiment
         self.epoch = validations
-        self.seen: list[dict[str, float]] = []
+        self.seen = [dict(step) for step in seen]
         lines = self.file.read_text("utf-8").splitlines(keepends=True)[1:] if self.file.exists() else []
         whole = [line for line in lines if line.endswith("\n")]
-        kept = [line for line in whole if int(line.split(",")[0]) <= validations]
+        kept = [line for line in whole if (epoch := line.split(",")[0]).isdecimal() and int(epoch) <= validations]
         write_whole(self.file, ",".join(COLUMNS) + "\n" + "".join(kept))
 
     def add(
@@ -81,4 +85,6 @@ class TrainingLog:
         with self.file.open("a", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
             writer.writerow({"Epoch": self.epoch, "Level": level, **line})
+            file.flush()
+            os.fsync(file.fileno())
         self.seen = []

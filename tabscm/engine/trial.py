@@ -23,6 +23,7 @@ import torch
 
 from tabscm.engine.checkpoint import EXPERIMENT, restore
 from tabscm.engine.lease import LOOK, holds
+from tabscm.engine.lock import locked
 from tabscm.engine.pace import pace
 from tabscm.engine.runs import RESULTS, carry_out
 from tabscm.engine.whole import read_json, write_whole
@@ -34,6 +35,8 @@ COST = "cost.json"
 PRINTED = "log.txt"
 PACE = "pace.json"
 
+PATIENCE = 30.0
+"""Seconds that a trial waits for another process in its folder to end."""
 STOPPED = 75
 """Exit code of a trial that is not wanted any more."""
 
@@ -90,7 +93,8 @@ def fulfil(order: Order) -> None:
         found = pace(experiment, device=device, seconds=order.pace_for)
         write_whole(folder / PACE, json.dumps(attrs.asdict(found), indent=2) + "\n")
         return
-    carry_out(folder, experiment, device=device, resume=True, out=sys.stdout)
+    with locked(folder, patience=PATIENCE):  # the process of an ablation that was killed may not have ended yet
+        carry_out(folder, experiment, device=device, resume=True, out=sys.stdout)
     _write_cost(folder, device, seconds=restore(folder, "last")[2].seconds)
 
 

@@ -1,4 +1,4 @@
-"""Small files that are there as a whole or not at all, whenever the process that writes them ends."""
+"""Files that are there as a whole or not at all, whenever the process that writes them ends, or its machine."""
 
 import json
 import os
@@ -9,8 +9,29 @@ from typing import Any
 def write_whole(file: Path, text: str) -> None:
     """Replace a file, beside which its text is written first."""
     part = file.with_name(f"{file.name}.part")
-    part.write_text(text, "utf-8", newline="")
+    part.unlink(missing_ok=True)
+    write_new(part, text.encode())
     os.replace(part, file)
+    flush(file.parent)
+
+
+def write_new(file: Path, data: bytes) -> None:
+    """Write a file that does not exist yet, and have the disk keep what is in it."""
+    with file.open("xb") as handle:
+        handle.write(data)
+        handle.flush()
+        os.fsync(handle.fileno())
+
+
+def flush(folder: Path) -> None:
+    """Have the disk keep the entries of a folder: what was made, renamed and removed there."""
+    if os.name == "nt":  # Windows opens no folders
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def read_json(file: Path) -> dict[str, Any] | None:

@@ -54,6 +54,10 @@ class TrainingError(TabSCMError):
     """Training cannot go on: a value is not finite. Names the term and the step, so that it can be replayed."""
 
 
+class MachineError(TabSCMError):
+    """A machine that cannot go on: a disk that is full, failing or gone, or memory that is short."""
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """The end of a sentence about a name that nothing has: a near name as a question, or nothing."""
     near = get_close_matches(name, list(known), n=1, cutoff=0.7)  # at 0.6 "sine" suggests "linear"

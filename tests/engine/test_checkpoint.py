@@ -25,7 +25,9 @@ STATE = State(step=10, best_step=10, best_gain=0.1, seconds=1.0)
 
 @pytest.fixture
 def run(tmp_path):
-    return tmp_path / "run"
+    folder = tmp_path / "run"
+    folder.mkdir()
+    return folder
 
 
 def tensors(value=1.0):
@@ -174,7 +176,6 @@ def test_whether_there_is_a_checkpoint(run):
 
 
 def test_an_experiment_that_changed_is_refused(run):
-    run.mkdir()
     (run / "experiment.toml").write_text("seed = 1\n")
     save(run, tensors(), {}, STATE)
     (run / "experiment.toml").write_text("seed = 2\n")

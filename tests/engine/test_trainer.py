@@ -405,7 +405,8 @@ def test_accumulated_batches_make_one_step_of_their_mean(tiny, tmp_path, monkeyp
 
 def test_adamw_alone(tiny, tmp_path):
     run(steps(tiny, 4, validate_every=4, optimiser="adamw"), tmp_path)
-    quantities = {key.rsplit("/", 1)[1] for key in restore(tmp_path, "last")[1]}
+    momenta = [key for key in restore(tmp_path, "last")[1] if not key.startswith("health/")]
+    quantities = {key.rsplit("/", 1)[1] for key in momenta}
     assert quantities == {"step", "exp_avg", "exp_avg_sq"}
 
 

@@ -31,6 +31,8 @@ class Event:
 class Alarm:
     """Rings once an episode: after `patience` bad looks running, and again only after RECOVERY good ones running."""
 
+    remembers: tuple[str, ...] = ("ringing", "_against")
+
     def __init__(self, patience: int = 1) -> None:
         self.patience = patience
         self.ringing = False

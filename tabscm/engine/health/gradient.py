@@ -31,6 +31,8 @@ too high after normalisation."""
 class Explosion:
     """The norm of the gradient, at every step."""
 
+    remembers: tuple[str, ...] = ("alarm", "norms")
+
     def __init__(self) -> None:
         self.alarm = Alarm()
         self.norms: deque[float] = deque(maxlen=REMEMBERED)
@@ -57,6 +59,8 @@ class Explosion:
 
 class Shares:
     """The gradient of each term, now and then: a term that drowns the main loss is named."""
+
+    remembers: tuple[str, ...] = ("alarm",)
 
     def __init__(self, main: str) -> None:
         self.main = main

@@ -37,6 +37,8 @@ SAMPLED = 1000
 class Collapse:
     """The base rate is all that is known: the network says how many edges there are, and not which."""
 
+    remembers: tuple[str, ...] = ("from_step", "alarm", "recent", "first_loss")
+
     def __init__(self, warmup: int, step: int = 0) -> None:
         # one batch after a resume is too few to tell
         self.from_step = max(warmup + GRACE, step + SMOOTHED)
@@ -82,6 +84,8 @@ class Collapse:
 class Gap:
     """Training looks better than validation, or validation has not been better for long."""
 
+    remembers: tuple[str, ...] = ("apart", "stale", "gains", "validations")
+
     def __init__(self) -> None:
         self.apart, self.stale = Alarm(patience=2), Alarm()
         self.gains: list[float] = []  # of training batches since the last validation
@@ -120,6 +124,8 @@ class Gap:
 
 class Movement:
     """Weights that do not move though nothing is learned yet: the learning rate starves."""
+
+    remembers: tuple[str, ...] = ("alarm", "step", "before")
 
     def __init__(self, model: nn.Module, step: int) -> None:
         self.alarm = Alarm(patience=2)

@@ -53,6 +53,8 @@ be: a Gini coefficient lies between 0 and 1 - 1 / X.)"""
 class Shape:
     """Logits that are all alike, or so large that nothing can move them."""
 
+    remembers: tuple[str, ...] = ("flat", "saturated")
+
     def __init__(self, warmup: int) -> None:
         self.from_step = warmup + GRACE
         self.flat, self.saturated = Alarm(PATIENCE), Alarm(PATIENCE)
@@ -84,6 +86,8 @@ class Shape:
 
 class Divergence:
     """The KL of a variational part outside its range."""
+
+    remembers: tuple[str, ...] = ("high", "low")
 
     def __init__(self, experiment: Experiment) -> None:
         self.from_step = experiment.trainer.warmup + GRACE
@@ -118,6 +122,8 @@ class Divergence:
 class Gate:
     """A gate that lets only one of its branches through, whatever the table."""
 
+    remembers: tuple[str, ...] = ("alarm",)
+
     def __init__(self) -> None:
         self.alarm = Alarm(PATIENCE)
 
@@ -142,6 +148,8 @@ class Gate:
 
 class Experts:
     """A router that gives some experts nearly everything."""
+
+    remembers: tuple[str, ...] = ("alarm",)
 
     def __init__(self) -> None:
         self.alarm = Alarm(PATIENCE)

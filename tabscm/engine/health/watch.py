@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from torch import Tensor, nn
 
@@ -12,6 +12,7 @@ from tabscm.engine.health.event import Event
 from tabscm.engine.health.finite import broken_weights, culprit, listed
 from tabscm.engine.health.gradient import Explosion, Shares, Terms, by_term
 from tabscm.engine.health.learning import Collapse, Gap, Movement
+from tabscm.engine.health.memory import Remembers, recall, remember, tensors
 from tabscm.engine.health.prediction import Divergence, Experts, Gate, Shape
 from tabscm.engine.stream import Stream
 from tabscm.kernel.errors import ContractError, TrainingError
@@ -19,14 +20,16 @@ from tabscm.kernel.experiment import Experiment
 from tabscm.kernel.interfaces import Prediction, Table, Truth
 
 if TYPE_CHECKING:
-    from torch.utils.tensorboard import SummaryWriter
+    from tabscm.engine.board import Board
+
+KEPT = "health"
+"""What the names of tensors begin with that the monitors remember."""
 
 
 class Health:
     """Watches a run and changes nothing in it.
 
-    Between log steps it reads the clock and the norm of the gradient, which the trainer waits for anyway. A resumed run
-    looks afresh: it may name again what is still wrong.
+    Between log steps it reads the clock and the norm of the gradient, which the trainer waits for anyway.
 
     Args:
         experiment: what is trained.
@@ -47,6 +50,33 @@ class Health:
         self.inside = (Shape(settings.warmup), Divergence(experiment), Gate(), Experts())
         self.scalars: dict[str, float] = {}
         self.events: list[Event] = []
+        self.asked: tuple[Stream, int, int] | None = None
+        """The stream, step and part of the batch that was asked for last."""
+
+    def memory(self) -> dict[str, Any]:
+        """What the monitors remember, for state.json; the clock's is no part of it."""
+        return {name: remember(monitor) for name, monitor in self._lasting.items()}
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What they remember in tensors, by "health/monitor/name"."""
+        return {
+            f"{KEPT}/{name}/{part}": value
+            for name, monitor in self._lasting.items()
+            for part, value in tensors(monitor).items()
+        }
+
+    def recall(self, memory: Mapping[str, Any], values: Mapping[str, Tensor]) -> None:
+        """Take back what `memory` and `tensors` gave, which older checkpoints do not have: it is looked afresh then."""
+        for name, monitor in self._lasting.items():
+            start = f"{KEPT}/{name}/"
+            own = {key.removeprefix(start): value for key, value in values.items() if key.startswith(start)}
+            recall(monitor, {**memory.get(name, {}), **own})
+
+    @property
+    def _lasting(self) -> dict[str, Remembers]:
+        """The monitors that remember, by name."""
+        own: list[Remembers] = [self.explosion, self.shares, self.collapse, self.gap, self.movement, *self.inside]
+        return {type(monitor).__name__: monitor for monitor in own}
 
     def begin(self) -> None:
         """A step begins."""
@@ -60,6 +90,7 @@ class Health:
             ContractError: a component of the stream broke its promise; says in which batch.
         """
         self.times.sampling()
+        self.asked = stream, step, part
         try:
             table, truth = stream.batch(step, part)
         except ContractError as error:
@@ -127,7 +158,7 @@ class Health:
         """The norm of the gradient of each term on some parts of step `step`, by doing them again."""
         return by_term(self.model, batches, self.terms, step=step, precision=self.settings.precision)
 
-    def report(self, done: int, log: TextIO, board: "SummaryWriter", say: Callable[[str], None]) -> None:
+    def report(self, done: int, log: TextIO, board: "Board", say: Callable[[str], None]) -> None:
         """Hand over what has come up: events to whoever watches, and everything to the log and to TensorBoard."""
         known = {name: value if math.isfinite(value) else None for name, value in self.scalars.items()}
         lines: list[dict[str, object]] = [{"step": done, "kind": "monitors", **known}] if known else []
