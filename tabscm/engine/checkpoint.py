@@ -327,12 +327,12 @@ def _again(run: Path) -> str:
 
 def _fault(folder: Path, needed: tuple[str, ...], sealed: tuple[str, ...] = FILES) -> str | None:
     """What keeps a checkpoint, whose manifest lists the files `sealed`, from being used; None when nothing does."""
-    if not folder.is_dir():
-        return "this checkpoint is missing"
-    missing = [name for name in (*needed, MANIFEST) if not (folder / name).is_file()]
-    if missing:
-        return f"{', '.join(missing)} missing"
     try:
+        if not folder.is_dir():
+            return "this checkpoint is missing"
+        missing = [name for name in (*needed, MANIFEST) if not (folder / name).is_file()]
+        if missing:
+            return f"{', '.join(missing)} missing"
         manifest = _manifest(folder)
         files = manifest["files"]
         seal = _seal(manifest)  # which the first versions did not write

@@ -94,9 +94,10 @@ def judge(model: nn.Module, stream: Stream, *, tables: int, threshold: float | N
 
 def _read(model: nn.Module, stream: Stream, step: int) -> tuple[Table, Truth, Prediction]:
     """A batch of `stream`, and what `model` says of it."""
-    with enough_memory(lambda: (stream, step, 0)), torch.inference_mode():
+    with enough_memory(lambda: (stream, step, 0)):
         table, truth = stream.batch(step)
-        return table, truth, model(table)
+        with torch.inference_mode():
+            return table, truth, model(table)
 
 
 def render(results: Mapping[str, Mapping[str, float]]) -> str:
