@@ -10,8 +10,8 @@ import signal
 import sys
 from pathlib import Path
 
-import torch._dynamo  # noqa: F401 - to have it loaded, as all that follows
-import torch.utils.tensorboard
+import torch._dynamo
+import torch.utils.tensorboard  # noqa: F401 - both to have them loaded
 from injection import strike
 
 import tabscm.commands  # noqa: F401
