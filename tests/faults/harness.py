@@ -13,6 +13,7 @@ import attrs
 import torch
 
 from tabscm.engine.checkpoint import restore
+from tabscm.engine.runs import is_started
 
 HERE = Path(__file__).parent
 EXPERIMENT = HERE / "fault.toml"
@@ -57,11 +58,12 @@ class Nursery:
         self.process.stdout.close()
         self.process.wait()
 
-    def start(self, run, *more, strike=None, experiment=EXPERIMENT):
+    def start(self, run, *more, strike=None, interrupt=None, experiment=EXPERIMENT):
         """Begin to train in the folder `run`; returns the number of the process."""
         self.printed, self.began = run.with_name(f"{run.name}.txt"), time.monotonic()
         words = ["run", str(experiment), "--out", str(run), "--device", "cpu", *more]
-        order = {"words": words, "printed": str(self.printed), "strike": strike, "folder": str(run)}
+        order = {"words": words, "printed": str(self.printed), "folder": str(run)}
+        order |= {"strike": strike, "interrupt": interrupt}
         self.process.stdin.write(json.dumps(order) + "\n")
         self.process.stdin.flush()
         return self._answer()["pid"]
@@ -82,15 +84,14 @@ class Nursery:
         self.start(run, *more, **options)
         return self.end()
 
-    def finish(self, run):
-        """Go on with a run that was cut short, as somebody would who reads what is printed."""
-        self.begin(run)
+    def finish(self, run, *more):
+        """Go on with a run that was cut short."""
+        self.begin(run, *more)
         return self.end()
 
-    def begin(self, run, *, strike=None):
+    def begin(self, run, *more, strike=None):
         """Begin to go on with a run, or to start it where nothing was begun."""
-        begun = (run / "experiment.toml").is_file() and not (run / "starting").exists()
-        return self.start(run, *(["--resume"] if begun else []), strike=strike)
+        return self.start(run, *more, *(["--resume"] if is_started(run) else []), strike=strike)
 
     def _answer(self):
         line = self.process.stdout.readline()

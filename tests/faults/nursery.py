@@ -1,7 +1,8 @@
 """A process that has loaded everything and trained nothing: trainings are forked off it, and begin at once.
 
-Reads one order a line from standard input, {"words": of the command line, "printed": file, "strike": [at, how] or null,
-"folder": of the run}; answers with {"pid": ...}, and with {"code": ...} when that process has ended.
+Reads one order a line from standard input: {"words": of the command line, "printed": file, "folder": of the run,
+"strike": [at, how] or null, see injection.py, "interrupt": [phase, signals, seed, file] or null, see phases.py}. Answers with
+{"pid": ...}, and with {"code": ...} when that process has ended.
 """
 
 import json
@@ -13,6 +14,7 @@ from pathlib import Path
 import torch._dynamo
 import torch.utils.tensorboard  # noqa: F401 - both to have them loaded
 from injection import strike
+from phases import interrupt
 
 import tabscm.commands  # noqa: F401
 from tabscm.__main__ import main
@@ -26,6 +28,8 @@ def bear(order):
         os.dup2(printed.fileno(), 2)
     if order["strike"]:
         kept = strike(order["folder"], *order["strike"])  # noqa: F841 - lasts as long as the child
+    if order["interrupt"]:
+        interrupt(*order["interrupt"])
     try:
         code = main(order["words"])
     except SystemExit as end:

@@ -1,0 +1,18 @@
+"""Every fault script of this folder, one after the other, at its full length: python tests/faults
+
+Exit code 1 when one of them found something. It takes an hour or two on two cores.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+SCRIPTS = ("failing.py", "damage.py", "cuts.py", "stopping.py", "kill.py")
+"""The quickest first."""
+
+if __name__ == "__main__":
+    codes = []
+    for script in SCRIPTS:
+        print(f"\n{script}", flush=True)
+        codes.append(subprocess.run([sys.executable, str(Path(__file__).parent / script)]).returncode)
+    sys.exit(1 if any(codes) else 0)

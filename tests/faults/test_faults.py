@@ -1,0 +1,60 @@
+"""The fault scripts beside this file, each a few times; python tests/faults runs them at their full length."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import cuts
+import damage
+import failing
+import kill
+import stopping
+
+from tabscm.engine import checkpoint
+
+
+def quiet(*_, **__):
+    """Says nothing: pytest shows what went wrong."""
+
+
+def test_a_failing_call_is_heard_and_harms_nothing():
+    assert failing.failing(failing.ERRORS[:1], say=quiet) == []
+
+
+def test_damage_is_seen_and_the_checkpoint_before_used():
+    assert damage.damage(flips=40, cuts=20, seed=0, say=quiet) == []
+
+
+def test_damage_that_is_not_looked_for_is_found_out(monkeypatch):
+    monkeypatch.setattr(checkpoint, "_fault", lambda *_: None)
+    assert damage.damage(flips=10, cuts=0, seed=0, say=quiet) != []
+
+
+def test_a_save_that_swallows_errors_is_found_out(monkeypatch):
+    real = checkpoint.flush
+
+    def careless(folder):
+        try:
+            real(folder)
+        except OSError:
+            pass
+
+    monkeypatch.setattr(checkpoint, "flush", careless)
+    assert any("not heard of" in fault for fault in failing.failing(failing.ERRORS[:1], say=quiet))
+
+
+def test_a_run_cut_anywhere_is_the_run_that_would_have_been():
+    assert cuts.cuts(3, seed=0, say=quiet) == []
+
+
+@pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="trainings are forked off")
+def test_killed_trainings_are_the_runs_that_would_have_been():
+    assert kill.kill(3, seed=0, say=quiet) == []
+
+
+@pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="trainings are forked off")
+def test_stopped_trainings_leave_a_checkpoint_and_say_so_by_their_exit_code():
+    assert stopping.stopping(1, seed=0, phases=("save", "step"), signals=("SIGTERM", "SIGUSR1"), say=quiet) == []
