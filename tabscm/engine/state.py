@@ -55,6 +55,10 @@ class State:
     """That of the forward pass, "auto" resolved; None in checkpoints that do not say."""
     tables: int | None = None
     """Tables trained on; None in checkpoints that do not say."""
+    rollbacks: int = 0
+    """How often it went back to a checkpoint because a value was not finite, see rollback.py."""
+    rate: float = 1.0
+    """What that has left of the learning rates, as a share of those of the experiment."""
     init: Ancestor | None = attrs.field(default=None, converter=_ancestor)
     """Whose weights the run started from; None when they were drawn."""
 

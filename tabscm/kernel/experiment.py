@@ -6,7 +6,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 import attrs
 import torch
-from attrs.validators import ge, gt, le, min_len, optional
+from attrs.validators import ge, gt, le, lt, min_len, optional
 from torch import Tensor
 
 from tabscm.kernel.interfaces import (
@@ -185,6 +185,10 @@ class TrainerSettings:
     """Tables of the stream, never trained on, that every validation uses."""
     early_stopping: EarlyStopping | None = None
     """None trains to the last step."""
+    rollbacks: int = attrs.field(default=0, validator=[ge(0), le(3)])
+    """How often a run in which a value is not finite may go back to its last checkpoint; 0 stops it at once."""
+    rollback_rate: float = attrs.field(default=0.5, validator=[gt(0), lt(1)])
+    """What each time leaves of the learning rates, to the end of the run."""
 
     def __attrs_post_init__(self) -> None:
         if self.schedule == "exponential" and self.floor == 0:
