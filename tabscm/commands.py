@@ -31,7 +31,7 @@ from tabscm.kernel.config import load
 from tabscm.kernel.errors import ConfigError, ContractError, TabSCMError, did_you_mean
 from tabscm.kernel.experiment import Experiment
 from tabscm.kernel.interfaces import KINDS
-from tabscm.kernel.registry import Registry, discover
+from tabscm.kernel.registry import NO_PLUGINS, ONLY_PLUGINS, Registry, discover, restricted
 
 HELD_OUT = Path("experiments/held-out.toml")
 """The families that no training sees, whose cells `bench accuracy` adds to its suites."""
@@ -49,6 +49,16 @@ def call(args: argparse.Namespace) -> int:
     Raises:
         TabSCMError: something has to be mended first; a component that broke its contract is named with who brought it.
     """
+    with restricted(no=args.no_plugins, only=args.only_plugins):
+        if getattr(args, "cluster", None) and (args.no_plugins or args.only_plugins):
+            raise TabSCMError(
+                "--cluster: its workers load what is installed where they run. Leave out --no-plugins and "
+                f"--only-plugins, and start the workers with {NO_PLUGINS} or {ONLY_PLUGINS} set."
+            )
+        return _call(args)
+
+
+def _call(args: argparse.Namespace) -> int:
     registry = discover()
     commands = {
         "run": _run,
@@ -311,6 +321,10 @@ def _list(args: argparse.Namespace, registry: Registry) -> int:
         print("could not be loaded")
         for plugin in registry.quarantined:
             print(f"  {plugin}")
+    if registry.left_out:
+        print(f"left out by {registry.left_out[0].how}")
+        for left in registry.left_out:
+            print(f"  {left}")
     return 0
 
 

@@ -27,12 +27,12 @@ from typing import Any, Literal
 
 import attrs
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from tabscm.engine.model import Model
-from tabscm.engine.state import State
+from tabscm.engine.state import State, read_state
+from tabscm.engine.untrusted import read_object, read_tensors
 from tabscm.kernel.config import load, origins
 from tabscm.kernel.errors import CheckpointError, ConfigError
 from tabscm.kernel.experiment import Experiment
@@ -120,7 +120,7 @@ def restore(run: Path, which: Literal["last", "best"]) -> tuple[dict[str, Tensor
         CheckpointError: there is none, or none whose bytes are those that were written, or the experiment changed.
     """
     folder, state = _choose(run, which, FILES)
-    return _tensors(folder / WEIGHTS), _tensors(folder / MOMENTA), state
+    return read_tensors(folder / WEIGHTS), read_tensors(folder / MOMENTA), state
 
 
 def restore_weights(run: Path, which: Literal["last", "best"]) -> tuple[dict[str, Tensor], State]:
@@ -131,9 +131,9 @@ def restore_weights(run: Path, which: Literal["last", "best"]) -> tuple[dict[str
     """
     if is_released(run):
         state, _ = _released(run)
-        return {name: _single(value) for name, value in _tensors(run / MODEL).items()}, state
+        return {name: _single(value) for name, value in read_tensors(run / MODEL).items()}, state
     folder, state = _choose(run, which, (WEIGHTS, STATE))
-    return _tensors(folder / WEIGHTS), state
+    return read_tensors(folder / WEIGHTS), state
 
 
 def seal(run: Path, which: Literal["last", "best"]) -> tuple[State, str]:
@@ -202,7 +202,7 @@ def compare_origins(run: Path, experiment: Experiment, registry: Registry) -> No
     """Note on standard error which components of a run come from another distribution or version now."""
     changed: dict[str, list[str]] = {}
     try:
-        before = json.loads((run / ORIGINS).read_text("utf-8"))
+        before = read_object(run / ORIGINS)
         for component, now in origins(experiment, registry).items():
             then = before[component]
             if then != now:
@@ -218,10 +218,13 @@ def compare_origins(run: Path, experiment: Experiment, registry: Registry) -> No
 def _note_absent(run: Path, registry: Registry) -> None:
     """Note on standard error which distributions the components of a run came from that are not on offer now."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-        for component, origin in json.loads((run / ORIGINS).read_text("utf-8")).items():
+        for component, origin in read_object(run / ORIGINS).items():
             kind, _, name = component.partition("/")
             if name not in registry.names(kind):
-                _note(f"{run}: {kind} {name} came from {origin['distribution']} {origin['version']}; install it again")
+                away = [one for one in registry.left_out if one.distribution == origin["distribution"]]
+                then = f"which {away[0].how} leaves out" if away else "install it again"
+                came = f"{origin['distribution']} {origin['version']}"
+                _note(f"{run}: {kind} {name} came from {came}{', ' if away else '; '}{then}")
 
 
 def _shape(weights: Mapping[str, Tensor], name: str) -> str:
@@ -328,19 +331,11 @@ def _settle(part: Path, final: Path) -> None:
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
-    manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text())
-    return manifest
+    return read_object(folder / MANIFEST)
 
 
 def _read_state(folder: Path) -> State:
-    return State(**json.loads((folder / STATE).read_text()))
-
-
-def _tensors(file: Path) -> dict[str, Tensor]:
-    try:
-        return load_file(file)
-    except SafetensorError as error:
-        raise CheckpointError(f"{file}: not readable as safetensors ({error})") from error
+    return read_state(read_object(folder / STATE))
 
 
 def _experiment_print(run: Path) -> dict[str, int | str] | None:

@@ -18,6 +18,7 @@ from tabscm.engine.curriculum import Curriculum
 from tabscm.engine.evaluate import judge
 from tabscm.engine.health.finite import NotFinite
 from tabscm.engine.health.watch import Health
+from tabscm.engine.journal import read_log
 from tabscm.engine.metrics import summarise
 from tabscm.engine.model import Model, autocast, parameter_count, resolved
 from tabscm.engine.optimiser import Optimiser
@@ -254,6 +255,5 @@ def _write(log: TextIO, board: "SummaryWriter", step: int, kind: str, values: di
 def _forget_after(log: Path, step: int) -> None:
     """Drop the lines of a log that belong to steps a resumed run will do again, and one that was cut short."""
     if log.exists():
-        whole = [line for line in log.read_text("utf-8").splitlines(keepends=True) if line.endswith("\n")]
-        kept = [line for line in whole if json.loads(line)["step"] <= step]
-        write_whole(log, "".join(kept))
+        kept = [{"step": done, "kind": kind, **values} for done, kind, values in read_log(log) if done <= step]
+        write_whole(log, "".join(f"{json.dumps(line)}\n" for line in kept))

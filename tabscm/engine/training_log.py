@@ -34,9 +34,14 @@ class TrainingLog:
         self.experiment = experiment
         self.epoch = validations
         self.seen: list[dict[str, float]] = []
-        lines = self.file.read_text("utf-8").splitlines(keepends=True)[1:] if self.file.exists() else []
-        whole = [line for line in lines if line.endswith("\n")]
-        kept = [line for line in whole if int(line.split(",")[0]) <= validations]
+        text = self.file.read_text("utf-8", errors="replace") if self.file.exists() else ""
+        lines = [line for line in text.splitlines(keepends=True)[1:] if line.endswith("\n")]
+        epochs = [line.split(",")[0] for line in lines]
+        # a line without its number is none that training wrote
+        known = [epoch.isascii() and epoch.isdecimal() and len(epoch) < 16 for epoch in epochs]
+        kept = [
+            line for line, epoch, good in zip(lines, epochs, known, strict=True) if good and int(epoch) <= validations
+        ]
         write_whole(self.file, ",".join(COLUMNS) + "\n" + "".join(kept))
 
     def add(

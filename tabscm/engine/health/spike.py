@@ -16,12 +16,25 @@ LEAST = 0.05
 class Spike:
     """The loss at every step."""
 
+    remembers: tuple[str, ...] = ("alarm", "losses", "tables")
+
     def __init__(self) -> None:
         self.alarm = Alarm()
         self.losses: deque[float] = deque(maxlen=REMEMBERED)
+        self.tables = ""
 
-    def look(self, step: int, loss: float, again: str) -> list[Event]:
-        """Look at the loss of the step that ends as the `step`-th; `again` makes its tables once more."""
+    def look(self, step: int, loss: float, tables: str, again: str) -> list[Event]:
+        """Look at the loss of a step.
+
+        Args:
+            step: steps done with this one.
+            loss: of its tables.
+            tables: what kind they are; others have another level.
+            again: how they are made once more.
+        """
+        if tables != self.tables:
+            self.tables = tables
+            self.losses.clear()
         level, distance = self._usual()
         wrong = loss > level + TIMES * distance
         if not wrong:

@@ -48,7 +48,7 @@ class Health:
         self.momenta: Mapping[str, Tensor] = {}
         self.again: list[str] = []
         """How each part of the step is made once more."""
-        self.level = ""
+        self.key = ""
         self.spike = Spike()
         self.times = StepTimes()
         self.explosion, self.shares = Explosion(), Shares(experiment.loss.name)
@@ -77,8 +77,7 @@ class Health:
             again = f"It comes back with tabscm.engine.stream: {self.again[part]}."
             raise ContractError(f"{error}\n{again}") from error
         self.numbers = self.numbers.to(table.x.device) + size([table.x])
-        if stream.key != self.level:  # other tables have another loss
-            self.level, self.spike = stream.key, Spike()
+        self.key = stream.key
         tasks, rows, variables = table.x.shape
         # a row costs about what a variable costs another two, on the grid of pairs
         self.times.sampled(tasks * variables * (rows + variables**2))
@@ -89,7 +88,7 @@ class Health:
         """Step `step`, counted from 0, has this loss, and its gradient this norm before clipping; weights are as they
         were."""
         done = step + 1
-        self.events += self.spike.look(done, float(loss), self.again[0])
+        self.events += self.spike.look(done, float(loss), self.key, self.again[0])
         self.events += self.explosion.look(done, float(norm), lambda: self.by_term(step, self.batches))
         if self.several and self._due(done, self.settings.validate_every):
             scalars, events = self.shares.look(done, self.by_term(step, self.batches[:1]))
