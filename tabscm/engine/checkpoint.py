@@ -30,6 +30,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from tabscm.engine.limits import check_sizes
 from tabscm.engine.model import Model
 from tabscm.engine.state import State, read_state
 from tabscm.engine.untrusted import read_object, read_tensors
@@ -167,6 +168,7 @@ def load_run(run: Path, registry: Registry, device: torch.device) -> tuple[Model
         raise
     if not is_released(run):  # which was tried with the components it ships with
         compare_origins(run, experiment, registry)
+    check_sizes(experiment)
     model = Model(experiment)
     load_weights(model, weights, run)
     model.threshold = state.threshold

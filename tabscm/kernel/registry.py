@@ -154,10 +154,10 @@ def discover(plugins: Iterable[EntryPoint] | None = None) -> Registry:
     quarantined: list[Quarantined] = []
     left_out: list[LeftOut] = []
     unwanted = _unwanted(plugins, os.environ)
-    for plugin in plugins:
+    for plugin, how in zip(plugins, unwanted, strict=True):
         distribution, version = _brought_by(plugin)
-        if plugin in unwanted:
-            left_out.append(LeftOut(plugin.name, distribution, version, unwanted[plugin]))
+        if how is not None:
+            left_out.append(LeftOut(plugin.name, distribution, version, how))
             continue
         try:
             # naming a class's file may fail too: its __module__ can be anything
@@ -206,8 +206,8 @@ def is_set_of_names(found: object) -> bool:
     return isinstance(found, set | frozenset) and all(isinstance(word, str) for word in found)
 
 
-def _unwanted(plugins: list[EntryPoint], environment: Mapping[str, str]) -> dict[EntryPoint, str]:
-    """The plugins that the environment leaves out, each with the option that does.
+def _unwanted(plugins: list[EntryPoint], environment: Mapping[str, str]) -> list[str | None]:
+    """For each plugin the option by which the environment leaves it out; None where it does not.
 
     A name is that of a distribution, however it writes its hyphens, or of an entry point.
     """
@@ -217,17 +217,16 @@ def _unwanted(plugins: list[EntryPoint], environment: Mapping[str, str]) -> dict
     )
     if no and only:
         raise PluginError("--no-plugins and --only-plugins exclude each other: give one of them")
-    names = {plugin: {_normal(plugin.name), _normal(_brought_by(plugin)[0])} for plugin in plugins}
-    known = sorted({name for both in names.values() for name in both})
+    names = [{_normal(plugin.name), _normal(_brought_by(plugin)[0])} for plugin in plugins]
+    known = sorted(set().union(*names))
     option = "--no-plugins" if no else "--only-plugins"
     for name in no or only:
         if name not in known:
             raise PluginError(
                 f'{option}: no plugin is called "{name}".{did_you_mean(name, known)}\ninstalled: {", ".join(known)}'
             )
-    if only:
-        return {plugin: option for plugin, both in names.items() if not both & set(only)}
-    return {plugin: option for plugin, both in names.items() if both & set(no)}
+    chosen = set(no or only)
+    return [option if chosen and bool(both & chosen) == bool(no) else None for both in names]
 
 
 def _brought_by(plugin: EntryPoint) -> tuple[str, str]:
