@@ -4,7 +4,7 @@ import argparse
 import contextlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tabscm.engine.signals import Stopped, heard
@@ -57,7 +57,8 @@ def _act(parser: argparse.ArgumentParser, args: argparse.Namespace) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tabscm", description="Give it a table, get the causal graph.")
     parser.add_argument("--version", action="store_true", help="print the version")
-    parser.set_defaults(command=None)
+    parser.set_defaults(command=None, no_plugins=[], only_plugins=[])
+    _add_plugins(parser, several=False)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
 
     run = commands.add_parser("run", help="train a network, evaluate it on fresh tables")
@@ -143,6 +144,8 @@ def _parser() -> argparse.ArgumentParser:
     show = commands.add_parser("list", help="list the components that experiments can use")
     show.add_argument("kind", nargs="?", metavar="KIND", help="one kind only, such as mechanism")
     show.set_defaults(command="list")
+    for command in _leaves(commands):
+        _add_plugins(command, several=True)
     return parser
 
 
@@ -271,6 +274,33 @@ def _add_bench(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "DIR, RUN and the TOML files under the same paths (a shared file system)",
     )
     accuracy.set_defaults(command="bench accuracy")
+
+
+def _leaves(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> Iterator[argparse.ArgumentParser]:
+    """The parsers of all commands, those of commands inside commands instead of theirs."""
+    for parser in commands.choices.values():
+        inner = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+        if inner:
+            yield from _leaves(inner[0])
+        else:
+            yield parser
+
+
+def _add_plugins(parser: argparse.ArgumentParser, *, several: bool) -> None:
+    """Which plugins are loaded: before the command one name an option, after it any number."""
+    which = parser.add_mutually_exclusive_group()
+    for option, words in (
+        ("--no-plugins", "leave out these plugins: names of distributions or entry points"),
+        ("--only-plugins", "load these alone; builtin is the one that ships"),
+    ):
+        which.add_argument(
+            option,
+            nargs="+" if several else None,  # type: ignore[arg-type]
+            action="extend" if several else "append",
+            default=argparse.SUPPRESS,
+            metavar="NAME",
+            help=words,
+        )
 
 
 def _add_set(parser: argparse.ArgumentParser) -> None:

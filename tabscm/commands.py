@@ -19,6 +19,7 @@ from tabscm.engine.benchmark import methods, results, runner, suites
 from tabscm.engine.checkpoint import CARD, EXPERIMENT, is_released, load_run
 from tabscm.engine.evaluate import evaluate, render
 from tabscm.engine.graphs import read_graph
+from tabscm.engine.limits import check_sizes, is_short
 from tabscm.engine.lock import locked
 from tabscm.engine.measures import MEASURES
 from tabscm.engine.model import Model, parameter_count
@@ -30,11 +31,12 @@ from tabscm.engine.runs import REPORT, RESULTS, carry_out, prepare, write_result
 from tabscm.engine.signals import Stopped
 from tabscm.engine.start import read_start
 from tabscm.engine.tables import read_table
+from tabscm.engine.untrusted import one_line
 from tabscm.kernel.config import load
 from tabscm.kernel.errors import ConfigError, ContractError, TabSCMError, did_you_mean
 from tabscm.kernel.experiment import Experiment
 from tabscm.kernel.interfaces import KINDS
-from tabscm.kernel.registry import Registry, discover
+from tabscm.kernel.registry import NO_PLUGINS, ONLY_PLUGINS, Registry, discover, restricted
 
 HELD_OUT = Path("experiments/held-out.toml")
 """The families that no training sees, whose cells `bench accuracy` adds to its suites."""
@@ -52,6 +54,16 @@ def call(args: argparse.Namespace) -> int:
     Raises:
         TabSCMError: something has to be mended first; a component that broke its contract is named with who brought it.
     """
+    with restricted(no=args.no_plugins, only=args.only_plugins):
+        if getattr(args, "cluster", None) and (args.no_plugins or args.only_plugins):
+            raise TabSCMError(
+                "--cluster: its workers load what is installed where they run. Leave out --no-plugins and "
+                f"--only-plugins, and start the workers with {NO_PLUGINS} or {ONLY_PLUGINS} set."
+            )
+        return _call(args)
+
+
+def _call(args: argparse.Namespace) -> int:
     registry = discover()
     commands = {
         "run": _run,
@@ -70,6 +82,10 @@ def call(args: argparse.Namespace) -> int:
         return commands[args.command](args, registry)
     except ContractError as error:
         raise ContractError(registry.blame(str(error))) from error
+    except (MemoryError, RuntimeError) as error:
+        if not is_short(error):
+            raise
+        raise TabSCMError(f"out of memory ({one_line(error)}). Use smaller tables, batches or sizes.") from error
 
 
 def _run(args: argparse.Namespace, registry: Registry) -> int:
@@ -80,7 +96,7 @@ def _run(args: argparse.Namespace, registry: Registry) -> int:
         )
     device = _device(args.device)
     experiment = _load(args.experiment, registry, args.overrides)
-    run = args.out or Path("runs") / args.experiment.stem
+    run = args.out or Path("runs") / _stem(args.experiment)
     with faults.named(run):
         # before an earlier run is replaced, which may be the one to start from
         model = rehearse(experiment, device=device)
@@ -208,7 +224,7 @@ def _ablate(args: argparse.Namespace, registry: Registry) -> int:
     cell = cells[0] if args.cell is None else args.cell
     _expect_known("--cell", [cell], cells)
     _expect_known("--metric", metrics, list(MEASURES))
-    out = args.out or Path("ablations") / args.experiments[0].stem
+    out = args.out or Path("ablations") / _stem(args.experiments[0])
     device = _device(args.device)
     variants = ablation.check(ablation.grid(experiments, swaps, registry), device=device)
     executor, threads = workers.on_cluster(args.cluster) if args.cluster else workers.on_this_machine(args.jobs)
@@ -318,6 +334,10 @@ def _list(args: argparse.Namespace, registry: Registry) -> int:
         print("could not be loaded")
         for plugin in registry.quarantined:
             print(f"  {plugin}")
+    if registry.left_out:
+        print(f"left out by {registry.left_out[0].how}")
+        for left in registry.left_out:
+            print(f"  {left}")
     return 0
 
 
@@ -325,10 +345,18 @@ def _load(path: Path, registry: Registry, overrides: Sequence[str]) -> Experimen
     """The experiment in a file, when a network can be built of it."""
     experiment = load(path, registry, overrides)
     try:
+        check_sizes(experiment)
         Model(experiment)
     except ConfigError as error:
         raise ConfigError(str(path), error.problems) from None
     return experiment
+
+
+def _stem(path: Path) -> str:
+    """What a folder is called after a file."""
+    if not path.stem.strip("."):
+        raise TabSCMError(f"{path}: no folder can be called {path.stem!r}. Use --out, or rename the file.")
+    return path.stem
 
 
 def _go_on(command: str, experiments: Sequence[Path], options: Mapping[str, Sequence[object]]) -> str:

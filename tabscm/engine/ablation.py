@@ -197,7 +197,7 @@ def _combinations(
 
 def _free_folder(label: str, taken: Container[str]) -> str:
     """A name for the folder of a row, as near to its label as file systems allow."""
-    folder = re.sub(r"[^\w.=-]+", "_", label)
+    folder = re.sub(r"^\.+|[^\w.=-]+", "_", label)  # no name of a folder above
     while folder in taken:
         folder += "_"
     return folder

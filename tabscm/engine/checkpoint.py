@@ -31,13 +31,13 @@ from typing import Any, Literal
 
 import attrs
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from safetensors.torch import save as packed
 from torch import Tensor
 
+from tabscm.engine.limits import check_sizes
 from tabscm.engine.model import Model
-from tabscm.engine.state import State
+from tabscm.engine.state import State, read_state
+from tabscm.engine.untrusted import read_object, read_tensors
 from tabscm.engine.whole import flush, write_new
 from tabscm.kernel.config import load, origins
 from tabscm.kernel.errors import CheckpointError, ConfigError
@@ -145,7 +145,7 @@ def restore(run: Path, which: Literal["last", "best"]) -> tuple[dict[str, Tensor
         CheckpointError: there is none, or none whose bytes are those that were written, or the experiment changed.
     """
     folder, state = _choose(run, which, FILES)
-    return _tensors(folder / WEIGHTS), _tensors(folder / MOMENTA), state
+    return read_tensors(folder / WEIGHTS), read_tensors(folder / MOMENTA), state
 
 
 def restore_weights(run: Path, which: Literal["last", "best"]) -> tuple[dict[str, Tensor], State]:
@@ -156,9 +156,9 @@ def restore_weights(run: Path, which: Literal["last", "best"]) -> tuple[dict[str
     """
     if is_released(run):
         state, _ = _released(run)
-        return {name: _single(value) for name, value in _tensors(run / MODEL).items()}, state
+        return {name: _single(value) for name, value in read_tensors(run / MODEL).items()}, state
     folder, state = _choose(run, which, (WEIGHTS, STATE))
-    return _tensors(folder / WEIGHTS), state
+    return read_tensors(folder / WEIGHTS), state
 
 
 def seal(run: Path, which: Literal["last", "best"]) -> tuple[State, str]:
@@ -192,6 +192,7 @@ def load_run(run: Path, registry: Registry, device: torch.device) -> tuple[Model
         raise
     if not is_released(run):  # which was tried with the components it ships with
         compare_origins(run, experiment, registry)
+    check_sizes(experiment)
     model = Model(experiment)
     load_weights(model, weights, run)
     model.threshold = state.threshold
@@ -227,7 +228,7 @@ def compare_origins(run: Path, experiment: Experiment, registry: Registry) -> No
     """Note on standard error which components of a run come from another distribution or version now."""
     changed: dict[str, list[str]] = {}
     try:
-        before = json.loads((run / ORIGINS).read_text("utf-8"))
+        before = read_object(run / ORIGINS)
         for component, now in origins(experiment, registry).items():
             then = before[component]
             if then != now:
@@ -243,10 +244,13 @@ def compare_origins(run: Path, experiment: Experiment, registry: Registry) -> No
 def _note_absent(run: Path, registry: Registry) -> None:
     """Note on standard error which distributions the components of a run came from that are not on offer now."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-        for component, origin in json.loads((run / ORIGINS).read_text("utf-8")).items():
+        for component, origin in read_object(run / ORIGINS).items():
             kind, _, name = component.partition("/")
             if name not in registry.names(kind):
-                _note(f"{run}: {kind} {name} came from {origin['distribution']} {origin['version']}; install it again")
+                away = [one for one in registry.left_out if one.distribution == origin["distribution"]]
+                then = f"which {away[0].how} leaves out" if away else "install it again"
+                came = f"{origin['distribution']} {origin['version']}"
+                _note(f"{run}: {kind} {name} came from {came}{', ' if away else '; '}{then}")
 
 
 def _shape(weights: Mapping[str, Tensor], name: str) -> str:
@@ -399,19 +403,11 @@ def _json(value: object) -> bytes:
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
-    manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text())
-    return manifest
+    return read_object(folder / MANIFEST)
 
 
 def _read_state(folder: Path) -> State:
-    return State(**json.loads((folder / STATE).read_text()))
-
-
-def _tensors(file: Path) -> dict[str, Tensor]:
-    try:
-        return load_file(file)
-    except SafetensorError as error:
-        raise CheckpointError(f"{file}: not readable as safetensors ({error})") from error
+    return read_state(read_object(folder / STATE))
 
 
 def _experiment_print(run: Path) -> dict[str, int | str] | None:

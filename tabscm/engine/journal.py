@@ -1,11 +1,11 @@
 """metrics.jsonl read back: its lines, and what the monitors saw."""
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tabscm.engine.health.event import Event
+from tabscm.engine.untrusted import parse_json
 from tabscm.kernel.errors import CheckpointError
 
 Line = tuple[int, str, Mapping[str, object]]
@@ -21,15 +21,20 @@ def read_log(file: Path) -> list[Line]:
     if not file.is_file():
         return []
     found = []
-    for number, line in enumerate(file.read_text("utf-8").splitlines(keepends=True), 1):
-        if not line.endswith("\n"):
-            break
+    # not by splitlines, to which some characters inside a text end a line as well
+    for number, line in enumerate(file.read_bytes().split(b"\n")[:-1], 1):
         try:
-            values = json.loads(line)
-            found.append((int(values.pop("step")), str(values.pop("kind")), values))
-        except (ValueError, KeyError, TypeError, AttributeError):
+            found.append(_line(parse_json(line)))
+        except (ValueError, KeyError, TypeError):
             raise CheckpointError(f"{file}, line {number}: not a line that training writes") from None
     return found
+
+
+def _line(values: dict[str, object]) -> Line:
+    step, kind = values.pop("step"), values.pop("kind")
+    if not isinstance(values, dict) or type(step) is not int or not 0 <= step < 2**53 or not isinstance(kind, str):
+        raise ValueError
+    return step, kind, values
 
 
 def events(lines: Sequence[Line]) -> Iterator[Event]:
@@ -43,4 +48,6 @@ def events(lines: Sequence[Line]) -> Iterator[Event]:
 
 def scalar(value: object) -> float | None:
     """A finite number, or None."""
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+    if not isinstance(value, int | float) or (isinstance(value, int) and abs(value) >= 2**1023):
+        return None  # JSON has whole numbers that no float holds
+    return float(value) if math.isfinite(value) else None

@@ -21,6 +21,8 @@ class Optimiser:
             matrices = {name: weight for name, weight in model.named_parameters() if _is_matrix(weight)}
         rest = {name: weight for name, weight in model.named_parameters() if name not in matrices}
         self.settings = settings
+        self.lowered = 1.0
+        """What rollbacks have left of the learning rates."""
         self._parts: list[tuple[torch.optim.Optimizer, dict[str, nn.Parameter], float]] = []
         if matrices:
             muon = Muon(matrices.values(), lr=settings.muon_lr, weight_decay=settings.weight_decay)
@@ -39,7 +41,7 @@ class Optimiser:
 
     def step(self, step: int) -> float:
         """Move the weights by their gradients, then forget the gradients. Returns the learning rate of AdamW."""
-        share = schedule(self.settings, step)
+        share = self.lowered * schedule(self.settings, step)
         for optimiser, _, peak in self._parts:
             for group in optimiser.param_groups:
                 group["lr"] = peak * share

@@ -32,10 +32,11 @@ def read_plain(path: Path, columns: int, delimiter: str) -> NDArray[np.float64] 
     blocks = []
     try:
         with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
-            if b'"' in file.readline():
+            header = file.readline(BLOCK)
+            if b'"' in header or not header.endswith(b"\n"):
                 return None
             while text := file.read(BLOCK):
-                block = _parse(text + file.readline(), columns, delimiter)
+                block = _parse(text + file.readline(BLOCK), columns, delimiter)
                 if block is None:
                     return None
                 blocks.append(block)

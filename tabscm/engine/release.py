@@ -24,8 +24,7 @@ from tabscm.engine.checkpoint import (
 from tabscm.engine.evaluate import evaluate
 from tabscm.engine.hardware import describe
 from tabscm.engine.model import Model, parameter_count
-from tabscm.engine.runs import RESULTS
-from tabscm.engine.whole import read_json
+from tabscm.engine.runs import RESULTS, read_results
 from tabscm.kernel.errors import CheckpointError
 from tabscm.kernel.experiment import Experiment
 from tabscm.kernel.registry import Registry
@@ -79,7 +78,7 @@ def release(
         how = "Use --overwrite to replace it." if is_released(folder) else "Use another --name."
         raise CheckpointError(f"{folder}: exists already. {how}")
     model, experiment = load_run(run, registry, device)
-    results = read_json(run / RESULTS)
+    results = read_results(run / RESULTS)
     if results is None:
         raise CheckpointError(
             f"{run}: was not judged on fresh tables yet, there is no {RESULTS}. Let it finish, or: "

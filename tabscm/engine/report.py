@@ -4,7 +4,6 @@ Read from the run's files, and, for pictures, from fresh tables that its best ne
 (yet) is said to be missing; a report can be made of a run at any time.
 """
 
-import json
 import platform
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -26,12 +25,13 @@ from tabscm.engine.page import render
 from tabscm.engine.page.charts import charts
 from tabscm.engine.page.curves import Chart
 from tabscm.engine.page.pictures import Drawn, layers
-from tabscm.engine.runs import RESULTS
+from tabscm.engine.runs import RESULTS, read_results
 from tabscm.engine.sortability import r2_sortability
 from tabscm.engine.state import State
 from tabscm.engine.stopping import why_stop
 from tabscm.engine.stream import Stream
 from tabscm.engine.trainer import LOG
+from tabscm.engine.untrusted import read_object
 from tabscm.kernel.config import load
 from tabscm.kernel.errors import CheckpointError, TabSCMError
 from tabscm.kernel.experiment import Experiment, StreamSettings
@@ -186,7 +186,7 @@ def gather(run: Path, registry: Registry, *, device: torch.device) -> Report:
         raise CheckpointError(f"{run}: not a run folder, it has no {EXPERIMENT}, so there is nothing to report on")
     experiment = load(run / EXPERIMENT, registry)
     lines = read_log(run / LOG)
-    results = _results(run / RESULTS)
+    results = read_results(run / RESULTS)
     done = max((step for step, kind, _ in lines if kind in ("train", "validation")), default=0)
     model, state, sha256, ending = None, None, None, None
     gaps: list[str] = []
@@ -221,19 +221,6 @@ def gather(run: Path, registry: Registry, *, device: torch.device) -> Report:
         versions=_versions(device),
         experiment=(run / EXPERIMENT).read_text("utf-8"),
     )
-
-
-def _results(file: Path) -> dict[str, dict[str, float | None]] | None:
-    """What eval.json says; None when it is not there."""
-    if not file.is_file():
-        return None
-    try:
-        found = json.loads(file.read_text("utf-8"))
-        return {cell: {metric: scalar(value) for metric, value in values.items()} for cell, values in found.items()}
-    except (ValueError, AttributeError):
-        raise CheckpointError(
-            f"{file}: not what an evaluation writes. To judge again: python -m tabscm eval {file.parent} --overwrite"
-        ) from None
 
 
 def _cells(
@@ -307,7 +294,7 @@ def _origins(file: Path) -> tuple[tuple[str, tuple[str, ...]], ...]:
     """Each distribution and version in origins.json, with its components; nothing where it cannot be read."""
     found: dict[str, list[str]] = {}
     try:
-        for component, origin in json.loads(file.read_text("utf-8")).items():
+        for component, origin in read_object(file).items():
             found.setdefault(f"{origin['distribution']} {origin['version']}", []).append(component)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return ()

@@ -14,6 +14,11 @@ from typing import TextIO
 
 from tabscm.kernel.errors import DataError
 
+LONGEST = 1 << 24
+"""Characters of a line: a million cells with sixteen each."""
+WIDEST = 10_000
+"""Columns of a table: of more, the graph alone is 100 million pairs."""
+
 Row = tuple[int, list[str]]
 """The line on which a row starts, counted from 1, and its cells."""
 
@@ -58,6 +63,10 @@ def read_header(path: Path, rows: Iterator[Row]) -> list[str]:
         DataError: a name is empty, occurs twice, or could not be printed.
     """
     names = [cell.strip() for cell in next(rows)[1]]
+    if len(names) > WIDEST:
+        raise DataError(
+            f"{path}, row 1: there are {len(names):,} columns, and at most {WIDEST:,} are read; choose some"
+        )
     first: dict[str, int] = {}
     for position, name in enumerate(names, start=1):
         if not name:
@@ -134,9 +143,16 @@ def _checked(path: Path, lines: TextIO, separator: str) -> Iterator[Row]:
 
 
 def _without_nul(path: Path, lines: TextIO) -> Iterator[str]:
-    for number, line in enumerate(lines, start=1):
+    number = 0
+    while line := lines.readline(LONGEST + 1):
+        number += 1
         if "\0" in line:
             raise DataError(f"{path}, row {number}: this is not text (a NUL byte); save the table as CSV in UTF-8")
+        if len(line) > LONGEST:
+            raise DataError(
+                f"{path}, row {number}: this line is longer than {LONGEST:,} characters, which no table is; give every "
+                "row a line of its own"
+            )
         yield line
 
 

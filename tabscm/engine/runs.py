@@ -23,10 +23,12 @@ import torch
 
 from tabscm.engine.checkpoint import CHECKPOINTS, EXPERIMENT, ORIGINS, compare_origins, has_checkpoint
 from tabscm.engine.evaluate import evaluate
+from tabscm.engine.journal import scalar
 from tabscm.engine.lock import LOCK
 from tabscm.engine.start import Start, begin
 from tabscm.engine.trainer import LOG, train
 from tabscm.engine.training_log import TRAINING_LOG
+from tabscm.engine.untrusted import read_object
 from tabscm.engine.whole import flush, write_whole
 from tabscm.kernel.config import dump, load, origins, to_data
 from tabscm.kernel.errors import CheckpointError
@@ -130,6 +132,23 @@ def write_results(run: Path, results: Mapping[str, Mapping[str, float]]) -> None
         for cell, values in results.items()
     }
     write_whole(run / RESULTS, json.dumps(known, indent=2) + "\n")
+
+
+def read_results(file: Path) -> dict[str, dict[str, float | None]] | None:
+    """What eval.json says; None when it is not there.
+
+    Raises:
+        CheckpointError: it says something else.
+    """
+    if not file.is_file():
+        return None
+    try:
+        found = read_object(file)
+        return {cell: {metric: scalar(value) for metric, value in values.items()} for cell, values in found.items()}
+    except (ValueError, AttributeError):
+        raise CheckpointError(
+            f"{file}: not what an evaluation writes. To judge again: python -m tabscm eval {file.parent} --overwrite"
+        ) from None
 
 
 def _check_same(run: Path, experiment: Experiment, registry: Registry) -> None:

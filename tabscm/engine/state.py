@@ -4,7 +4,8 @@ Neither a random state nor the position in the stream nor that in the schedule o
 them follow from the seed and the number of steps.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
@@ -62,6 +63,10 @@ class State:
     memory: Mapping[str, Any] = attrs.field(factory=dict)
     """What the monitors and training_log.csv remember of earlier steps, by name; empty in checkpoints that do not say,
     and in released models."""
+    rollbacks: int = 0
+    """How often it went back to a checkpoint because a value was not finite, see rollback.py."""
+    rate: float = 1.0
+    """What that has left of the learning rates, as a share of those of the experiment."""
     init: Ancestor | None = attrs.field(default=None, converter=_ancestor)
     """Whose weights the run started from; None when they were drawn."""
 
@@ -75,3 +80,76 @@ class State:
         """Tables behind the weights, counted as `all_steps`."""
         before = self.init.tables if self.init else 0
         return None if self.tables is None or before is None else self.tables + before
+
+
+def read_state(data: Mapping[str, Any]) -> State:
+    """The state that plain data describes, as anybody may have written it.
+
+    Raises:
+        ValueError: a key that is not there, unknown or of a value that cannot be, in one line.
+    """
+    _check(data, attrs.fields_dict(State), CHECKS, "")
+    if isinstance(data.get("init"), Mapping):
+        _check(data["init"], attrs.fields_dict(Ancestor), CHECKS_OF_INIT, "init.")
+    return State(**data)
+
+
+def _check(data: Mapping[str, Any], fields: Mapping[str, Any], checks: Mapping[str, Any], where: str) -> None:
+    for name in data:
+        if name not in fields:
+            raise ValueError(f"unknown key {where}{name[:40]!r}")
+    for name, field in fields.items():
+        if name not in data:
+            if field.default is attrs.NOTHING:
+                raise ValueError(f"{where}{name} is missing")
+        elif name in checks and not checks[name][0](data[name]):
+            raise ValueError(f"{where}{name} is {repr(data[name])[:40]}, expected {checks[name][1]}")
+
+
+def _whole(least: int) -> tuple[Callable[[object], bool], str]:
+    # as many as fit into a double: what is beyond was never counted
+    return lambda value: type(value) is int and least <= value < 2**53, f"a whole number from {least}"
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, float) or (type(value) is int and abs(value) < 2**53)
+
+
+def _between(low: float, high: float) -> tuple[Callable[[object], bool], str]:
+    words = f"a number from {low:g}" + (f" to {high:g}" if math.isfinite(high) else "")
+    return lambda value: _number(value) and low <= value < math.inf and value <= high, words  # type: ignore[operator]
+
+
+def _or_none(check: tuple[Callable[[object], bool], str]) -> tuple[Callable[[object], bool], str]:
+    return lambda value: value is None or check[0](value), f"{check[1]} or null"
+
+
+_ANY = (_number, "a number")
+_TEXT = (lambda value: isinstance(value, str) and value.isprintable(), "a text")
+
+CHECKS: dict[str, tuple[Callable[[object], bool], str]] = {
+    "step": _whole(0),
+    "best_step": _whole(0),
+    "best_gain": _ANY,
+    "seconds": _between(0, math.inf),
+    "threshold": _between(0, 1),
+    "best_value": _or_none(_ANY),
+    "mark": _or_none(_ANY),
+    "waited": _whole(0),
+    "level": _whole(1),
+    "level_began": _whole(0),
+    "level_value": _or_none(_ANY),
+    "precision": _or_none((lambda value: value in ("bf16", "fp32"), '"bf16", "fp32"')),
+    "tables": _or_none(_whole(0)),
+    "memory": (lambda value: isinstance(value, Mapping), "an object"),
+    "rollbacks": _whole(0),
+    "rate": _between(0, 1),
+    "init": (lambda value: value is None or isinstance(value, Mapping), "an object or null"),
+}
+"""What each value of state.json may be."""
+CHECKS_OF_INIT: dict[str, tuple[Callable[[object], bool], str]] = {
+    "name": _TEXT,
+    "sha256": _TEXT,
+    "steps": _whole(0),
+    "tables": _or_none(_whole(0)),
+}

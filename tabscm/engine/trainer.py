@@ -5,7 +5,6 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TextIO
@@ -17,21 +16,22 @@ from torch import Tensor
 
 from tabscm.engine import faults
 from tabscm.engine.board import Board
-from tabscm.engine.checkpoint import load_weights, restore, restore_weights, save
+from tabscm.engine.checkpoint import has_checkpoint, load_weights, restore, restore_weights, save
 from tabscm.engine.curriculum import Curriculum
 from tabscm.engine.evaluate import judge
+from tabscm.engine.health.finite import NotFinite
 from tabscm.engine.health.watch import Health
 from tabscm.engine.metrics import summarise
 from tabscm.engine.model import Model, autocast, parameter_count, resolved
 from tabscm.engine.optimiser import Optimiser
 from tabscm.engine.progress import Progress
 from tabscm.engine.recompute import recompute_layers
+from tabscm.engine.rollback import Rollback, roll_back
 from tabscm.engine.signals import stopping
 from tabscm.engine.state import State
 from tabscm.engine.stopping import after_validation, why_stop
 from tabscm.engine.training_log import TrainingLog
 from tabscm.engine.whole import write_whole
-from tabscm.kernel.errors import TrainingError
 from tabscm.kernel.experiment import Experiment
 from tabscm.kernel.interfaces import Prediction, Table, Truth
 from tabscm.kernel.shapes import expect
@@ -66,11 +66,35 @@ def train(
         The network of the best validation, with the threshold that was best there.
 
     Raises:
-        TrainingError: a loss or gradient is not finite; names the term, the step and how to see its tables again.
+        TrainingError: a loss, gradient, weight or momentum is not finite, and the experiment allows no rollback, or
+            none helps; names the term, the step and how to see its tables again.
         CheckpointError: nothing to resume from, or it is damaged.
         MachineError: a disk takes no more, or memory is short; the last checkpoint is as it was.
         Stopped: a signal asked for it; there is a checkpoint of all that was done.
     """
+    after: Rollback | None = None
+    while True:
+        try:
+            return _train(experiment, run, device=device, resume=resume, out=out, progress=progress, after=after)
+        except NotFinite as error:
+            if experiment.trainer.rollbacks == 0:
+                raise
+            broken = error.with_traceback(None)  # which holds a network and its gradients
+        after = roll_back(broken, run, experiment.trainer, after)
+        resume = has_checkpoint(run)
+
+
+def _train(
+    experiment: Experiment,
+    run: Path,
+    *,
+    device: torch.device,
+    resume: bool,
+    out: TextIO,
+    progress: Progress | None,
+    after: Rollback | None,
+) -> Model:
+    """Train until the end, or until a value is not finite; `after` such a one, at the learning rates it left."""
     settings = experiment.trainer
     torch.manual_seed(experiment.seed)
     model = Model(experiment).to(device)
@@ -86,6 +110,9 @@ def train(
         weights, momenta, state = restore(run, "last")
         load_weights(model, weights, run)
         optimiser.load_state(momenta)
+    if after:
+        state = attrs.evolve(state, rollbacks=after.count, rate=after.rate)
+    optimiser.lowered = state.rate
     health = Health(experiment, model, partial(loss_terms, experiment), step=state.step)
     if resume:
         health.recall(state.memory.get("health", {}), momenta)
@@ -116,7 +143,7 @@ def train(
     whole_steps = any(True for _ in model.buffers())
     behind = state.init.steps if state.init else 0  # what these weights saw already comes from the stream's first steps
 
-    purge = state.step + 1 if resume else None  # that step was logged and is not done again
+    purge = state.step + 1 if resume or after else None  # that step was logged and is not done again
     with (
         stopping() as stop,
         faults.named(run, lambda: health.asked),
@@ -132,6 +159,9 @@ def train(
             save(run, model.state_dict(), optimiser.state() | health.tensors(), state)
             stop.free()
 
+        if after:
+            health.events.append(after.event)
+            health.report(state.step, log, board, progress.say)
         for step in range(state.step, settings.steps):
             if news := why_stop(state, settings.early_stopping):
                 progress.say(news)
@@ -161,14 +191,12 @@ def train(
             means = {name: torch.stack([terms[name] for _, _, terms in parts]).mean() for name in terms}
             loss = torch.stack(list(means.values())).sum()
             norm = torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
-            if not bool(torch.isfinite(loss + norm)):
-                seen = [terms for _, _, terms in parts]
-                again = partial(stream.again, behind + step)
-                raise TrainingError(_diagnosis(step, again, seen, norm, health.culprit()))
-            health.before_update(step, norm)
+            if not bool(torch.isfinite(loss + norm + health.numbers)):
+                raise health.diagnosis(step, [terms for _, _, terms in parts], norm)
+            health.before_update(step, loss, norm)
             stop.hold()
             rate = optimiser.step(step)
-            health.after_update(step)
+            health.after_update(step, optimiser.state())
             done = step + 1
 
             if done % settings.log_every == 0 or done == settings.steps:
@@ -236,23 +264,6 @@ def loss_terms(
         expect(value, "B", what=str(component), B=tasks)
         terms[component.name] = terms.get(component.name, 0) + weight * value.mean()
     return terms
-
-
-def _diagnosis(
-    step: int, again: Callable[[int], str], seen: list[dict[str, Tensor]], norm: Tensor, culprit: str | None
-) -> str:
-    """Which term of which part of the step went wrong, and how to see its tables again."""
-    bad = [(part, name) for part, terms in enumerate(seen) for name in terms if not bool(torch.isfinite(terms[name]))]
-    if bad:
-        first = bad[0][0]
-        what = f"the term {' and '.join(name for part, name in bad if part == first)} is not finite"
-    else:
-        first, what = 0, f"every term is finite, but the norm of their gradient is {float(norm)}"
-    what += f"; it begins in {culprit}" if culprit else ""
-    return (
-        f"step {step}: {what}. Its tables come back with tabscm.engine.stream: {again(first)}. "
-        "Lower trainer.lr, trainer.muon_lr or trainer.clip and start again with --overwrite."
-    )
 
 
 def _write(log: TextIO, board: Board, step: int, kind: str, values: dict[str, float]) -> None:

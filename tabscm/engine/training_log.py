@@ -3,6 +3,7 @@
 import csv
 import math
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -18,6 +19,7 @@ TRAINING_LOG = "training_log.csv"
 TRAINING = ("Train_Loss", "Train_Delta", "Train_DAG", "Train_H", "Train_MAE", "Train_SHD", "Train_F1")
 VALIDATION = {"Val_MAE": "effects_mae", "Val_SHD": "shd", "Val_F1": "f1"}
 EXPERTS = ("Expert_Entropy", "Expert_Gini")
+EPOCH = re.compile(r"[0-9]{1,15},")
 COLUMNS = ("Epoch", "Level", "LR", *TRAINING, *VALIDATION, *EXPERTS)
 
 
@@ -38,9 +40,10 @@ class TrainingLog:
         self.experiment = experiment
         self.epoch = validations
         self.seen = [dict(step) for step in seen]
-        lines = self.file.read_text("utf-8").splitlines(keepends=True)[1:] if self.file.exists() else []
-        whole = [line for line in lines if line.endswith("\n")]
-        kept = [line for line in whole if (epoch := line.split(",")[0]).isdecimal() and int(epoch) <= validations]
+        text = self.file.read_text("utf-8", errors="replace") if self.file.exists() else ""
+        lines = [line for line in text.splitlines(keepends=True)[1:] if line.endswith("\n")]
+        # a line without its number is none that training wrote
+        kept = [line for line in lines if EPOCH.match(line) and int(line.split(",")[0]) <= validations]
         write_whole(self.file, ",".join(COLUMNS) + "\n" + "".join(kept))
 
     def add(

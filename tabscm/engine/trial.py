@@ -22,6 +22,7 @@ import attrs
 import torch
 
 from tabscm.engine.checkpoint import EXPERIMENT, restore
+from tabscm.engine.journal import scalar
 from tabscm.engine.lease import LOOK, holds
 from tabscm.engine.lock import locked
 from tabscm.engine.pace import pace
@@ -101,9 +102,10 @@ def fulfil(order: Order) -> None:
 def finished(folder: Path) -> Outcome | None:
     """What a trial that came to its end left in its folder; None when it did not."""
     results, cost = read_json(folder / RESULTS), read_json(folder / COST)
-    if results is None or cost is None or cost["seconds"] is None:
+    if results is None or cost is None or scalar(cost.get("seconds")) is None:
         return None
-    return Outcome(results=results, **cost)
+    peak = cost.get("peak_memory")
+    return Outcome(results=results, seconds=scalar(cost["seconds"]), peak_memory=peak if type(peak) is int else None)
 
 
 def main(order: Order) -> int:

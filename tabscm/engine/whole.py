@@ -1,9 +1,10 @@
 """Files that are there as a whole or not at all, whenever the process that writes them ends, or its machine."""
 
-import json
 import os
 from pathlib import Path
 from typing import Any
+
+from tabscm.engine.untrusted import read_object
 
 
 def write_whole(file: Path, text: str) -> None:
@@ -35,9 +36,8 @@ def flush(folder: Path) -> None:
 
 
 def read_json(file: Path) -> dict[str, Any] | None:
-    """The object in a file; None where there is no file, or no JSON in it."""
+    """The object in a file; None where there is no file, or no JSON object in it."""
     try:
-        found = json.loads(file.read_text("utf-8"))
+        return read_object(file)
     except (FileNotFoundError, ValueError):
         return None
-    return found if isinstance(found, dict) else None

@@ -6,7 +6,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 import attrs
 import torch
-from attrs.validators import ge, gt, le, min_len, optional
+from attrs.validators import ge, gt, le, lt, min_len, optional
 from torch import Tensor
 
 from tabscm.kernel.interfaces import (
@@ -23,6 +23,9 @@ from tabscm.kernel.interfaces import (
     Regulariser,
 )
 from tabscm.kernel.values import Draw, Ramp, within
+
+MOST_OF_NETWORK = 16_384
+"""The largest width, and the largest whole number of an embedding, encoder or head: layers, features and the like."""
 
 C = TypeVar("C", bound=Component)
 
@@ -95,6 +98,14 @@ def _shares(_: object, field: "attrs.Attribute[Any]", choices: tuple[Weighted[An
     # weights move in straight lines: if some are above 0 at both ends, some are at every step between
     if min(sum(choice.weight.start for choice in choices), sum(choice.weight.end for choice in choices)) <= 0:
         raise ValueError(f"{field.name} needs a weight above 0 at every step")
+
+
+def _plain_names(_: object, field: "attrs.Attribute[Any]", named: dict[str, object]) -> None:
+    """Names become those of files, which an experiment must not choose the folder of."""
+    for name in named:
+        if not name or not name.isprintable() or len(name) > 100 or name.startswith(".") or set(name) & set("/\\:"):
+            shown = repr(name if len(name) <= 40 else f"{name[:37]}...")
+            raise ValueError(f"{field.name} are named without / \\ : and control characters, not {shown}")
 
 
 @attrs.frozen(kw_only=True)
@@ -185,6 +196,10 @@ class TrainerSettings:
     """Tables of the stream, never trained on, that every validation uses."""
     early_stopping: EarlyStopping | None = None
     """None trains to the last step."""
+    rollbacks: int = attrs.field(default=0, validator=[ge(0), le(3)])
+    """How often a run in which a value is not finite may go back to its last checkpoint; 0 stops it at once."""
+    rollback_rate: float = attrs.field(default=0.5, validator=[gt(0), lt(1)])
+    """What each time leaves of the learning rates, to the end of the run."""
 
     def __attrs_post_init__(self) -> None:
         if self.schedule == "exponential" and self.floor == 0:
@@ -213,7 +228,7 @@ class Evaluation:
 
     tables: int = attrs.field(default=50, validator=ge(1))
     """Tables per cell."""
-    cells: dict[str, StreamSettings] = attrs.field(factory=dict)
+    cells: dict[str, StreamSettings] = attrs.field(factory=dict, validator=_plain_names)
     """Named kinds of tables. In TOML each cell says only where it differs from `[stream]`."""
 
 
@@ -223,7 +238,7 @@ class Experiment:
 
     seed: int = attrs.field(default=0, validator=[ge(0), le(2**63 - 1)])
     """Seeds the weights and the stream."""
-    width: int = attrs.field(default=64, validator=ge(1))
+    width: int = attrs.field(default=64, validator=[ge(1), le(MOST_OF_NETWORK)])
     """Width of the evidence (E)."""
     embedding: Embedding
     encoder: Encoder

@@ -1,7 +1,7 @@
 """Experiment files as plain data: what a file extends, how tables merge, what --set overrides and --swap replaces."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,11 @@ import tomli
 
 from tabscm.kernel.errors import ConfigError, Problem
 from tabscm.kernel.mistakes import KeyPath
+
+MOST = 1 << 23
+"""Bytes of a file; that of the released network, with all defaults written out, is a fiftieth of it."""
+DEEPEST = 50
+"""Tables and lists inside each other; components that hold components seldom need 10."""
 
 Data = dict[str, Any]
 """What a TOML file holds: tables, lists and scalars."""
@@ -59,8 +64,15 @@ def _bases(path: Path, data: Data, seen: list[Path]) -> list[Path]:
 
 def _parse(path: Path) -> Data:
     try:
-        raw = path.read_bytes()
-        return tomli.loads(raw.decode("utf-8-sig"))
+        with path.open("rb") as file:
+            raw = file.read(MOST + 1)
+        if len(raw) > MOST:
+            found = f"is larger than {MOST:,} bytes, which no experiment is"
+            raise ConfigError(str(path), [Problem("the file", (found,))])
+        data = tomli.loads(raw.decode("utf-8-sig"))
+        if _deeper(data, DEEPEST):
+            raise RecursionError
+        return data
     except FileNotFoundError:
         raise ConfigError(str(path), [Problem("the file", ("does not exist",))]) from None
     except IsADirectoryError:
@@ -74,6 +86,25 @@ def _parse(path: Path) -> Data:
     except tomli.TOMLDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
         raise ConfigError(str(path), [Problem(where, (f"not TOML: {error.msg}",))]) from None
+    except RecursionError:
+        found = f"tables and lists are nested deeper than {DEEPEST} times"
+        raise ConfigError(str(path), [Problem("the file", (found,))]) from None
+    except ValueError as error:  # of numbers and dates that Python does not hold
+        raise ConfigError(str(path), [Problem("the file", (f"not TOML: {error}",))]) from None
+
+
+def _deeper(data: object, depth: int) -> bool:
+    """Whether tables and lists are nested deeper than `depth`."""
+    layer: list[object] = [data]
+    for _ in range(depth):
+        layer = [inner for one in layer for inner in _inside(one)]
+        if not layer:
+            return False
+    return True
+
+
+def _inside(one: object) -> Iterable[object]:
+    return one.values() if isinstance(one, dict) else one if isinstance(one, list) else ()
 
 
 def merge(under: Data, over: Data) -> Data:

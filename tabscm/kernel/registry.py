@@ -1,8 +1,10 @@
 """Which components there are, and whose: discovery over entry points, with broken plugins set aside."""
 
 import inspect
+import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import EntryPoint, entry_points
 
 import attrs
@@ -11,6 +13,10 @@ import pluggy
 from tabscm.kernel import hooks
 from tabscm.kernel.errors import PluginError, did_you_mean
 from tabscm.kernel.interfaces import KINDS, Component
+
+NO_PLUGINS, ONLY_PLUGINS = "TABSCM_NO_PLUGINS", "TABSCM_ONLY_PLUGINS"
+"""Environment variables: names of plugins that are left out, or of the only ones that are not, between commas. Not even
+the import of a plugin that is left out happens. Processes that a command starts on its machine inherit them."""
 
 
 @attrs.frozen
@@ -45,14 +51,32 @@ class Quarantined:
         return f"{self.distribution} {self.version} ({self.reason})"
 
 
+@attrs.frozen
+class LeftOut:
+    """A plugin that was not loaded, because somebody asked for that."""
+
+    plugin: str
+    """Its entry point."""
+    distribution: str
+    version: str
+    how: str
+    """The option that did."""
+
+    def __str__(self) -> str:
+        return f"{self.distribution} {self.version} ({self.plugin})"
+
+
 @attrs.frozen(init=False)
 class Registry:
     """Every component on offer, by kind and name."""
 
     quarantined: tuple[Quarantined, ...]
+    left_out: tuple[LeftOut, ...]
     _by_name: dict[tuple[str, str], Entry]
 
-    def __init__(self, entries: Iterable[Entry], quarantined: Iterable[Quarantined] = ()) -> None:
+    def __init__(
+        self, entries: Iterable[Entry], quarantined: Iterable[Quarantined] = (), left_out: Iterable[LeftOut] = ()
+    ) -> None:
         """Gather `entries`.
 
         Raises:
@@ -67,7 +91,7 @@ class Registry:
                     f'Two plugins offer a {kind} called "{name}": {first.origin} ({first.origin.file})'
                     f" and {entry.origin} ({entry.origin.file}). Uninstall or rename one of them."
                 )
-        self.__attrs_init__(tuple(quarantined), by_name)
+        self.__attrs_init__(tuple(quarantined), tuple(left_out), by_name)
 
     def find(self, kind: str, name: str) -> type[Component]:
         """The component of this kind and name.
@@ -83,6 +107,9 @@ class Registry:
             count = len(self.quarantined)
             broken = ", ".join(str(plugin) for plugin in self.quarantined)
             lines.append(f"{count} plugin{'s' if count != 1 else ''} could not be loaded: {broken}")
+        if self.left_out and not near:
+            left_out = ", ".join(str(plugin) for plugin in self.left_out)
+            lines.append(f"left out by {self.left_out[0].how}, and not asked: {left_out}")
         raise PluginError("\n".join(lines))
 
     def names(self, kind: str) -> list[str]:
@@ -113,18 +140,25 @@ def discover(plugins: Iterable[EntryPoint] | None = None) -> Registry:
     distribution whose entry point has the same name.
 
     Args:
-        plugins: the entry points to load; by default all those installed in the group "tabscm".
+        plugins: the entry points to load; by default all those installed in the group "tabscm", less what NO_PLUGINS or
+            ONLY_PLUGINS leaves out.
 
     Raises:
-        PluginError: nothing is installed, or two working plugins claim one name.
+        PluginError: nothing is installed, two working plugins claim one name, or one is to be left out that is not
+            installed.
     """
     plugins = list(entry_points(group=hooks.GROUP) if plugins is None else plugins)
     if not plugins:
         raise PluginError("No plugins are installed, not even the built-in ones. Run: pip install -e .")
     entries: list[Entry] = []
     quarantined: list[Quarantined] = []
-    for plugin in plugins:
-        distribution, version = (plugin.dist.name, plugin.dist.version) if plugin.dist else (plugin.name, "?")
+    left_out: list[LeftOut] = []
+    unwanted = _unwanted(plugins, os.environ)
+    for plugin, how in zip(plugins, unwanted, strict=True):
+        distribution, version = _brought_by(plugin)
+        if how is not None:
+            left_out.append(LeftOut(plugin.name, distribution, version, how))
+            continue
         try:
             # naming a class's file may fail too: its __module__ can be anything
             found = [Entry(cls, Origin(distribution, version, inspect.getfile(cls))) for cls in _components(plugin)]
@@ -132,7 +166,23 @@ def discover(plugins: Iterable[EntryPoint] | None = None) -> Registry:
             quarantined.append(Quarantined(distribution, version, _reason(error)))
         else:
             entries += found
-    return Registry(entries, quarantined)
+    return Registry(entries, quarantined, left_out)
+
+
+@contextmanager
+def restricted(*, no: Iterable[str], only: Iterable[str]) -> Iterator[None]:
+    """Leave plugins out of what is discovered inside, in this process and in those it starts; an empty list changes
+    nothing."""
+    before = dict(os.environ)
+    os.environ.update({name: ",".join(chosen) for name, chosen in ((NO_PLUGINS, no), (ONLY_PLUGINS, only)) if chosen})
+    try:
+        yield
+    finally:
+        for name in (NO_PLUGINS, ONLY_PLUGINS):
+            if name in before:
+                os.environ[name] = before[name]
+            else:
+                os.environ.pop(name, None)
 
 
 def is_name(found: object) -> bool:
@@ -154,6 +204,39 @@ def is_frozen(cls: type) -> bool:
 def is_set_of_names(found: object) -> bool:
     """Whether this may be what a component `gives` or `needs`."""
     return isinstance(found, set | frozenset) and all(isinstance(word, str) for word in found)
+
+
+def _unwanted(plugins: list[EntryPoint], environment: Mapping[str, str]) -> list[str | None]:
+    """For each plugin the option by which the environment leaves it out; None where it does not.
+
+    A name is that of a distribution, however it writes its hyphens, or of an entry point.
+    """
+    no, only = (
+        [_normal(name) for name in environment.get(variable, "").split(",") if name.strip()]
+        for variable in (NO_PLUGINS, ONLY_PLUGINS)
+    )
+    if no and only:
+        raise PluginError("--no-plugins and --only-plugins exclude each other: give one of them")
+    names = [{_normal(plugin.name), _normal(_brought_by(plugin)[0])} for plugin in plugins]
+    known = sorted(set().union(*names))
+    option = "--no-plugins" if no else "--only-plugins"
+    for name in no or only:
+        if name not in known:
+            raise PluginError(
+                f'{option}: no plugin is called "{name}".{did_you_mean(name, known)}\ninstalled: {", ".join(known)}'
+            )
+    chosen = set(no or only)
+    return [option if chosen and bool(both & chosen) == bool(no) else None for both in names]
+
+
+def _brought_by(plugin: EntryPoint) -> tuple[str, str]:
+    """The distribution of a plugin and its version."""
+    return (plugin.dist.name, plugin.dist.version) if plugin.dist else (plugin.name, "?")
+
+
+def _normal(name: str) -> str:
+    """A name as package indexes compare it (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name.strip()).lower()
 
 
 def _components(plugin: EntryPoint) -> list[type[Component]]:

@@ -16,8 +16,8 @@ from cattrs.errors import StructureHandlerNotFoundError
 from cattrs.gen import make_dict_structure_fn, make_mapping_structure_fn, override
 
 from tabscm.kernel.errors import PluginError, did_you_mean
-from tabscm.kernel.experiment import Experiment, Weighted
-from tabscm.kernel.interfaces import Component
+from tabscm.kernel.experiment import MOST_OF_NETWORK, Experiment, Weighted
+from tabscm.kernel.interfaces import Component, Embedding, Encoder, Head
 from tabscm.kernel.mistakes import (
     Form,
     Mismatch,
@@ -77,6 +77,8 @@ def _is_iterable(wanted: Form) -> bool:
 
 def _scalar(data: object, wanted: Form) -> object:
     if type(data) is int and wanted is float:
+        if abs(data) >= 2**1023:
+            raise Mismatch("expected a finite number, found one beyond the largest 64-bit number")
         return float(data)
     if type(data) is not wanted:
         raise Mismatch(f"expected {describe_type(wanted)}, found {describe_value(data)}")
@@ -178,7 +180,7 @@ def _component(registry: Registry, converter: Converter) -> Hook:
         if not isinstance(data, str | dict):
             raise Mismatch(f"expected {describe_type(wanted)}, found {describe_value(data)}", on_offer(kind, registry))
         if isinstance(data, str):
-            return converter.structure({}, _find(kind, data, None, registry))
+            return _bounded(converter.structure({}, _find(kind, data, None, registry)))
         if "use" not in data:
             raise Mismatch(f"missing: expected the name of {a_kind(kind)}", on_offer(kind, registry), key="use")
         name = data["use"]
@@ -189,9 +191,26 @@ def _component(registry: Registry, converter: Converter) -> Hook:
                 key="use",
             )
         own = {key: value for key, value in data.items() if key != "use"}
-        return converter.structure(own, _find(kind, name, "use", registry))
+        return _bounded(converter.structure(own, _find(kind, name, "use", registry)))
 
     return structure
+
+
+def _bounded(component: object) -> object:
+    """The component, when no size of it is beyond what a network has: building one makes as many modules."""
+    if isinstance(component, Embedding | Encoder | Head):
+        for field in attrs.fields(type(component)):
+            value = getattr(component, field.name)
+            if type(value) is int and value > MOST_OF_NETWORK:
+                raise Mismatch(
+                    f"{field.name} must be at most {MOST_OF_NETWORK}, found {_digits(value)}", key=field.name
+                )
+    return component
+
+
+def _digits(value: int) -> str:
+    """A whole number, or that it is a long one: Python writes out no more than 4300 digits."""
+    return str(value) if value < 10**30 else "one of more than 30 digits"
 
 
 def _find(kind: str, name: str, key: str | None, registry: Registry) -> type[Component]:

@@ -113,7 +113,7 @@ def test_a_missing_file_is_refused(run):
 @pytest.mark.parametrize(
     ("manifest", "fault"),
     [
-        ("[]", "unreadable (TypeError: list indices must be integers or slices, not str)"),
+        ("[]", "unreadable (ValueError: holds list, expected an object)"),
         (
             "{",
             "unreadable (JSONDecodeError: Expecting property name enclosed in double quotes: line 1 column 2 (char 1))",

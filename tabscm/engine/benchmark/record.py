@@ -9,6 +9,7 @@ from typing import Literal
 import attrs
 
 from tabscm.engine.benchmark.case import EDITION
+from tabscm.engine.untrusted import parse_json
 from tabscm.kernel.errors import TabSCMError
 
 State = Literal["answered", "over", "failed"]
@@ -62,6 +63,6 @@ def read(file: Path) -> Iterator[Record]:
         if not line.endswith("\n"):
             break
         try:
-            yield Record(**json.loads(line))
+            yield Record(**parse_json(line))
         except (ValueError, TypeError):
             raise TabSCMError(f"{file}, line {number}: not a line that this command writes; remove it") from None

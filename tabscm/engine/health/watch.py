@@ -5,17 +5,19 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
+import torch
 from torch import Tensor, nn
 
 from tabscm.engine.health.clock import StepTimes
 from tabscm.engine.health.event import Event
-from tabscm.engine.health.finite import broken_weights, culprit, listed
+from tabscm.engine.health.finite import NotFinite, broken_by_update, broken_cells, culprit, size, weights_of
 from tabscm.engine.health.gradient import Explosion, Shares, Terms, by_term
 from tabscm.engine.health.learning import Collapse, Gap, Movement
 from tabscm.engine.health.memory import Remembers, recall, remember, tensors
 from tabscm.engine.health.prediction import Divergence, Experts, Gate, Shape
+from tabscm.engine.health.spike import Spike
 from tabscm.engine.stream import Stream
-from tabscm.kernel.errors import ContractError, TrainingError
+from tabscm.kernel.errors import ContractError
 from tabscm.kernel.experiment import Experiment
 from tabscm.kernel.interfaces import Prediction, Table, Truth
 
@@ -44,6 +46,13 @@ class Health:
         self.levels = len(experiment.curriculum)
         self.several = bool(experiment.auxiliary_losses or experiment.regularisers)
         self.batches: list[tuple[Table, Truth]] = []
+        self.numbers = torch.zeros(())
+        """Not finite as soon as a table of the step is not, or, since the update before, a weight or a momentum."""
+        self.momenta: Mapping[str, Tensor] = {}
+        self.again: list[str] = []
+        """How each part of the step is made once more."""
+        self.key = ""
+        self.spike = Spike()
         self.times = StepTimes()
         self.explosion, self.shares = Explosion(), Shares(experiment.loss.name)
         self.collapse, self.gap, self.movement = Collapse(settings.warmup, step), Gap(), Movement(model, step)
@@ -75,12 +84,21 @@ class Health:
     @property
     def _lasting(self) -> dict[str, Remembers]:
         """The monitors that remember, by name."""
-        own: list[Remembers] = [self.explosion, self.shares, self.collapse, self.gap, self.movement, *self.inside]
+        own: list[Remembers] = [
+            self.spike,
+            self.explosion,
+            self.shares,
+            self.collapse,
+            self.gap,
+            self.movement,
+            *self.inside,
+        ]
         return {type(monitor).__name__: monitor for monitor in own}
 
     def begin(self) -> None:
         """A step begins."""
         self.batches.clear()
+        self.again.clear()
         self.times.begin()
 
     def sample(self, stream: Stream, step: int, part: int) -> tuple[Table, Truth]:
@@ -91,42 +109,51 @@ class Health:
         """
         self.times.sampling()
         self.asked = stream, step, part
+        self.again.append(stream.again(step, part))
         try:
             table, truth = stream.batch(step, part)
         except ContractError as error:
-            again = f"It comes back with tabscm.engine.stream: {stream.again(step, part)}."
+            again = f"It comes back with tabscm.engine.stream: {self.again[part]}."
             raise ContractError(f"{error}\n{again}") from error
+        self.numbers = self.numbers.to(table.x.device) + size([table.x])
+        self.key = stream.key
         tasks, rows, variables = table.x.shape
         # a row costs about what a variable costs another two, on the grid of pairs
         self.times.sampled(tasks * variables * (rows + variables**2))
         self.batches.append((table, truth))
         return table, truth
 
-    def before_update(self, step: int, norm: Tensor) -> None:
-        """The gradient of step `step`, counted from 0, has this norm before clipping; weights are as they were."""
+    def before_update(self, step: int, loss: Tensor, norm: Tensor) -> None:
+        """Step `step`, counted from 0, has this loss, and its gradient this norm before clipping; weights are as they
+        were."""
         done = step + 1
+        self.events += self.spike.look(done, float(loss), self.key, self.again[0])
         self.events += self.explosion.look(done, float(norm), lambda: self.by_term(step, self.batches))
         if self.several and self._due(done, self.settings.validate_every):
             scalars, events = self.shares.look(done, self.by_term(step, self.batches[:1]))
             self.scalars |= scalars
             self.events += events
 
-    def after_update(self, step: int) -> None:
-        """The weights have moved.
+    def after_update(self, step: int, momenta: Mapping[str, Tensor]) -> None:
+        """The weights have moved, and so have the momenta.
+
+        On a GPU, where looking means waiting, this looks in steps that are logged or validated. After any other the
+        trainer does, with the loss of the next step, in `numbers`.
 
         Raises:
-            TrainingError: some are not finite now.
+            NotFinite: some are not finite now.
         """
         done = step + 1
         self.events += self.times.ended(done)
-        if self._due(done, self.settings.log_every) or self._due(done, self.settings.validate_every):
-            broken = broken_weights(self.model)
-            if broken:
-                raise TrainingError(
-                    f"step {step}: the weights {listed(broken)} are not finite after the update, though loss and "
-                    "gradient were finite at every step. Lower trainer.lr and trainer.muon_lr and start again with "
-                    "--overwrite."
-                )
+        self.momenta = momenta
+        self.numbers = self._moved()
+        waits = self.numbers.device.type != "cpu"
+        if waits and not self._due(done, self.settings.log_every) and not self._due(done, self.settings.validate_every):
+            return
+        if not bool(torch.isfinite(self.numbers)):
+            what = broken_by_update(self.model, momenta)
+            what = f"{what} are not finite after the update, though loss and gradient were finite at every step"
+            raise NotFinite(what, step=step, again=self.again[0], updated=True)
 
     def logged(self, done: int, record: Mapping[str, float], predictions: Sequence[Prediction]) -> None:
         """Look at a step that is logged: its `record` of the log and the predictions of its parts."""
@@ -150,9 +177,32 @@ class Health:
         self.scalars |= scalars
         self.events += events
 
-    def culprit(self) -> str | None:
-        """Where the values of this step that are not finite begin; None when the terms of the loss make them."""
-        return culprit(self.model, [table for table, _ in self.batches], self.settings.precision)
+    def diagnosis(self, step: int, seen: Sequence[Mapping[str, Tensor]], norm: Tensor) -> NotFinite:
+        """Which term of which part of a step is not finite, and where that begins.
+
+        Args:
+            step: counted from 0.
+            seen: the terms of each part.
+            norm: of their gradient.
+        """
+        tables = [table for table, _ in self.batches]
+        bad = [
+            (part, [name for name in terms if not bool(torch.isfinite(terms[name]))]) for part, terms in enumerate(seen)
+        ]
+        part, names = next(((part, names) for part, names in bad if names), (0, []))
+        origin = culprit(self.model, tables, self.settings.precision)
+        cells = broken_cells(tables)
+        if names:
+            what = f"the term {' and '.join(names)} is not finite"
+        elif not bool(torch.isfinite(norm)):
+            what = f"every term is finite, but the norm of their gradient is {float(norm)}"
+        else:
+            moved = broken_by_update(self.model, self.momenta)
+            what = "every term is finite, but " + (
+                f"{moved} are not since the update before" if moved else "a value is not"
+            )
+        what += f"; it begins in {origin}" if origin else ""
+        return NotFinite(what, step=step, again=self.again[part], fixed=cells is not None and cells == origin)
 
     def by_term(self, step: int, batches: Sequence[tuple[Table, Truth]]) -> dict[str, float]:
         """The norm of the gradient of each term on some parts of step `step`, by doing them again."""
@@ -173,6 +223,13 @@ class Health:
             if value is not None:
                 board.add_scalar(f"health/{name}", value, done)
         self.scalars, self.events = {}, []
+
+    def _moved(self) -> Tensor:
+        """The norm of all weights and momenta; what an optimiser keeps on the host are counters."""
+        device = next(self.model.parameters()).device
+        return size(
+            value for value in (*weights_of(self.model).values(), *self.momenta.values()) if value.device == device
+        )
 
     def _due(self, done: int, every: int) -> bool:
         return done % every == 0 or done == self.settings.steps

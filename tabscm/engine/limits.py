@@ -1,0 +1,85 @@
+"""Sizes that no machine bears, found before memory is taken for them."""
+
+import os
+from collections.abc import Iterator
+
+import torch
+
+from tabscm.engine.model import Model
+from tabscm.engine.stream import tables_per_batch
+from tabscm.kernel.errors import ConfigError, ContractError, Problem
+from tabscm.kernel.experiment import Experiment, StreamSettings
+
+GIGABYTE = 2**30
+CELL, PAIR = 6, 5
+"""Bytes that a cell of a table and a pair of variables take at the least: number and two flags, logit and edge."""
+SHORT = ("out of memory", "not enough memory", "can't allocate memory", "unable to allocate")
+"""What torch and numpy say when there is none, in lower case."""
+
+
+def check_sizes(experiment: Experiment) -> None:
+    """Refuse networks and batches that alone would take more memory than this machine has.
+
+    What passes may still be too large, together with all that training keeps.
+
+    Raises:
+        ConfigError: names each key, and what it would take.
+    """
+    memory = installed_memory()
+    problems = [*_of_network(experiment, memory)]
+    streams = {"stream": experiment.stream}
+    streams |= {f"curriculum[{index}].stream": level.stream for index, level in enumerate(experiment.curriculum)}
+    streams |= {f"evaluation.cells.{name}": cell for name, cell in experiment.evaluation.cells.items()}
+    for where, settings in streams.items():
+        problems += _of_batch(where, settings, memory)
+    if problems:
+        raise ConfigError("experiment", problems)
+
+
+def installed_memory() -> int:
+    """Bytes of memory that this machine has; where it does not say, as many as no machine has."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return 2**60
+
+
+def is_short(error: Exception) -> bool:
+    """Whether an error says that there is no memory."""
+    said = str(error).lower()
+    return isinstance(error, MemoryError) or any(words in said for words in SHORT)
+
+
+def _of_network(experiment: Experiment, memory: int) -> Iterator[Problem]:
+    try:
+        with torch.device("meta"):  # shapes without numbers
+            model = Model(experiment)
+    except (ConfigError, ContractError):
+        return  # which building it says as well
+    except (RuntimeError, NotImplementedError) as error:
+        if "overflow" in str(error).lower():
+            yield Problem("the network", ("has weights beyond counting; lower its width and sizes",))
+        return  # a component whose building needs numbers
+    bytes_ = sum(weight.numel() * weight.element_size() for weight in model.parameters())
+    if bytes_ > memory:
+        yield Problem("the network", (f"its weights alone are {_show(bytes_, memory)}; lower its width and sizes",))
+
+
+def _of_batch(where: str, settings: StreamSettings, memory: int) -> Iterator[Problem]:
+    variables, rows = round(settings.variables.most * (1 + settings.hidden.most)), round(settings.rows.most)
+    pairs, cells = PAIR * variables**2, CELL * variables * rows
+    if max(pairs, cells) > memory:
+        key, size = ("variables", pairs) if pairs > cells else ("rows", cells)
+        yield Problem(f"{where}.{key}", (f"one table takes at least {_show(size, memory)}; lower {key}",))
+        return
+    tables = tables_per_batch(settings, variables, rows)
+    if tables * (pairs + cells) > memory:
+        taken = _show(tables * (pairs + cells), memory)
+        yield Problem(
+            f"{where}.tables", (f"a batch of {tables:,} takes at least {taken}; lower tables, cells or pairs",)
+        )
+
+
+def _show(size: int, memory: int) -> str:
+    found = f"{size / GIGABYTE:,.0f}" if size < 10**18 else "over a billion"
+    return f"{found} GiB, and this machine has {memory / GIGABYTE:,.0f} GiB of memory"
