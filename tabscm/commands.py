@@ -21,6 +21,7 @@ from tabscm.engine.graphs import read_graph
 from tabscm.engine.measures import MEASURES
 from tabscm.engine.model import Model, parameter_count
 from tabscm.engine.predict import predict, render_score
+from tabscm.engine.processes import joined, restarted
 from tabscm.engine.rehearsal import rehearse
 from tabscm.engine.release import release
 from tabscm.engine.report import write_report
@@ -78,15 +79,24 @@ def _run(args: argparse.Namespace, registry: Registry) -> int:
     device = _device(args.device)
     experiment = _load(args.experiment, registry, args.overrides)
     run = args.out or Path("runs") / args.experiment.stem
-    # before an earlier run is replaced, which may be the one to start from
-    model = rehearse(experiment, device=device)
-    start = None if args.init is None else read_start(released.find(args.init), model)
-    prepare(run, experiment, registry, resume=args.resume, overwrite=args.overwrite, start=start)
-    try:
-        results = carry_out(run, experiment, device=device, resume=args.resume or start is not None, out=sys.stdout)
-    except KeyboardInterrupt:
-        options = {"set": args.overrides, "out": [run], "device": _given_device(args)}
-        raise KeyboardInterrupt(f"{_go_on('run', [args.experiment], options)} --resume") from None
+    with joined(device) as processes:
+        # before an earlier run is replaced, which may be the one to start from
+        model = rehearse(experiment, device=device)
+
+        def ready() -> bool:
+            resume = args.resume or (restarted() and (run / EXPERIMENT).is_file())
+            start = None if args.init is None or resume else read_start(released.find(args.init), model)
+            prepare(run, experiment, registry, resume=resume, overwrite=args.overwrite and not resume, start=start)
+            return resume or start is not None
+
+        resume = processes.tell(ready)
+        try:
+            results = carry_out(run, experiment, device=device, resume=resume, out=sys.stdout, processes=processes)
+        except KeyboardInterrupt:
+            options = {"set": args.overrides, "out": [run], "device": _given_device(args)}
+            raise KeyboardInterrupt(f"{_go_on('run', [args.experiment], options)} --resume") from None
+    if results is None:  # the first process says it all
+        return 0
     print(f"\n{render(results)}")
     write_report(run, run / REPORT, registry, device=device)
     print(f"\nAll of it on one page: {_quoted(run / REPORT)}")

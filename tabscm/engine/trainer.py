@@ -2,9 +2,11 @@
 
 import json
 import math
+import os
 import sys
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -21,6 +23,7 @@ from tabscm.engine.health.watch import Health
 from tabscm.engine.metrics import summarise
 from tabscm.engine.model import Model, autocast, parameter_count, resolved
 from tabscm.engine.optimiser import Optimiser
+from tabscm.engine.processes import ALONE, Processes, Share
 from tabscm.engine.progress import Progress
 from tabscm.engine.recompute import recompute_layers
 from tabscm.engine.state import State
@@ -46,6 +49,7 @@ def train(
     resume: bool = False,
     out: TextIO = sys.stdout,
     progress: Progress | None = None,
+    processes: Processes = ALONE,
 ) -> Model:
     """Train a network on the experiment's stream, writing checkpoints and metrics into the folder `run`.
 
@@ -60,9 +64,11 @@ def train(
         resume: go on from the newest checkpoint in `run`, which may be one of no steps, see `start.begin`.
         out: where progress is printed.
         progress: told of it instead.
+        processes: which train together, each called with the same arguments; only the first reads or writes `run`.
 
     Returns:
-        The network of the best validation, with the threshold that was best there.
+        The network of the best validation, with the threshold that was best there; in a process that is not the first,
+        that of the last step.
 
     Raises:
         TrainingError: a loss or gradient is not finite; names the term, the step and how to see its tables again.
@@ -82,17 +88,21 @@ def train(
     precision = resolved(settings.precision, device)
     state = State(step=0, best_step=0, best_gain=-math.inf, seconds=0.0, tables=0)
     if resume:
-        weights, momenta, state = restore(run, "last")
+        weights, momenta, state = _restored(run, processes)
         load_weights(model, weights, run)
         optimiser.load_state(momenta)
-    health = Health(experiment, model, partial(loss_terms, experiment), step=state.step)
-    _forget_after(run / LOG, state.step)
-    table_log = TrainingLog(run, experiment, validations=math.ceil(state.step / settings.validate_every))
+    health = Health(experiment, model, partial(loss_terms, experiment), step=state.step, processes=processes)
+    written = run if processes.leads else None
+    if written is not None:
+        _forget_after(run / LOG, state.step)
+    table_log = TrainingLog(written, experiment, validations=math.ceil(state.step / settings.validate_every))
     began = time.perf_counter() - state.seconds
-    progress = progress or Progress(out, steps=settings.steps, step=state.step, levels=curriculum.last)
+    progress = progress or Progress(processes.out(out), steps=settings.steps, step=state.step, levels=curriculum.last)
     progress.say(
         f"{parameter_count(model.parameters()):,} parameters, {settings.steps:,} steps, {device.type} in {precision}, "
-        f"threads: {torch.get_num_threads()}" + (f", from step {state.step}" if state.step else "")
+        f"threads: {torch.get_num_threads()}"
+        + (f", processes: {processes.count}" if processes.count > 1 else "")
+        + (f", from step {state.step}" if state.step else "")
     )
     if state.init:
         tables = "" if state.init.tables is None else f" and {state.init.tables:,} tables"
@@ -108,7 +118,9 @@ def train(
     behind = state.init.steps if state.init else 0  # what these weights saw already comes from the stream's first steps
 
     purge = state.step + 1 if resume else None  # that step was logged and is not done again
-    with (run / LOG).open("a", encoding="utf-8") as log, SummaryWriter(run, purge_step=purge) as board:
+    writer: AbstractContextManager[SummaryWriter | None]
+    writer = nullcontext() if written is None else SummaryWriter(written, purge_step=purge)
+    with (run / LOG if written else Path(os.devnull)).open("a", encoding="utf-8") as log, writer as board:
         for step in range(state.step, settings.steps):
             if news := why_stop(state, settings.early_stopping):
                 progress.say(news)
@@ -117,21 +129,28 @@ def train(
             if news:
                 progress.say(news)
             # dropout, if any, follows from the step as well
-            torch.manual_seed(int(np.random.SeedSequence([experiment.seed, step]).generate_state(1, np.uint64)[0] >> 1))
+            path = processes.seed(experiment.seed, step)
+            torch.manual_seed(int(np.random.SeedSequence(path).generate_state(1, np.uint64)[0] >> 1))
             model.train()
             health.begin()
             level, stream = state.level, curriculum.stream(state.level)
             parts: list[tuple[Prediction, Truth, dict[str, Tensor]]] = []
+            shares: list[Share] = []
             for part in range(settings.accumulate):
                 table, truth = health.sample(stream, behind + step, part)
+                share = processes.share(len(table.x), part)
+                own, own_truth = share.cut(table, truth)
                 with autocast(device, precision):
-                    prediction = forward(table)
-                terms = loss_terms(experiment, step, prediction, truth, table)
+                    prediction = forward(own)
+                terms = loss_terms(experiment, step, prediction, own_truth, own)
+                terms = {name: term * share.weight for name, term in terms.items()}
                 torch.autograd.backward(sum(terms.values(), torch.zeros((), device=device)) / settings.accumulate)
                 progress.count(len(table.x))
                 if state.tables is not None:
                     state = attrs.evolve(state, tables=state.tables + len(table.x))
                 parts.append((prediction, truth, {name: term.detach() for name, term in terms.items()}))
+                shares.append(share)
+            processes.add_up(model, [terms for _, _, terms in parts])
             means = {name: torch.stack([terms[name] for _, _, terms in parts]).mean() for name in terms}
             loss = torch.stack(list(means.values())).sum()
             norm = torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
@@ -145,6 +164,10 @@ def train(
             done = step + 1
 
             if done % settings.log_every == 0 or done == settings.steps:
+                parts = [
+                    (processes.whole(prediction, share), truth, terms)
+                    for (prediction, truth, terms), share in zip(parts, shares, strict=True)
+                ]
                 # tables of the stream are never seen twice: before the step these were as fresh as any
                 fresh = summarise([(prediction.logits.detach(), truth.adj) for prediction, truth, _ in parts])
                 record = {
@@ -166,7 +189,8 @@ def train(
             health.report(done, log, board, progress.say)
 
             if done % settings.validate_every == 0 or done == settings.steps:
-                found = judge(model, validation, tables=settings.validation_tables)
+                processes.check_same(model, done)
+                found = processes.tell(partial(judge, model, validation, tables=settings.validation_tables))
                 _write(log, board, done, "validation", found)
                 table_log.write(level, rate, found)
                 state = attrs.evolve(
@@ -174,18 +198,20 @@ def train(
                 )
                 state = after_validation(state, found, settings.early_stopping, waiting=level == curriculum.last)
                 if level < curriculum.last:
-                    own = curriculum.stream(level, "validation")
-                    at_level = judge(model, own, tables=settings.validation_tables)
+                    easier = curriculum.stream(level, "validation")
+                    at_level = processes.tell(partial(judge, model, easier, tables=settings.validation_tables))
                     _write(log, board, done, "level", {"level": level, **at_level})
                     state = attrs.evolve(state, level_value=at_level[experiment.curriculum[level - 1].metric])
                 health.validated(done, found, level)
                 health.report(done, log, board, progress.say)
-                save(run, model.state_dict(), optimiser.state(), state)
+                if processes.leads:
+                    save(run, model.state_dict(), optimiser.state(), state)
                 progress.validated(done, level, float(loss), found)
 
-    weights, best = restore_weights(run, "best")
-    load_weights(model, weights, run)
-    model.threshold = best.threshold
+    if processes.leads:
+        weights, best = restore_weights(run, "best")
+        load_weights(model, weights, run)
+        model.threshold = best.threshold
     return model
 
 
@@ -230,13 +256,20 @@ def _diagnosis(
     )
 
 
-def _write(log: TextIO, board: "SummaryWriter", step: int, kind: str, values: dict[str, float]) -> None:
+def _restored(run: Path, processes: Processes) -> tuple[dict[str, Tensor], dict[str, Tensor], State]:
+    """The newest checkpoint, for all processes."""
+    weights, momenta, state = restore(run, "last") if processes.leads else (None, None, None)
+    told = processes.tell(lambda: None if state is None else attrs.asdict(state))
+    return processes.hand_out(weights), processes.hand_out(momenta), state or State(**told)
+
+
+def _write(log: TextIO, board: "SummaryWriter | None", step: int, kind: str, values: dict[str, float]) -> None:
     """One line of metrics.jsonl and the same scalars for TensorBoard; NaN, a value undefined here, becomes null."""
     known = {name: value if math.isfinite(value) else None for name, value in values.items()}
     log.write(json.dumps({"step": step, "kind": kind, **known}) + "\n")
     log.flush()
     for name, value in known.items():
-        if value is not None:
+        if value is not None and board is not None:
             board.add_scalar(f"{kind}/{name}", value, step)
 
 

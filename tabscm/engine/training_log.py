@@ -24,16 +24,18 @@ class TrainingLog:
     """Gathers what was logged of the training batches, and writes their means at each validation.
 
     Args:
-        run: the folder of the run.
+        run: the folder of the run; None writes nothing.
         experiment: says which term of the loss is which.
         validations: how many were done before; lines of later ones, which a resumed run does again, are dropped.
     """
 
-    def __init__(self, run: Path, experiment: Experiment, *, validations: int) -> None:
-        self.file = run / TRAINING_LOG
+    def __init__(self, run: Path | None, experiment: Experiment, *, validations: int) -> None:
         self.experiment = experiment
         self.epoch = validations
         self.seen: list[dict[str, float]] = []
+        self.file = None if run is None else run / TRAINING_LOG
+        if self.file is None:
+            return
         lines = self.file.read_text("utf-8").splitlines(keepends=True)[1:] if self.file.exists() else []
         whole = [line for line in lines if line.endswith("\n")]
         kept = [line for line in whole if int(line.split(",")[0]) <= validations]
@@ -73,6 +75,8 @@ class TrainingLog:
     def write(self, level: int, rate: float, found: Mapping[str, float]) -> None:
         """Write the line of a validation that `found` this, at this level and learning rate; what is undefined, or
         was not measured, is left empty."""
+        if self.file is None:
+            return
         self.epoch += 1
         values = {column: mean([step[column] for step in self.seen]) for column in (*TRAINING, *EXPERTS)}
         values |= {column: found.get(metric, math.nan) for column, metric in VALIDATION.items()}

@@ -13,6 +13,7 @@ from tabscm.engine.health.finite import broken_weights, culprit, listed
 from tabscm.engine.health.gradient import Explosion, Shares, Terms, by_term
 from tabscm.engine.health.learning import Collapse, Gap, Movement
 from tabscm.engine.health.prediction import Divergence, Experts, Gate, Shape
+from tabscm.engine.processes import ALONE, Processes
 from tabscm.engine.stream import Stream
 from tabscm.kernel.errors import ContractError, TrainingError
 from tabscm.kernel.experiment import Experiment
@@ -33,11 +34,15 @@ class Health:
         model: the network, with the weights of `step`.
         terms: what the loss is made of.
         step: steps done already.
+        processes: which train together; all look at the gradient together.
     """
 
-    def __init__(self, experiment: Experiment, model: nn.Module, terms: Terms, *, step: int = 0) -> None:
+    def __init__(
+        self, experiment: Experiment, model: nn.Module, terms: Terms, *, step: int = 0, processes: Processes = ALONE
+    ) -> None:
         settings = experiment.trainer
         self.settings, self.model, self.terms = settings, model, terms
+        self.processes = processes
         self.levels = len(experiment.curriculum)
         self.several = bool(experiment.auxiliary_losses or experiment.regularisers)
         self.batches: list[tuple[Table, Truth]] = []
@@ -125,9 +130,11 @@ class Health:
 
     def by_term(self, step: int, batches: Sequence[tuple[Table, Truth]]) -> dict[str, float]:
         """The norm of the gradient of each term on some parts of step `step`, by doing them again."""
-        return by_term(self.model, batches, self.terms, step=step, precision=self.settings.precision)
+        return by_term(
+            self.model, batches, self.terms, step=step, precision=self.settings.precision, processes=self.processes
+        )
 
-    def report(self, done: int, log: TextIO, board: "SummaryWriter", say: Callable[[str], None]) -> None:
+    def report(self, done: int, log: TextIO, board: "SummaryWriter | None", say: Callable[[str], None]) -> None:
         """Hand over what has come up: events to whoever watches, and everything to the log and to TensorBoard."""
         known = {name: value if math.isfinite(value) else None for name, value in self.scalars.items()}
         lines: list[dict[str, object]] = [{"step": done, "kind": "monitors", **known}] if known else []
@@ -139,7 +146,7 @@ class Health:
         log.writelines(json.dumps(line) + "\n" for line in lines)
         log.flush()
         for name, value in known.items():
-            if value is not None:
+            if value is not None and board is not None:
                 board.add_scalar(f"health/{name}", value, done)
         self.scalars, self.events = {}, []
 
