@@ -19,6 +19,8 @@ others, so that all decide alike. Small things that are on the host go by gloo, 
 import io
 import json
 import os
+import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -28,6 +30,8 @@ import attrs
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.distributed_c10d import PrefixStore, Store
+from torch.distributed.rendezvous import rendezvous
 
 from tabscm.kernel.errors import TabSCMError, TrainingError
 from tabscm.kernel.interfaces import Prediction, Table, Truth
@@ -36,6 +40,8 @@ T = TypeVar("T")
 
 PATIENCE = timedelta(minutes=30)
 """How long a process waits for the others, who may compile or validate; one that ends is noticed at once."""
+POLL = 0.02
+"""Seconds between two looks at who has come."""
 FAILED, INTERRUPTED = 2, 130
 """Exit codes of a process that ends because another one failed, or was interrupted as all were."""
 
@@ -119,7 +125,7 @@ class Processes:
         flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
         with _exchange():
             dist.all_reduce(flat)
-        for tensor, total in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
+        for tensor, total in zip(tensors, torch.split(flat, [one.numel() for one in tensors]), strict=True):
             tensor.copy_(total.view_as(tensor))
 
     def any(self, claims: Sequence[bool]) -> list[bool]:
@@ -158,7 +164,7 @@ class Processes:
         if self.count == 1:
             return dict(tensors or {})
         given = {} if tensors is None else {name: value.contiguous() for name, value in tensors.items()}
-        described = [[name, list(value.shape), str(value.dtype)] for name, value in given.items()]
+        described = [(name, list(value.shape), str(value.dtype)) for name, value in given.items()]
         found = {}
         for name, shape, dtype in self.tell(lambda: described):
             empty = (
@@ -225,15 +231,16 @@ def joined(device: torch.device) -> Iterator[Processes]:
     if not dist.is_torchelastic_launched():
         yield ALONE
         return
-    store, rank, count = next(dist.rendezvous("env://", timeout=PATIENCE))  # type: ignore[no-untyped-call]
-    spoken = dist.PrefixStore("spoken", store)
+    spoken = None
     try:
         if device.type == "cuda":
             _take_gpu(int(os.environ["LOCAL_RANK"]))
-        backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-        dist.init_process_group(
-            backend, store=dist.PrefixStore("group", store), rank=rank, world_size=count, timeout=PATIENCE
-        )
+        with _exchange():
+            store, rank, count = next(rendezvous("env://", timeout=PATIENCE))
+            meeting = PrefixStore(_meet(store, rank, count), store)
+            spoken = PrefixStore("spoken", meeting)
+            backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+            dist.init_process_group(backend, store=meeting, rank=rank, world_size=count, timeout=PATIENCE)
         together = Processes(rank, count)
         yield together
         together.any([True])  # nobody leaves before all are done
@@ -241,7 +248,7 @@ def joined(device: torch.device) -> Iterator[Processes]:
     except SystemExit:
         raise
     except BaseException as error:
-        if not _is_first(spoken, rank):
+        if spoken is not None and not _is_first(spoken):
             raise SystemExit(INTERRUPTED if isinstance(error, KeyboardInterrupt) else FAILED) from None
         raise
 
@@ -261,10 +268,35 @@ def _take_gpu(number: int) -> None:
     torch.cuda.set_device(number)
 
 
-def _is_first(spoken: dist.Store, rank: int) -> bool:
+def _meet(store: Store, rank: int, count: int) -> str:
+    """A name for this meeting of all processes that no earlier one had.
+
+    torchrun's store outlives its restarts, and addresses in it those that they were for. So each process leaves a name
+    that is new, and the first answers whatever names it finds, old ones too, until all have taken the answer.
+    """
+    name, deadline = uuid.uuid4().hex, time.monotonic() + PATIENCE.total_seconds()
+    if rank > 0:
+        store.set(f"here/{rank}", name)
+        meeting = store.get(f"answer/{name}").decode()
+        store.set(f"{meeting}/{rank}", "")
+        return meeting
+    missing = set(range(1, count))
+    while missing:
+        for other in missing:
+            if store.check([f"here/{other}"]):
+                store.set(f"answer/{store.get(f'here/{other}').decode()}", name)
+        missing = {other for other in missing if not store.check([f"{name}/{other}"])}
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"{len(missing)} of {count} processes did not come")
+        time.sleep(POLL)
+    return name
+
+
+def _is_first(spoken: Store) -> bool:
     """Whether no other process has said yet why the training ends; from now on, this one has."""
+    own = uuid.uuid4().hex
     try:
-        return bool(spoken.compare_set("by", "", str(rank)) == str(rank).encode())
+        return bool(spoken.compare_set("by", "", own) == own.encode())
     except RuntimeError:  # whoever kept the store is gone
         return True
 

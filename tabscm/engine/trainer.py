@@ -258,9 +258,10 @@ def _diagnosis(
 
 def _restored(run: Path, processes: Processes) -> tuple[dict[str, Tensor], dict[str, Tensor], State]:
     """The newest checkpoint, for all processes."""
-    weights, momenta, state = restore(run, "last") if processes.leads else (None, None, None)
-    told = processes.tell(lambda: None if state is None else attrs.asdict(state))
-    return processes.hand_out(weights), processes.hand_out(momenta), state or State(**told)
+    found = restore(run, "last") if processes.leads else None
+    weights, momenta = (found[0], found[1]) if found else (None, None)
+    state = processes.tell(lambda: attrs.asdict(found[2]) if found else {})
+    return processes.hand_out(weights), processes.hand_out(momenta), State(**state)
 
 
 def _write(log: TextIO, board: "SummaryWriter | None", step: int, kind: str, values: dict[str, float]) -> None:
