@@ -145,7 +145,7 @@ def _monitors(experiment: Experiment, model: Model, table: Table, truth: Truth, 
                 step = next(steps)
                 health.begin()
                 health.sample(stream, step, 0)
-                health.before_update(step, norm)
+                health.before_update(step, float(norm), health.batches)
                 health.after_update(step)
             health.logged(step, record, [prediction])
             health.report(step, log, board, lambda line: None)

@@ -5,7 +5,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -16,9 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tabscm.engine.ahead import Ahead
 from tabscm.engine.checkpoint import load_weights, restore, restore_weights, save
 from tabscm.engine.curriculum import Curriculum
 from tabscm.engine.evaluate import judge
+from tabscm.engine.glance import Glance
 from tabscm.engine.health.watch import Health
 from tabscm.engine.metrics import summarise
 from tabscm.engine.model import Model, autocast, parameter_count, resolved
@@ -92,6 +94,7 @@ def train(
         load_weights(model, weights, run)
         optimiser.load_state(momenta)
     health = Health(experiment, model, partial(loss_terms, experiment), step=state.step, processes=processes)
+    ahead, glance = Ahead(device), Glance(model, late=device.type == "cuda")
     written = run if processes.leads else None
     if written is not None:
         _forget_after(run / LOG, state.step)
@@ -134,10 +137,13 @@ def train(
             model.train()
             health.begin()
             level, stream = state.level, curriculum.stream(state.level)
+            done = step + 1
+            logs = done % settings.log_every == 0 or done == settings.steps
+            validates = done % settings.validate_every == 0 or done == settings.steps
             parts: list[tuple[Prediction, Truth, dict[str, Tensor]]] = []
             shares: list[Share] = []
             for part in range(settings.accumulate):
-                table, truth = health.sample(stream, behind + step, part)
+                table, truth = health.sample(stream, behind + step, part, ahead)
                 share = processes.share(len(table.x), part)
                 own, own_truth = share.cut(table, truth)
                 with autocast(device, precision):
@@ -150,20 +156,21 @@ def train(
                     state = attrs.evolve(state, tables=state.tables + len(table.x))
                 parts.append((prediction, truth, {name: term.detach() for name, term in terms.items()}))
                 shares.append(share)
+                if part + 1 < settings.accumulate:
+                    health.prepare(stream, behind + step, part + 1, ahead)
             processes.add_up(model, [terms for _, _, terms in parts])
             means = {name: torch.stack([terms[name] for _, _, terms in parts]).mean() for name in terms}
             loss = torch.stack(list(means.values())).sum()
             norm = torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
-            if not bool(torch.isfinite(loss + norm)):
-                seen = [terms for _, _, terms in parts]
-                again = partial(stream.again, behind + step)
-                raise TrainingError(_diagnosis(step, again, seen, norm, health.culprit()))
-            health.before_update(step, norm)
+            seen, again = [terms for _, _, terms in parts], partial(stream.again, behind + step)
+            look = partial(_look, health, step, again, seen, tuple(health.batches))
+            glance.at(torch.stack([loss, norm]), look, now=logs or validates)
             rate = optimiser.step(step)
+            if done < settings.steps:
+                health.prepare(stream, behind + done, 0, ahead)
             health.after_update(step)
-            done = step + 1
 
-            if done % settings.log_every == 0 or done == settings.steps:
+            if logs:
                 parts = [
                     (processes.whole(prediction, share), truth, terms)
                     for (prediction, truth, terms), share in zip(parts, shares, strict=True)
@@ -181,6 +188,7 @@ def train(
                     "variables": table.x.shape[2],
                     "rows": table.x.shape[1],
                     **({"level": level} if experiment.curriculum else {}),
+                    **({"peak_memory": torch.cuda.max_memory_allocated(device)} if device.type == "cuda" else {}),
                 }
                 _write(log, board, done, "train", record)
                 table_log.add(parts, means, fresh)
@@ -188,7 +196,7 @@ def train(
                 health.logged(done, record, [prediction for prediction, _, _ in parts])
             health.report(done, log, board, progress.say)
 
-            if done % settings.validate_every == 0 or done == settings.steps:
+            if validates:
                 processes.check_same(model, done)
                 found = processes.tell(partial(judge, model, validation, tables=settings.validation_tables))
                 _write(log, board, done, "validation", found)
@@ -239,8 +247,23 @@ def loss_terms(
     return terms
 
 
+def _look(
+    health: Health,
+    step: int,
+    again: Callable[[int], str],
+    seen: Sequence[Mapping[str, Tensor]],
+    batches: Sequence[tuple[Table, Truth]],
+    numbers: list[float],
+) -> None:
+    """Look at the loss and the norm of the gradient of a step, with the weights as they were before its update."""
+    loss, norm = numbers
+    if not math.isfinite(loss + norm):
+        raise TrainingError(_diagnosis(step, again, seen, norm, health.culprit(batches)))
+    health.before_update(step, norm, batches)
+
+
 def _diagnosis(
-    step: int, again: Callable[[int], str], seen: list[dict[str, Tensor]], norm: Tensor, culprit: str | None
+    step: int, again: Callable[[int], str], seen: Sequence[Mapping[str, Tensor]], norm: float, culprit: str | None
 ) -> str:
     """Which term of which part of the step went wrong, and how to see its tables again."""
     bad = [(part, name) for part, terms in enumerate(seen) for name in terms if not bool(torch.isfinite(terms[name]))]
@@ -248,7 +271,7 @@ def _diagnosis(
         first = bad[0][0]
         what = f"the term {' and '.join(name for part, name in bad if part == first)} is not finite"
     else:
-        first, what = 0, f"every term is finite, but the norm of their gradient is {float(norm)}"
+        first, what = 0, f"every term is finite, but the norm of their gradient is {norm}"
     what += f"; it begins in {culprit}" if culprit else ""
     return (
         f"step {step}: {what}. Its tables come back with tabscm.engine.stream: {again(first)}. "

@@ -5,8 +5,9 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, TextIO
 
-from torch import Tensor, nn
+from torch import nn
 
+from tabscm.engine.ahead import Ahead
 from tabscm.engine.health.clock import StepTimes
 from tabscm.engine.health.event import Event
 from tabscm.engine.health.finite import broken_weights, culprit, listed
@@ -58,7 +59,13 @@ class Health:
         self.batches.clear()
         self.times.begin()
 
-    def sample(self, stream: Stream, step: int, part: int) -> tuple[Table, Truth]:
+    def prepare(self, stream: Stream, step: int, part: int, ahead: Ahead) -> None:
+        """Have tables drawn ahead, timed."""
+        self.times.sampling()
+        ahead.prepare(stream, step, part)
+        self.times.sampled(0.0)
+
+    def sample(self, stream: Stream, step: int, part: int, ahead: Ahead | None = None) -> tuple[Table, Truth]:
         """The tables of part `part` of step `step`, timed.
 
         Raises:
@@ -66,7 +73,7 @@ class Health:
         """
         self.times.sampling()
         try:
-            table, truth = stream.batch(step, part)
+            table, truth = stream.batch(step, part) if ahead is None else ahead.take(stream, step, part)
         except ContractError as error:
             again = f"It comes back with tabscm.engine.stream: {stream.again(step, part)}."
             raise ContractError(f"{error}\n{again}") from error
@@ -76,12 +83,15 @@ class Health:
         self.batches.append((table, truth))
         return table, truth
 
-    def before_update(self, step: int, norm: Tensor) -> None:
-        """The gradient of step `step`, counted from 0, has this norm before clipping; weights are as they were."""
+    def before_update(self, step: int, norm: float, batches: Sequence[tuple[Table, Truth]]) -> None:
+        """The gradient of step `step`, counted from 0, on these tables has this norm before clipping.
+
+        The weights are as they were then.
+        """
         done = step + 1
-        self.events += self.explosion.look(done, float(norm), lambda: self.by_term(step, self.batches))
+        self.events += self.explosion.look(done, norm, lambda: self.by_term(step, batches))
         if self.several and self._due(done, self.settings.validate_every):
-            scalars, events = self.shares.look(done, self.by_term(step, self.batches[:1]))
+            scalars, events = self.shares.look(done, self.by_term(step, batches[:1]))
             self.scalars |= scalars
             self.events += events
 
@@ -124,9 +134,9 @@ class Health:
         self.scalars |= scalars
         self.events += events
 
-    def culprit(self) -> str | None:
-        """Where the values of this step that are not finite begin; None when the terms of the loss make them."""
-        return culprit(self.model, [table for table, _ in self.batches], self.settings.precision)
+    def culprit(self, batches: Sequence[tuple[Table, Truth]]) -> str | None:
+        """Where what is not finite begins in a step on these tables; None when the terms of the loss make it."""
+        return culprit(self.model, [table for table, _ in batches], self.settings.precision)
 
     def by_term(self, step: int, batches: Sequence[tuple[Table, Truth]]) -> dict[str, float]:
         """The norm of the gradient of each term on some parts of step `step`, by doing them again."""
