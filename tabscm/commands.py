@@ -8,6 +8,7 @@ import signal
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from itertools import zip_longest
 from pathlib import Path
 
@@ -24,10 +25,11 @@ from tabscm.engine.lock import locked
 from tabscm.engine.measures import MEASURES
 from tabscm.engine.model import Model, parameter_count
 from tabscm.engine.predict import predict, render_score
+from tabscm.engine.processes import joined, restarted
 from tabscm.engine.rehearsal import rehearse
 from tabscm.engine.release import release
 from tabscm.engine.report import write_report
-from tabscm.engine.runs import REPORT, RESULTS, carry_out, prepare, write_results
+from tabscm.engine.runs import REPORT, RESULTS, carry_out, is_started, prepare, write_results
 from tabscm.engine.signals import Stopped
 from tabscm.engine.start import read_start
 from tabscm.engine.tables import read_table
@@ -97,15 +99,22 @@ def _run(args: argparse.Namespace, registry: Registry) -> int:
     device = _device(args.device)
     experiment = _load(args.experiment, registry, args.overrides)
     run = args.out or Path("runs") / _stem(args.experiment)
-    with faults.named(run):
+    with faults.named(run), joined(device) as processes:
         # before an earlier run is replaced, which may be the one to start from
         model = rehearse(experiment, device=device)
-        start = None if args.init is None else read_start(released.find(args.init), model)
-        with locked(run):
-            prepare(run, experiment, registry, resume=args.resume, overwrite=args.overwrite, start=start)
+
+        def ready() -> bool:
+            resume = args.resume or (restarted() and is_started(run))
+            start = None if args.init is None or resume else read_start(released.find(args.init), model)
+            prepare(run, experiment, registry, resume=resume, overwrite=args.overwrite and not resume, start=start)
+            return resume or start is not None
+
+        with locked(run) if processes.leads else nullcontext():
             try:
-                resume = args.resume or start is not None
-                results = carry_out(run, experiment, device=device, resume=resume, out=sys.stdout)
+                resume = processes.tell(ready)
+                results = carry_out(run, experiment, device=device, resume=resume, out=sys.stdout, processes=processes)
+                if results is None:  # the first process says it all
+                    return 0
                 print(f"\n{render(results)}")
                 write_report(run, run / REPORT, registry, device=device)
             except KeyboardInterrupt as stop:

@@ -6,12 +6,14 @@ import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import attrs
 import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from tabscm.engine.board import Board
 from tabscm.engine.hardware import describe, peak_flops
 from tabscm.engine.health.watch import Health
 from tabscm.engine.layout import align
@@ -127,26 +129,25 @@ class _Same(Stream):
 
 def _monitors(experiment: Experiment, model: Model, table: Table, truth: Truth, device: torch.device) -> float:
     """Seconds per step that watching a run costs, what it writes included."""
-    from torch.utils.tensorboard import SummaryWriter
-
     settings = experiment.trainer
     stream = _Same(experiment.stream, seed=experiment.seed, device=device)
     stream.given = (table, truth)
     health = Health(experiment, model, partial(loss_terms, experiment))
     health.several = False  # gradients by term are timed below
+    momenta = {name: torch.zeros_like(weight) for name, weight in model.named_parameters()}
     norm, record = torch.ones((), device=device), {"loss": 1.0, "log_prob_gain": 1.0, "auroc_pooled": 1.0, "lr": 1.0}
     prediction: Prediction = model(table)
     log, steps = io.StringIO(), iter(range(10**9))
-    with tempfile.TemporaryDirectory() as folder, SummaryWriter(folder) as board:
+    with tempfile.TemporaryDirectory() as folder, Board(Path(folder)) as board:
 
         def watch() -> None:
             """As many steps as make one log step."""
             for _ in range(settings.log_every):
                 step = next(steps)
-                health.begin()
+                health.begin(step)
                 health.sample(stream, step, 0)
-                health.before_update(step, norm)
-                health.after_update(step)
+                health.before_update(health.asked, 1.0, float(norm))
+                health.after_update(step, momenta)
             health.logged(step, record, [prediction])
             health.report(step, log, board, lambda line: None)
 

@@ -12,18 +12,21 @@ class Board:
     """Scalars for TensorBoard, in the folder of a run.
 
     Args:
-        run: the folder.
+        run: the folder; None writes nothing.
         purge: the first step that will be written; what an earlier process wrote of it and after is not shown. None
             shows everything.
         note: is told what went wrong, in one line; by default standard error is.
     """
 
-    def __init__(self, run: Path, *, purge: int | None = None, note: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self, run: Path | None, *, purge: int | None = None, note: Callable[[str], None] | None = None
+    ) -> None:
         self.run, self.note = run, note or (lambda line: print(line, file=sys.stderr))
-        self.writing, self.looked = True, -1
+        self.writing, self.looked = run is not None, -1
         self.uncaught = threading.excepthook
         threading.excepthook = self._hear
-        self._try(lambda: self._open(purge))
+        if run is not None:
+            self._try(lambda: self._open(run, purge))
 
     def __enter__(self) -> "Board":
         return self
@@ -36,12 +39,12 @@ class Board:
         """Write one number."""
         self._try(lambda: self._add(name, value, step))
 
-    def _open(self, purge: int | None) -> None:
+    def _open(self, run: Path, purge: int | None) -> None:
         from torch.utils.tensorboard import SummaryWriter  # takes a second to import, for nobody but a trainer
 
-        before = set(self.run.iterdir())
-        self.writer = SummaryWriter(self.run, purge_step=purge)
-        self.files = set(self.run.iterdir()) - before
+        before = set(run.iterdir())
+        self.writer = SummaryWriter(run, purge_step=purge)
+        self.files = set(run.iterdir()) - before
 
     def _add(self, name: str, value: float, step: int) -> None:
         if step != self.looked:

@@ -23,6 +23,7 @@ class Optimiser:
         self.settings = settings
         self.lowered = 1.0
         """What rollbacks have left of the learning rates."""
+        self._on_gpu = all(weight.is_cuda for weight in model.parameters())
         self._parts: list[tuple[torch.optim.Optimizer, dict[str, nn.Parameter], float]] = []
         if matrices:
             muon = Muon(matrices.values(), lr=settings.muon_lr, weight_decay=settings.weight_decay)
@@ -36,6 +37,7 @@ class Optimiser:
                 [{"params": weights, "weight_decay": decay} for weights, decay in shares if weights],
                 lr=settings.lr,
                 betas=(0.9, 0.98),
+                fused=True if self._on_gpu else None,
             )
             self._parts.append((adamw, rest, settings.lr))
 
@@ -65,8 +67,9 @@ class Optimiser:
             name, quantity = key.rsplit("/", 1)
             for optimiser, parameters, _ in self._parts:
                 if name in parameters:
-                    # AdamW keeps its step count on the host
-                    device = "cpu" if quantity == "step" else parameters[name].device
+                    # AdamW keeps its step count on the host, unless it is fused
+                    on_host = quantity == "step" and not self._on_gpu
+                    device = "cpu" if on_host else parameters[name].device
                     optimiser.state[parameters[name]][quantity] = value.to(device)
 
 

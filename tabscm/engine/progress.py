@@ -23,6 +23,7 @@ class Progress:
         self.first = step
         self.levels = levels
         self.tables = 0
+        self.peak: float | None = None  # bytes on a GPU
         self.began = self.said = time.perf_counter()
         self.moving = out.isatty()
 
@@ -41,6 +42,7 @@ class Progress:
 
     def show(self, step: int, level: int, record: dict[str, float]) -> None:
         """How a logged step went: on a line that the next one replaces, in a file on a line of its own now and then."""
+        self.peak = record.get("peak_memory")
         line = self._line(step, level, record["loss"], record["log_prob_gain"], record["auroc_pooled"])
         if self.moving:
             print(f"\r{line}", end="\x1b[K", file=self.out, flush=True)
@@ -55,9 +57,10 @@ class Progress:
         per_step = (time.perf_counter() - self.began) / max(1, step - self.first)
         left = round(per_step * (self.steps - step))
         where = f"level {level}/{self.levels}  " if self.levels > 1 else ""
+        memory = "" if self.peak is None else f"{self.peak / 1e9:.1f} GB  "
         return (
             f"step {step:>{len(str(self.steps))}}/{self.steps}  {where}loss {loss:.4f}  gain {gain:+.3f}  "
-            f"AUROC {auroc:.3f}  {self.tables_per_second():.0f} tables/s  {left // 60}:{left % 60:02d} left"
+            f"AUROC {auroc:.3f}  {self.tables_per_second():.0f} tables/s  {memory}{left // 60}:{left % 60:02d} left"
         )
 
     def _clear(self) -> None:

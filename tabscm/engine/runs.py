@@ -25,6 +25,7 @@ from tabscm.engine.checkpoint import CHECKPOINTS, EXPERIMENT, ORIGINS, compare_o
 from tabscm.engine.evaluate import evaluate
 from tabscm.engine.journal import scalar
 from tabscm.engine.lock import LOCK
+from tabscm.engine.processes import ALONE, Processes
 from tabscm.engine.start import Start, begin
 from tabscm.engine.trainer import LOG, train
 from tabscm.engine.training_log import TRAINING_LOG
@@ -104,8 +105,14 @@ def is_started(run: Path) -> bool:
 
 
 def carry_out(
-    run: Path, experiment: Experiment, *, device: torch.device, resume: bool, out: TextIO
-) -> dict[str, dict[str, float]]:
+    run: Path,
+    experiment: Experiment,
+    *,
+    device: torch.device,
+    resume: bool,
+    out: TextIO,
+    processes: Processes = ALONE,
+) -> dict[str, dict[str, float]] | None:
     """Train in a folder made ready by `prepare`, judge the network on fresh tables, and write down the results.
 
     Args:
@@ -115,11 +122,15 @@ def carry_out(
         resume: go on from the newest checkpoint, as a run must that `prepare` gave weights to start from; cut short
             before its first, a run starts from step 0.
         out: where progress is printed.
+        processes: which train together; the first one judges.
 
     Returns:
-        See `evaluate`.
+        See `evaluate`; None in a process that is not the first.
     """
-    model = train(experiment, run, device=device, resume=resume and has_checkpoint(run), out=out)
+    resume = processes.tell(lambda: resume and has_checkpoint(run))
+    model = train(experiment, run, device=device, resume=resume, out=out, processes=processes)
+    if not processes.leads:
+        return None
     results = evaluate(model, experiment, device=device, threshold=model.threshold)
     write_results(run, results)
     return results

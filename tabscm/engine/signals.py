@@ -16,7 +16,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from tabscm.engine.processes import Processes
 
 REQUEUE = 75
 """Exit code after SIGUSR1."""
@@ -63,6 +66,13 @@ class Stop:
         self.holding = False
         if self.asked is not None:
             self.end()
+
+    def agree(self, processes: "Processes") -> None:
+        """Take over what another process was asked, so that all end at the same place."""
+        numbers = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
+        for number, asked in zip(numbers, processes.any([self.asked == number for number in numbers]), strict=True):
+            if asked and self.asked is None:
+                self.asked = number
 
     def end(self) -> NoReturn:
         """End the process as the signal asked."""

@@ -5,6 +5,7 @@ import math
 import os
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TextIO
@@ -15,15 +16,19 @@ import torch
 from torch import Tensor
 
 from tabscm.engine import faults
+from tabscm.engine.ahead import Ahead
 from tabscm.engine.board import Board
 from tabscm.engine.checkpoint import has_checkpoint, load_weights, restore, restore_weights, save
 from tabscm.engine.curriculum import Curriculum
 from tabscm.engine.evaluate import judge
+from tabscm.engine.glance import Glance
+from tabscm.engine.health.event import Event
 from tabscm.engine.health.finite import NotFinite
-from tabscm.engine.health.watch import Health
+from tabscm.engine.health.watch import Asked, Health
 from tabscm.engine.metrics import summarise
 from tabscm.engine.model import Model, autocast, parameter_count, resolved
 from tabscm.engine.optimiser import Optimiser
+from tabscm.engine.processes import ALONE, Processes, Share
 from tabscm.engine.progress import Progress
 from tabscm.engine.recompute import recompute_layers
 from tabscm.engine.rollback import Rollback, roll_back
@@ -47,6 +52,7 @@ def train(
     resume: bool = False,
     out: TextIO = sys.stdout,
     progress: Progress | None = None,
+    processes: Processes = ALONE,
 ) -> Model:
     """Train a network on the experiment's stream, writing checkpoints and metrics into the folder `run`.
 
@@ -61,9 +67,11 @@ def train(
         resume: go on from the newest checkpoint in `run`, which may be one of no steps, see `start.begin`.
         out: where progress is printed.
         progress: told of it instead.
+        processes: which train together, each called with the same arguments; only the first reads or writes `run`.
 
     Returns:
-        The network of the best validation, with the threshold that was best there.
+        The network of the best validation, with the threshold that was best there; in a process that is not the first,
+        that of the last step.
 
     Raises:
         TrainingError: a loss, gradient, weight or momentum is not finite, and the experiment allows no rollback, or
@@ -75,13 +83,22 @@ def train(
     after: Rollback | None = None
     while True:
         try:
-            return _train(experiment, run, device=device, resume=resume, out=out, progress=progress, after=after)
+            return _train(
+                experiment,
+                run,
+                device=device,
+                resume=resume,
+                out=out,
+                progress=progress,
+                processes=processes,
+                after=after,
+            )
         except NotFinite as error:
             if experiment.trainer.rollbacks == 0:
                 raise
             broken = error.with_traceback(None)  # which holds a network and its gradients
-        after = roll_back(broken, run, experiment.trainer, after)
-        resume = has_checkpoint(run)
+        after = _rolled_back(broken, run, experiment, after, processes)
+        resume = processes.tell(lambda: has_checkpoint(run))
 
 
 def _train(
@@ -92,6 +109,7 @@ def _train(
     resume: bool,
     out: TextIO,
     progress: Progress | None,
+    processes: Processes,
     after: Rollback | None,
 ) -> Model:
     """Train until the end, or until a value is not finite; `after` such a one, at the learning rates it left."""
@@ -107,26 +125,31 @@ def _train(
     precision = resolved(settings.precision, device)
     state = State(step=0, best_step=0, best_gain=-math.inf, seconds=0.0, tables=0)
     if resume:
-        weights, momenta, state = restore(run, "last")
+        weights, momenta, state = _restored(run, processes)
         load_weights(model, weights, run)
         optimiser.load_state(momenta)
     if after:
         state = attrs.evolve(state, rollbacks=after.count, rate=after.rate)
     optimiser.lowered = state.rate
-    health = Health(experiment, model, partial(loss_terms, experiment), step=state.step)
+    health = Health(experiment, model, partial(loss_terms, experiment), step=state.step, processes=processes)
     if resume:
         health.recall(state.memory.get("health", {}), momenta)
-    _forget_after(run / LOG, state.step)
+    ahead, glance = Ahead(device), Glance(model, late=device.type == "cuda")
+    written = run if processes.leads else None
+    if written is not None:
+        _forget_after(written / LOG, state.step)
     validations = state.step // settings.validate_every + (
         state.step == settings.steps and state.step % settings.validate_every > 0
     )
     seen = state.memory.get("training_log", ())
-    table_log = TrainingLog(run, experiment, validations=validations, seen=seen)
+    table_log = TrainingLog(written, experiment, validations=validations, seen=seen)
     began = time.perf_counter() - state.seconds
-    progress = progress or Progress(out, steps=settings.steps, step=state.step, levels=curriculum.last)
+    progress = progress or Progress(processes.out(out), steps=settings.steps, step=state.step, levels=curriculum.last)
     progress.say(
         f"{parameter_count(model.parameters()):,} parameters, {settings.steps:,} steps, {device.type} in {precision}, "
-        f"threads: {torch.get_num_threads()}" + (f", from step {state.step}" if state.step else "")
+        f"threads: {torch.get_num_threads()}"
+        + (f", processes: {processes.count}" if processes.count > 1 else "")
+        + (f", from step {state.step}" if state.step else "")
     )
     if state.init:
         tables = "" if state.init.tables is None else f" and {state.init.tables:,} tables"
@@ -146,17 +169,22 @@ def _train(
     purge = state.step + 1 if resume or after else None  # that step was logged and is not done again
     with (
         stopping() as stop,
-        faults.named(run, lambda: health.asked),
-        (run / LOG).open("a", encoding="utf-8") as log,
-        Board(run, purge=purge) as board,
+        faults.named(run, lambda: health.batch),
+        (written / LOG if written else Path(os.devnull)).open("a", encoding="utf-8") as log,
+        Board(written, purge=purge) as board,
     ):
 
         def keep(state: State) -> None:
             """Write a checkpoint of `state`, after the log that a resumed run will go on with."""
-            os.fsync(log.fileno())
-            memory = {"health": health.memory(), "training_log": table_log.seen}
-            state = attrs.evolve(state, seconds=time.perf_counter() - began, memory=memory)
-            save(run, model.state_dict(), optimiser.state() | health.tensors(), state)
+
+            def write() -> None:
+                os.fsync(log.fileno())
+                memory = {"health": health.memory(), "training_log": table_log.seen}
+                whole = attrs.evolve(state, seconds=time.perf_counter() - began, memory=memory)
+                save(run, model.state_dict(), optimiser.state() | health.tensors(), whole)
+
+            processes.tell(write)  # the first one writes, and the others wait for it
+            stop.agree(processes)
             stop.free()
 
         if after:
@@ -171,35 +199,53 @@ def _train(
             if news:
                 progress.say(news)
             # dropout, if any, follows from the step as well
-            torch.manual_seed(int(np.random.SeedSequence([experiment.seed, step]).generate_state(1, np.uint64)[0] >> 1))
+            path = processes.seed(experiment.seed, step)
+            torch.manual_seed(int(np.random.SeedSequence(path).generate_state(1, np.uint64)[0] >> 1))
             model.train()
-            health.begin()
+            health.begin(step)
             level, stream = state.level, curriculum.stream(state.level)
+            done = step + 1
+            logs = done % settings.log_every == 0 or done == settings.steps
+            validates = done % settings.validate_every == 0 or done == settings.steps
             parts: list[tuple[Prediction, Truth, dict[str, Tensor]]] = []
+            shares: list[Share] = []
             for part in range(settings.accumulate):
+                stop.agree(processes)
                 if stop.asked and not (part and whole_steps):
+                    glance.settle()
                     keep(before)
-                table, truth = health.sample(stream, behind + step, part)
+                table, truth = health.sample(stream, behind + step, part, ahead)
+                share = processes.share(len(table.x), part)
+                own, own_truth = share.cut(table, truth)
                 with autocast(device, precision):
-                    prediction = forward(table)
-                terms = loss_terms(experiment, step, prediction, truth, table)
+                    prediction = forward(own)
+                terms = loss_terms(experiment, step, prediction, own_truth, own)
+                terms = {name: term * share.weight for name, term in terms.items()}
                 torch.autograd.backward(sum(terms.values(), torch.zeros((), device=device)) / settings.accumulate)
                 progress.count(len(table.x))
                 if state.tables is not None:
                     state = attrs.evolve(state, tables=state.tables + len(table.x))
                 parts.append((prediction, truth, {name: term.detach() for name, term in terms.items()}))
+                shares.append(share)
+                if part + 1 < settings.accumulate:
+                    health.prepare(stream, behind + step, part + 1, ahead)
+            processes.add_up(model, [terms for _, _, terms in parts])
             means = {name: torch.stack([terms[name] for _, _, terms in parts]).mean() for name in terms}
             loss = torch.stack(list(means.values())).sum()
             norm = torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
-            if not bool(torch.isfinite(loss + norm + health.numbers)):
-                raise health.diagnosis(step, [terms for _, _, terms in parts], norm)
-            health.before_update(step, loss, norm)
+            look = partial(_look, health, health.asked, [terms for _, _, terms in parts])
+            glance.at(torch.stack([loss, norm, health.numbers]), look, now=logs or validates)
             stop.hold()
             rate = optimiser.step(step)
+            if done < settings.steps:
+                health.prepare(stream, behind + done, 0, ahead)
             health.after_update(step, optimiser.state())
-            done = step + 1
 
-            if done % settings.log_every == 0 or done == settings.steps:
+            if logs:
+                parts = [
+                    (processes.whole(prediction, share), truth, terms)
+                    for (prediction, truth, terms), share in zip(parts, shares, strict=True)
+                ]
                 # tables of the stream are never seen twice: before the step these were as fresh as any
                 fresh = summarise([(prediction.logits.detach(), truth.adj) for prediction, truth, _ in parts])
                 record = {
@@ -213,6 +259,7 @@ def _train(
                     "variables": table.x.shape[2],
                     "rows": table.x.shape[1],
                     **({"level": level} if experiment.curriculum else {}),
+                    **({"peak_memory": torch.cuda.max_memory_allocated(device)} if device.type == "cuda" else {}),
                 }
                 _write(log, board, done, "train", record)
                 table_log.add(parts, means, fresh)
@@ -220,15 +267,16 @@ def _train(
                 health.logged(done, record, [prediction for prediction, _, _ in parts])
             health.report(done, log, board, progress.say)
 
-            if done % settings.validate_every == 0 or done == settings.steps:
-                found = judge(model, validation, tables=settings.validation_tables)
+            if validates:
+                processes.check_same(model, done)
+                found = processes.tell(partial(judge, model, validation, tables=settings.validation_tables))
                 _write(log, board, done, "validation", found)
                 table_log.write(level, rate, found)
                 state = attrs.evolve(state, step=done, threshold=found["threshold_chosen"])
                 state = after_validation(state, found, settings.early_stopping, waiting=level == curriculum.last)
                 if level < curriculum.last:
-                    own = curriculum.stream(level, "validation")
-                    at_level = judge(model, own, tables=settings.validation_tables)
+                    easier = curriculum.stream(level, "validation")
+                    at_level = processes.tell(partial(judge, model, easier, tables=settings.validation_tables))
                     _write(log, board, done, "level", {"level": level, **at_level})
                     state = attrs.evolve(state, level_value=at_level[experiment.curriculum[level - 1].metric])
                 health.validated(done, found, level)
@@ -236,9 +284,10 @@ def _train(
                 keep(state)
                 progress.validated(done, level, float(loss), found)
 
-    weights, best = restore_weights(run, "best")
-    load_weights(model, weights, run)
-    model.threshold = best.threshold
+    if processes.leads:
+        weights, best = restore_weights(run, "best")
+        load_weights(model, weights, run)
+        model.threshold = best.threshold
     return model
 
 
@@ -266,13 +315,44 @@ def loss_terms(
     return terms
 
 
+def _look(health: Health, asked: Asked, seen: Sequence[Mapping[str, Tensor]], numbers: list[float]) -> None:
+    """Look at the numbers of a step, with the weights as they were before its update.
+
+    Args:
+        health: watches.
+        asked: the step, and its tables.
+        seen: the terms of the loss of each part.
+        numbers: the loss, the norm of its gradient, and one that is finite when tables, weights and momenta are.
+    """
+    loss, norm, _ = numbers
+    if not all(map(math.isfinite, numbers)):
+        raise health.diagnosis(asked, seen, norm)
+    health.before_update(asked, loss, norm)
+
+
+def _rolled_back(
+    broken: NotFinite, run: Path, experiment: Experiment, after: Rollback | None, processes: Processes
+) -> Rollback:
+    """What all processes go on with, as `roll_back` says in the first one."""
+    told = processes.tell(lambda: attrs.asdict(roll_back(broken, run, experiment.trainer, after)))
+    return Rollback(**{**told, "event": Event(**told["event"])})
+
+
+def _restored(run: Path, processes: Processes) -> tuple[dict[str, Tensor], dict[str, Tensor], State]:
+    """The newest checkpoint, for all processes."""
+    found = restore(run, "last") if processes.leads else None
+    weights, momenta = (found[0], found[1]) if found else (None, None)
+    state = processes.tell(lambda: attrs.asdict(found[2]) if found else {})
+    return processes.hand_out(weights), processes.hand_out(momenta), State(**state)
+
+
 def _write(log: TextIO, board: Board, step: int, kind: str, values: dict[str, float]) -> None:
     """One line of metrics.jsonl and the same scalars for TensorBoard; NaN, a value undefined here, becomes null."""
     known = {name: value if math.isfinite(value) else None for name, value in values.items()}
     log.write(json.dumps({"step": step, "kind": kind, **known}) + "\n")
     log.flush()
     for name, value in known.items():
-        if value is not None:
+        if value is not None and board is not None:
             board.add_scalar(f"{kind}/{name}", value, step)
 
 

@@ -27,19 +27,21 @@ class TrainingLog:
     """Gathers what was logged of the training batches, and writes their means at each validation.
 
     Args:
-        run: the folder of the run.
+        run: the folder of the run; None writes nothing.
         experiment: says which term of the loss is which.
         validations: how many were done before; lines of later ones, which a resumed run does again, are dropped.
         seen: what was remembered of steps since the last of them, see `seen`.
     """
 
     def __init__(
-        self, run: Path, experiment: Experiment, *, validations: int, seen: Sequence[Mapping[str, float]] = ()
+        self, run: Path | None, experiment: Experiment, *, validations: int, seen: Sequence[Mapping[str, float]] = ()
     ) -> None:
-        self.file = run / TRAINING_LOG
         self.experiment = experiment
         self.epoch = validations
         self.seen = [dict(step) for step in seen]
+        self.file = None if run is None else run / TRAINING_LOG
+        if self.file is None:
+            return
         text = self.file.read_text("utf-8", errors="replace") if self.file.exists() else ""
         lines = [line for line in text.splitlines(keepends=True)[1:] if line.endswith("\n")]
         # a line without its number is none that training wrote
@@ -80,6 +82,8 @@ class TrainingLog:
     def write(self, level: int, rate: float, found: Mapping[str, float]) -> None:
         """Write the line of a validation that `found` this, at this level and learning rate; what is undefined, or
         was not measured, is left empty."""
+        if self.file is None:
+            return
         self.epoch += 1
         values = {column: mean([step[column] for step in self.seen]) for column in (*TRAINING, *EXPERTS)}
         values |= {column: found.get(metric, math.nan) for column, metric in VALIDATION.items()}

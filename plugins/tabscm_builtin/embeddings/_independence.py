@@ -114,5 +114,5 @@ def regress(correlation: Tensor, score: Tensor, ridge: float) -> Tensor:
     for first in range(0, variables, most):
         part = slice(first, first + most)
         system = correlation[:, None] + torch.diag_embed(penalty[:, :, part].mT)  # [B, d, D, D]
-        found.append(torch.linalg.solve(system, target[:, :, part].mT))  # [B, d, D]
+        found.append(torch.linalg.solve_ex(system, target[:, :, part].mT).result)  # [B, d, D]
     return torch.cat(found, 1).mT

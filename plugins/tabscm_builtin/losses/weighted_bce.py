@@ -35,7 +35,7 @@ class WeightedBCE(Loss):
             edges = truth.adj.sum((1, 2), keepdim=True).clamp(min=1)  # no edges: what they weigh does not matter
             weight = (variables * (variables - 1) - edges) / edges  # [B, 1, 1]
         else:
-            weight = torch.tensor(self.positive_weight, device=truth.adj.device)
+            weight = torch.full((), self.positive_weight, device=truth.adj.device)
         target = smooth(truth.adj, self.label_smoothing)
         return mean_off_diagonal(
             F.binary_cross_entropy_with_logits(prediction.logits, target, pos_weight=weight, reduction="none")

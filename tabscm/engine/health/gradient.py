@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from tabscm.engine.health.event import Alarm, Event
 from tabscm.engine.model import autocast
+from tabscm.engine.processes import ALONE, Processes
 from tabscm.kernel.interfaces import Prediction, Table, Truth
 
 Terms = Callable[[int, Prediction, Truth, Table], Mapping[str, Tensor]]
@@ -83,7 +84,13 @@ class Shares:
 
 
 def by_term(
-    model: nn.Module, batches: Sequence[tuple[Table, Truth]], terms: Terms, *, step: int, precision: str
+    model: nn.Module,
+    batches: Sequence[tuple[Table, Truth]],
+    terms: Terms,
+    *,
+    step: int,
+    precision: str,
+    processes: Processes = ALONE,
 ) -> dict[str, float]:
     """The norm of the gradient of each term, by doing the step again; nothing of the run is changed by it.
 
@@ -93,21 +100,27 @@ def by_term(
         terms: what the loss is made of.
         step: which step it is, counted from 0.
         precision: of the forward pass.
+        processes: which do so together, each its share.
     """
     device = next(model.parameters()).device
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     sums: dict[str, tuple[Tensor, ...]] = {}
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(torch.initial_seed())  # the trainer seeds every step, so that dropout falls as it fell
-        for table, truth in batches:
+        for part, (table, truth) in enumerate(batches):
+            share = processes.share(len(table.x), part)
+            table, truth = share.cut(table, truth)
             # averages that a module keeps, if any, move in a copy
             buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
             with autocast(device, precision):
                 prediction = torch.func.functional_call(model, buffers, (table,))
-            for name, term in terms(step, prediction, truth, table).items():
+            for name, mean in terms(step, prediction, truth, table).items():
+                term = mean * share.weight
                 if term.requires_grad:
                     found = torch.autograd.grad(term, weights, retain_graph=True, materialize_grads=True)
                 else:
                     found = tuple(torch.zeros_like(weight) for weight in weights)
                 sums[name] = torch._foreach_add(sums[name], found) if name in sums else found
+    for total in sums.values():
+        processes.sum(total)
     return {name: float(torch.nn.utils.get_total_norm(total)) / len(batches) for name, total in sums.items()}

@@ -5,9 +5,11 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
+import attrs
 import torch
 from torch import Tensor, nn
 
+from tabscm.engine.ahead import Ahead
 from tabscm.engine.health.clock import StepTimes
 from tabscm.engine.health.event import Event
 from tabscm.engine.health.finite import NotFinite, broken_by_update, broken_cells, culprit, size, weights_of
@@ -16,6 +18,7 @@ from tabscm.engine.health.learning import Collapse, Gap, Movement
 from tabscm.engine.health.memory import Remembers, recall, remember, tensors
 from tabscm.engine.health.prediction import Divergence, Experts, Gate, Shape
 from tabscm.engine.health.spike import Spike
+from tabscm.engine.processes import ALONE, Processes
 from tabscm.engine.stream import Stream
 from tabscm.kernel.errors import ContractError
 from tabscm.kernel.experiment import Experiment
@@ -28,6 +31,20 @@ KEPT = "health"
 """What the names of tensors begin with that the monitors remember."""
 
 
+@attrs.define(eq=False)
+class Asked:
+    """A step, and the tables that it asked the stream for."""
+
+    step: int
+    """Counted from 0."""
+    batches: list[tuple[Table, Truth]] = attrs.field(factory=list)
+    """Its parts."""
+    again: list[str] = attrs.field(factory=list)
+    """How each of them is made once more."""
+    key: str = ""
+    """Of the stream that they are from, see `Stream`."""
+
+
 class Health:
     """Watches a run and changes nothing in it.
 
@@ -38,20 +55,21 @@ class Health:
         model: the network, with the weights of `step`.
         terms: what the loss is made of.
         step: steps done already.
+        processes: which train together; all look at the gradient together.
     """
 
-    def __init__(self, experiment: Experiment, model: nn.Module, terms: Terms, *, step: int = 0) -> None:
+    def __init__(
+        self, experiment: Experiment, model: nn.Module, terms: Terms, *, step: int = 0, processes: Processes = ALONE
+    ) -> None:
         settings = experiment.trainer
         self.settings, self.model, self.terms = settings, model, terms
+        self.processes = processes
         self.levels = len(experiment.curriculum)
         self.several = bool(experiment.auxiliary_losses or experiment.regularisers)
-        self.batches: list[tuple[Table, Truth]] = []
+        self.asked = Asked(step)
         self.numbers = torch.zeros(())
         """Not finite as soon as a table of the step is not, or, since the update before, a weight or a momentum."""
         self.momenta: Mapping[str, Tensor] = {}
-        self.again: list[str] = []
-        """How each part of the step is made once more."""
-        self.key = ""
         self.spike = Spike()
         self.times = StepTimes()
         self.explosion, self.shares = Explosion(), Shares(experiment.loss.name)
@@ -59,7 +77,7 @@ class Health:
         self.inside = (Shape(settings.warmup), Divergence(experiment), Gate(), Experts())
         self.scalars: dict[str, float] = {}
         self.events: list[Event] = []
-        self.asked: tuple[Stream, int, int] | None = None
+        self.batch: tuple[Stream, int, int] | None = None
         """The stream, step and part of the batch that was asked for last."""
 
     def memory(self) -> dict[str, Any]:
@@ -84,53 +102,51 @@ class Health:
     @property
     def _lasting(self) -> dict[str, Remembers]:
         """The monitors that remember, by name."""
-        own: list[Remembers] = [
-            self.spike,
-            self.explosion,
-            self.shares,
-            self.collapse,
-            self.gap,
-            self.movement,
-            *self.inside,
-        ]
+        own: list[Remembers] = [self.spike, self.explosion, self.shares]
+        own += [self.collapse, self.gap, self.movement, *self.inside]
         return {type(monitor).__name__: monitor for monitor in own}
 
-    def begin(self) -> None:
-        """A step begins."""
-        self.batches.clear()
-        self.again.clear()
+    def begin(self, step: int) -> None:
+        """Step `step`, counted from 0, begins."""
+        self.asked = Asked(step)
         self.times.begin()
 
-    def sample(self, stream: Stream, step: int, part: int) -> tuple[Table, Truth]:
+    def prepare(self, stream: Stream, step: int, part: int, ahead: Ahead) -> None:
+        """Have tables drawn ahead, timed."""
+        self.times.sampling()
+        ahead.prepare(stream, step, part)
+        self.times.sampled(0.0)
+
+    def sample(self, stream: Stream, step: int, part: int, ahead: Ahead | None = None) -> tuple[Table, Truth]:
         """The tables of part `part` of step `step`, timed.
 
         Raises:
             ContractError: a component of the stream broke its promise; says in which batch.
         """
         self.times.sampling()
-        self.asked = stream, step, part
-        self.again.append(stream.again(step, part))
+        self.batch = stream, step, part
+        self.asked.key = stream.key
+        self.asked.again.append(stream.again(step, part))
         try:
-            table, truth = stream.batch(step, part)
+            table, truth = stream.batch(step, part) if ahead is None else ahead.take(stream, step, part)
         except ContractError as error:
-            again = f"It comes back with tabscm.engine.stream: {self.again[part]}."
+            again = f"It comes back with tabscm.engine.stream: {self.asked.again[part]}."
             raise ContractError(f"{error}\n{again}") from error
         self.numbers = self.numbers.to(table.x.device) + size([table.x])
-        self.key = stream.key
         tasks, rows, variables = table.x.shape
         # a row costs about what a variable costs another two, on the grid of pairs
         self.times.sampled(tasks * variables * (rows + variables**2))
-        self.batches.append((table, truth))
+        self.asked.batches.append((table, truth))
         return table, truth
 
-    def before_update(self, step: int, loss: Tensor, norm: Tensor) -> None:
-        """Step `step`, counted from 0, has this loss, and its gradient this norm before clipping; weights are as they
-        were."""
-        done = step + 1
-        self.events += self.spike.look(done, float(loss), self.key, self.again[0])
-        self.events += self.explosion.look(done, float(norm), lambda: self.by_term(step, self.batches))
+    def before_update(self, asked: Asked, loss: float, norm: float) -> None:
+        """A step on these tables has this loss, and its gradient this norm before clipping; the weights are as they
+        were then."""
+        step, done = asked.step, asked.step + 1
+        self.events += self.spike.look(done, loss, asked.key, asked.again[0])
+        self.events += self.explosion.look(done, norm, lambda: self.by_term(step, asked.batches))
         if self.several and self._due(done, self.settings.validate_every):
-            scalars, events = self.shares.look(done, self.by_term(step, self.batches[:1]))
+            scalars, events = self.shares.look(done, self.by_term(step, asked.batches[:1]))
             self.scalars |= scalars
             self.events += events
 
@@ -153,7 +169,7 @@ class Health:
         if not bool(torch.isfinite(self.numbers)):
             what = broken_by_update(self.model, momenta)
             what = f"{what} are not finite after the update, though loss and gradient were finite at every step"
-            raise NotFinite(what, step=step, again=self.again[0], updated=True)
+            raise NotFinite(what, step=step, again=self.asked.again[0], updated=True)
 
     def logged(self, done: int, record: Mapping[str, float], predictions: Sequence[Prediction]) -> None:
         """Look at a step that is logged: its `record` of the log and the predictions of its parts."""
@@ -177,15 +193,15 @@ class Health:
         self.scalars |= scalars
         self.events += events
 
-    def diagnosis(self, step: int, seen: Sequence[Mapping[str, Tensor]], norm: Tensor) -> NotFinite:
+    def diagnosis(self, asked: Asked, seen: Sequence[Mapping[str, Tensor]], norm: float) -> NotFinite:
         """Which term of which part of a step is not finite, and where that begins.
 
         Args:
-            step: counted from 0.
+            asked: the step, and its tables.
             seen: the terms of each part.
             norm: of their gradient.
         """
-        tables = [table for table, _ in self.batches]
+        tables = [table for table, _ in asked.batches]
         bad = [
             (part, [name for name in terms if not bool(torch.isfinite(terms[name]))]) for part, terms in enumerate(seen)
         ]
@@ -194,19 +210,22 @@ class Health:
         cells = broken_cells(tables)
         if names:
             what = f"the term {' and '.join(names)} is not finite"
-        elif not bool(torch.isfinite(norm)):
-            what = f"every term is finite, but the norm of their gradient is {float(norm)}"
+        elif not math.isfinite(norm):
+            what = f"every term is finite, but the norm of their gradient is {norm}"
         else:
             moved = broken_by_update(self.model, self.momenta)
             what = "every term is finite, but " + (
                 f"{moved} are not since the update before" if moved else "a value is not"
             )
         what += f"; it begins in {origin}" if origin else ""
-        return NotFinite(what, step=step, again=self.again[part], fixed=cells is not None and cells == origin)
+        fixed = cells is not None and cells == origin
+        return NotFinite(what, step=asked.step, again=asked.again[part], fixed=fixed)
 
     def by_term(self, step: int, batches: Sequence[tuple[Table, Truth]]) -> dict[str, float]:
         """The norm of the gradient of each term on some parts of step `step`, by doing them again."""
-        return by_term(self.model, batches, self.terms, step=step, precision=self.settings.precision)
+        return by_term(
+            self.model, batches, self.terms, step=step, precision=self.settings.precision, processes=self.processes
+        )
 
     def report(self, done: int, log: TextIO, board: "Board", say: Callable[[str], None]) -> None:
         """Hand over what has come up: events to whoever watches, and everything to the log and to TensorBoard."""
@@ -220,7 +239,7 @@ class Health:
         log.writelines(json.dumps(line) + "\n" for line in lines)
         log.flush()
         for name, value in known.items():
-            if value is not None:
+            if value is not None and board is not None:
                 board.add_scalar(f"health/{name}", value, done)
         self.scalars, self.events = {}, []
 
