@@ -19,11 +19,10 @@ def sample(
 
     For each graph the pairs of variables are visited in a random order. Each draws i -> j, j -> i or neither, with
     probabilities p_ij, p_ji and 1 - p_ij - p_ji, of what closes no cycle with the edges that are there already and the
-    order that is known. So pairs are independent but for the cycles: a graph in which nothing would close one comes with
-    the product of its probabilities, and p_ij is how often i -> j is drawn as far as cycles are rare. It is not the
-    network's joint belief, of which it says nothing beyond pairs, nor these probabilities given that there is no cycle,
-    which weighs the pairs that were visited first like the others. Where p_ij + p_ji is above 1, both are divided by
-    their sum.
+    order that is known. So pairs are independent but for the cycles: where none can close, a graph comes with the
+    product of its probabilities, and where they are rare, i -> j is in about p_ij of the graphs. This is not a belief
+    of the network in whole graphs, of which it says nothing; nor is it the product of its probabilities given that
+    there is no cycle, in which no pair would come first. Where p_ij + p_ji is above 1, both are divided by their sum.
 
     Args:
         edge_prob: [D, D], in [0, 1], at [i, j] of i -> j; the diagonal is not read.

@@ -189,6 +189,7 @@ def test_plain_values():
         "acyclic": False,
         "edges": [{"from": "pka", "to": "raf", "probability": 0.9}],
         "notes": ["a note"],
+        "knowledge": None,
     }
 
 

@@ -81,7 +81,7 @@ class _Reading:
             self._expected(place, "a table with from and to", value)
             return Link("*", "*")
         self.expect_keys(value, ("from", "to"), f"{place}.")
-        return Link(*(self._names(value.get(end), f"{place}.{end}") for end in ("from", "to")))
+        return Link(self._names(value.get("from"), f"{place}.from"), self._names(value.get("to"), f"{place}.to"))
 
     def name(self, value: object, place: str) -> str:
         if not isinstance(value, str):

@@ -137,7 +137,7 @@ class _Parsing:
         arrow = next((place for place, group in enumerate(groups) if group[0] in ARROWS), None)
         ends = groups if arrow is None else [_joined(groups[:arrow]), _joined(groups[arrow + 1 :])]
         if len(ends) == 2 and all(ends):
-            links.append(Link(*ends, where=f"line {number}"))
+            links.append(Link(ends[0], ends[1], where=f"line {number}"))
         else:
             hint = "; where commas separate names, the file begins with /knowledge comma" if "," in line else ""
             self._refuse(number, f"expected a cause and an effect, found {show(line)}{hint}")

@@ -59,13 +59,13 @@ def _tiers(value: object) -> tuple[Tier, ...]:
 
 
 def _links(value: object) -> tuple[Link, ...]:
-    return tuple(link if isinstance(link, Link) else Link(*_pair(link)) for link in _list(value))
+    return tuple(link if isinstance(link, Link) else _link(link) for link in _list(value))
 
 
-def _pair(value: object) -> Sequence[object]:
+def _link(value: object) -> Link:
     if not isinstance(value, tuple | list) or len(value) != 2:
         raise _refused(f"expected a pair, (cause, effect), found {value!r}")
-    return value
+    return Link(value[0], value[1])
 
 
 @attrs.frozen
