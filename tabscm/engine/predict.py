@@ -126,7 +126,8 @@ class Result:
                 possible &= ~self.knowledge.forbidden
             closest = self._ranked(possible)[:CLOSEST]
             return f"No edge is above {threshold:g}, of {pairs}. The most probable ones:\n{_lines(closest)}"
-        text = f"{_lines(edges)}\n{len(edges)} above {threshold:g}, of {pairs}."
+        or_required = " or required" if any(edge.required for edge in edges) else ""
+        text = f"{_lines(edges)}\n{len(edges)} above {threshold:g}{or_required}, of {pairs}."
         if acyclic:
             left_out = self._ranked(self.graph(threshold) & ~self.graph(threshold, acyclic=True))
             if left_out:
