@@ -110,6 +110,12 @@ def _parser() -> argparse.ArgumentParser:
         help="of an edge: a probability (default: 0.5), or chosen, the one that was best in validation",
     )
     predict.add_argument("--acyclic", action="store_true", help="of the edges, the best graph without a cycle")
+    predict.add_argument(
+        "--knowledge",
+        type=Path,
+        metavar="FILE",
+        help="tiers, forbidden and required edges to obey: a TOML file or one of Tetrad",
+    )
     predict.add_argument("--graph", type=Path, metavar="FILE", help="score against a known graph: CSV with from,to")
     predict.add_argument(
         "--json", nargs="?", const="-", metavar="FILE", help="write everything as JSON, into FILE or to the terminal"

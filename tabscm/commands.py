@@ -20,6 +20,7 @@ from tabscm.engine.benchmark import methods, results, runner, suites
 from tabscm.engine.checkpoint import CARD, EXPERIMENT, is_released, load_run
 from tabscm.engine.evaluate import evaluate, render
 from tabscm.engine.graphs import read_graph
+from tabscm.engine.knowledge import read_knowledge
 from tabscm.engine.limits import check_sizes, is_short
 from tabscm.engine.lock import locked
 from tabscm.engine.measures import MEASURES
@@ -169,10 +170,11 @@ def _predict(args: argparse.Namespace, registry: Registry) -> int:
     run = released.find(args.run)
     data = read_table(args.table, where=_once(args.where))
     adj = read_graph(args.graph, data.names) if args.graph else None
+    knowledge = read_knowledge(args.knowledge) if args.knowledge else None
     model, _ = load_run(run, registry, device)
     if not is_released(run) and not (run / RESULTS).exists():
         print(f"note: {run} has not finished its training", file=sys.stderr)
-    result = predict(model, data, device=device)
+    result = predict(model, data, device=device, knowledge=knowledge)
     threshold = model.threshold if args.threshold == "chosen" else args.threshold
     score = result.score(adj, threshold, acyclic=args.acyclic) if adj is not None else None
     if args.json is not None:

@@ -548,6 +548,30 @@ def test_predict_for_machines(call, trained, tmp_path):
     assert "score" not in json.loads(file.read_text())
 
 
+def test_predict_obeys_knowledge(call, trained, tmp_path):
+    known = tmp_path / "k.toml"
+    known.write_text('tiers = [["pl*"], ["raf"]]\nrequired = [{ from = "raf", to = "mek" }]\n')
+    code, out, err = call("predict", SACHS, "--run", trained, *PREDICT, "--knowledge", known)
+    assert (code, out.splitlines()[0]) == (0, "raf -> mek  1.00  required")
+    assert out.splitlines()[-1] == "1 above 0.9 or required, of 110 ordered pairs of 11 variables."
+    assert f"note: {known}: 1 edge required, 3 forbidden" in err.splitlines()
+    for acyclic in ([], ["--acyclic"]):
+        words = ["--knowledge", known, "--json", *acyclic]
+        found = json.loads(call("predict", SACHS, "--run", trained, *PREDICT, *words)[1])
+        assert [(edge["from"], edge["to"]) for edge in found["edges"]] == [("raf", "mek")]
+        assert {"from": "raf", "to": "plc"} in found["knowledge"]["forbidden"]
+
+
+def test_predict_refuses_knowledge_that_contradicts_itself(call, trained, tmp_path):
+    known = tmp_path / "k.txt"
+    known.write_text("/knowledge\naddtemporal\n1 raf\n2 mek\nrequiredirect\nmek raf\n")
+    message = (
+        f"{known}: 1 problem\n\n  line 6\n    'mek' -> 'raf' is required, but 'mek' is in line 4, later than 'raf' in "
+        "line 3\n    move one of them, or remove the edge\n"
+    )
+    assert call("predict", SACHS, "--run", trained, *PREDICT, "--knowledge", known) == (2, "", message)
+
+
 def test_predict_into_a_folder_that_is_not_there(call, trained, tmp_path):
     file = tmp_path / "none" / "sachs.json"
     code, _, err = call("predict", SACHS, "--run", trained, *PREDICT, "--json", file)

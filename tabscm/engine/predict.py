@@ -1,5 +1,7 @@
 """From a user's table to the probability of every edge."""
 
+from collections.abc import Iterator
+
 import attrs
 import networkx as nx  # type: ignore[import-untyped]
 import numpy as np
@@ -9,17 +11,22 @@ from numpy.typing import NDArray
 from tabscm.engine import metrics
 from tabscm.engine.acyclic import decode
 from tabscm.engine.canonical import canonical_order, on_grid
+from tabscm.engine.knowledge import Constraints, Knowledge
 from tabscm.engine.layout import align, number
 from tabscm.engine.model import Model
-from tabscm.engine.rows import listed
+from tabscm.engine.rows import listed, show
+from tabscm.engine.sampling import sample
 from tabscm.engine.standardise import LIMIT, standardise_exactly
 from tabscm.engine.tables import DataTable
-from tabscm.kernel.errors import DataError
+from tabscm.kernel.errors import DataError, TabSCMError
 from tabscm.kernel.interfaces import Table
 from tabscm.kernel.shapes import expect
 
 CLOSEST = 5
 """Edges that are shown when none is above the threshold."""
+
+PROBABLE, DOUBTFUL = 0.5, 0.1
+"""What is known is compared with the network where it gave a forbidden edge more, or a required one less."""
 
 
 @attrs.frozen
@@ -29,6 +36,8 @@ class Edge:
     source: str
     target: str
     probability: float
+    required: bool = False
+    """Whether it was known before, see `Result.given`."""
 
 
 @attrs.frozen(eq=False)
@@ -41,14 +50,40 @@ class Result:
     """[D, D], at [i, j] the probability that i causes j directly; 0 on the diagonal."""
     notes: tuple[str, ...] = ()
     """What the user should know of the table and of how far it is from what the network was trained on."""
+    knowledge: Constraints | None = None
+    """What was known before, which probabilities, graphs and samples obey; see `given`."""
+
+    def given(self, knowledge: Knowledge) -> "Result":
+        """This result with its probabilities conditioned on knowledge, see `Constraints.condition`.
+
+        Raises:
+            ConfigError: the knowledge names other variables, or contradicts itself.
+            TabSCMError: the result obeys other knowledge already.
+        """
+        if self.knowledge is not None:
+            raise TabSCMError(f"this result obeys {self.knowledge.source} already; write both into one Knowledge")
+        known = knowledge.resolve(self.names)
+        edge_prob = known.condition(self.edge_prob)
+        notes = (*self.notes, *_compared(self, known))
+        return attrs.evolve(self, edge_prob=edge_prob, knowledge=known, notes=notes)
 
     def graph(self, threshold: float = 0.5, *, acyclic: bool = False) -> NDArray[np.bool_]:
         """The edges whose probability is above `threshold`: [D, D] bool, True at [i, j] for i -> j.
 
         Edges are judged one by one, so that they may hold a cycle; `acyclic` takes of them the best graph without one,
-        see `acyclic.decode`.
+        see `acyclic.decode`. Edges that are required are there whatever the threshold, forbidden ones never. In the
+        acyclic graph no path leads from a later tier to an earlier one, not even through variables of no tier.
         """
-        return decode(self.edge_prob, threshold) if acyclic else self.edge_prob > threshold
+        required, before = self._fixed()
+        if acyclic:
+            return decode(self.edge_prob, threshold, required=required, before=before)
+        above = self.edge_prob > threshold
+        return above if required is None else above | required
+
+    def sample(self, count: int, seed: int = 0) -> NDArray[np.bool_]:
+        """Draw graphs: [count, D, D] bool, each acyclic and within the knowledge; `sampling.sample` says from what."""
+        required, before = self._fixed()
+        return sample(self.edge_prob, count, np.random.default_rng(seed), required=required, before=before)
 
     def edges(self, threshold: float = 0.5, *, acyclic: bool = False) -> list[Edge]:
         """The edges of `graph`, the most probable first."""
@@ -65,7 +100,8 @@ class Result:
         return graph
 
     def to_json(self, threshold: float = 0.5, *, acyclic: bool = False) -> dict[str, object]:
-        """Everything as plain values: "variables", "edge_prob", "threshold", "acyclic", "edges" of `graph`, "notes"."""
+        """Everything as plain values: "variables", "edge_prob", "threshold", "acyclic", "edges" of `graph`, "notes",
+        and "knowledge": null, or its "source" with the edges that are "required" and "forbidden"."""
         return {
             "variables": list(self.names),
             "edge_prob": self.edge_prob.tolist(),
@@ -76,6 +112,7 @@ class Result:
                 for edge in self.edges(threshold, acyclic=acyclic)
             ],
             "notes": list(self.notes),
+            "knowledge": self._known(),
         }
 
     def render(self, threshold: float = 0.5, *, acyclic: bool = False) -> str:
@@ -84,13 +121,18 @@ class Result:
         pairs = f"{count * (count - 1)} ordered pairs of {count} variables"
         edges = self.edges(threshold, acyclic=acyclic)
         if not edges:
-            closest = self._ranked(~np.eye(count, dtype=np.bool_))[:CLOSEST]
+            possible = ~np.eye(count, dtype=np.bool_)
+            if self.knowledge is not None:
+                possible &= ~self.knowledge.forbidden
+            closest = self._ranked(possible)[:CLOSEST]
             return f"No edge is above {threshold:g}, of {pairs}. The most probable ones:\n{_lines(closest)}"
-        text = f"{_lines(edges)}\n{len(edges)} above {threshold:g}, of {pairs}."
+        or_required = " or required" if any(edge.required for edge in edges) else ""
+        text = f"{_lines(edges)}\n{len(edges)} above {threshold:g}{or_required}, of {pairs}."
         if acyclic:
             left_out = self._ranked(self.graph(threshold) & ~self.graph(threshold, acyclic=True))
             if left_out:
-                text += f"\nLeft out, because they close a cycle:\n{_lines(left_out)}"
+                what = "a cycle" if self.knowledge is None else "a cycle, or a path against what is known"
+                text += f"\nLeft out, because they close {what}:\n{_lines(left_out)}"
             return text
         graph = self.to_networkx(threshold)
         if not nx.is_directed_acyclic_graph(graph):
@@ -125,14 +167,41 @@ class Result:
         """The `chosen` edges [D, D], the most probable first."""
         ends = np.argwhere(chosen)
         order = np.argsort(-self.edge_prob[chosen], kind="stable")
+        required, _ = self._fixed()
         return [
-            Edge(self.names[source], self.names[target], float(self.edge_prob[source, target]))
+            Edge(
+                self.names[source],
+                self.names[target],
+                float(self.edge_prob[source, target]),
+                required is not None and bool(required[source, target]),
+            )
             for source, target in ends[order]
         ]
 
+    def _fixed(self) -> tuple[NDArray[np.bool_] | None, NDArray[np.bool_] | None]:
+        """What is required and what comes before what, as `decode` and `sample` take it."""
+        known = self.knowledge
+        return (None, None) if known is None else (known.required, known.before)
+
+    def _known(self) -> dict[str, object] | None:
+        """The knowledge as plain values."""
+        known = self.knowledge
+        if known is None:
+            return None
+        pairs = {
+            what: [{"from": self.names[source], "to": self.names[target]} for source, target in np.argwhere(edges)]
+            for what, edges in (("required", known.required), ("forbidden", known.forbidden))
+        }
+        return {"source": known.source, **pairs}
+
 
 def predict(
-    model: Model, data: DataTable, *, device: torch.device, intervened: NDArray[np.bool_] | None = None
+    model: Model,
+    data: DataTable,
+    *,
+    device: torch.device,
+    intervened: NDArray[np.bool_] | None = None,
+    knowledge: Knowledge | None = None,
 ) -> Result:
     """Read a table in one forward pass.
 
@@ -144,9 +213,11 @@ def predict(
         data: the table.
         device: where the network runs.
         intervened: [N, D] bool, True where an intervention set the cell; None means nowhere.
+        knowledge: what the result has to obey; the network does not see it.
 
     Raises:
         DataError: more variables than the model takes, or a column that does not vary enough to be read.
+        ConfigError: the knowledge names other variables, or contradicts itself.
     """
     rows, variables = data.x.shape
     if variables > model.max_variables:
@@ -154,6 +225,8 @@ def predict(
             f"{data.source}: {variables} variables, and this model takes at most {model.max_variables}; "
             "remove columns, or train a model on larger tables"
         )
+    if knowledge is not None:
+        knowledge.resolve(data.names)  # before the network reads for a while
     x = np.empty(data.x.shape, dtype=np.float32)
     for index, column in enumerate(data.x.T):  # one at a time: float64 copies of all would need most of the memory
         x[:, index] = on_grid(standardise_exactly(torch.from_numpy(column)[:, None]).numpy())[:, 0]
@@ -170,7 +243,8 @@ def predict(
     expect(logits, "D D", what="logits", finite=True, D=variables)
     edge_prob = np.empty((variables, variables))
     edge_prob[np.ix_(by_column, by_column)] = logits.double().sigmoid().fill_diagonal_(0).numpy()
-    return Result(names=data.names, edge_prob=edge_prob, notes=(*data.notes, *_notes(model, data, x)))
+    result = Result(names=data.names, edge_prob=edge_prob, notes=(*data.notes, *_notes(model, data, x)))
+    return result if knowledge is None else result.given(knowledge)
 
 
 def render_score(scores: dict[str, float]) -> str:
@@ -193,7 +267,35 @@ def render_score(scores: dict[str, float]) -> str:
 def _lines(edges: list[Edge]) -> str:
     sources = max((len(edge.source) for edge in edges), default=0)
     targets = max((len(edge.target) for edge in edges), default=0)
-    return "\n".join(f"{edge.source:>{sources}} -> {edge.target:<{targets}}  {edge.probability:.2f}" for edge in edges)
+    return "\n".join(
+        f"{edge.source:>{sources}} -> {edge.target:<{targets}}  {edge.probability:.2f}"
+        f"{'  required' if edge.required else ''}"
+        for edge in edges
+    )
+
+
+def _compared(result: Result, known: Constraints) -> Iterator[str]:
+    """What is known, as notes, and where the network would have said otherwise."""
+    required, forbidden = int(known.required.sum()), int(known.forbidden.sum())
+    yield f"{known.source}: {required} edge{'' if required == 1 else 's'} required, {forbidden} forbidden"
+    for what, edges in (
+        (
+            f"forbidden, though the network gives it more than {PROBABLE:g}",
+            known.forbidden & (result.edge_prob > PROBABLE),
+        ),
+        (
+            f"required, though the network gives it less than {DOUBTFUL:g}",
+            known.required & (result.edge_prob < DOUBTFUL),
+        ),
+    ):
+        ends = np.argwhere(edges)
+        shown = [
+            f"{show(result.names[source])} -> {show(result.names[target])} ({result.edge_prob[source, target]:.2f})"
+            for source, target in ends[:CLOSEST]
+        ]
+        more = f" and {len(ends) - CLOSEST} more" if len(ends) > CLOSEST else ""
+        if shown:
+            yield f"{what}: {', '.join(shown)}{more}"
 
 
 def _check_flat(data: DataTable, x: NDArray[np.float32]) -> None:

@@ -14,7 +14,7 @@ class TabSCMError(Exception):
 
 
 class ConfigError(TabSCMError):
-    """One or more mistakes in an experiment file, all of them reported together."""
+    """One or more mistakes in a file of an experiment or of knowledge, all of them reported together."""
 
     def __init__(self, source: str, problems: "list[Problem] | tuple[Problem, ...]") -> None:
         """Collect `problems`, found in the file (or other place) called `source`."""
@@ -28,7 +28,7 @@ class ConfigError(TabSCMError):
 
 @attrs.frozen
 class Problem:
-    """One mistake in an experiment: the key path, and the lines that say what is wrong and what is allowed."""
+    """One mistake: the key path or line, and the lines that say what is wrong and what is allowed."""
 
     where: str
     lines: tuple[str, ...]

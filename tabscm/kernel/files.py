@@ -31,12 +31,12 @@ def layers(path: Path) -> Iterator[tuple[str, Data]]:
     seen: list[Path] = []
     below: Path | None = path
     while below is not None:
-        path, data = below, _parse(below)
+        path, data = below, parse(below)
         seen.append(path.resolve())
         bases = _bases(path, data, seen)
         yield str(path), data
         for overlay in reversed(bases[1:]):
-            laid = _parse(overlay)
+            laid = parse(overlay)
             if "extends" in laid:
                 raise ConfigError(str(path), [Problem("extends", (f"{overlay} extends another; put it first",))])
             yield str(overlay), laid
@@ -62,17 +62,41 @@ def _bases(path: Path, data: Data, seen: list[Path]) -> list[Path]:
     return bases
 
 
-def _parse(path: Path) -> Data:
+def parse(path: Path) -> Data:
+    """What a TOML file holds.
+
+    Raises:
+        ConfigError: it cannot be read, or is not TOML.
+    """
+    text = read_text(path)
+    try:
+        data = tomli.loads(text)
+        if _deeper(data, DEEPEST):
+            raise RecursionError
+        return data
+    except tomli.TOMLDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise ConfigError(str(path), [Problem(where, (f"not TOML: {error.msg}",))]) from None
+    except RecursionError:
+        found = f"tables and lists are nested deeper than {DEEPEST} times"
+        raise ConfigError(str(path), [Problem("the file", (found,))]) from None
+    except ValueError as error:  # of numbers and dates that Python does not hold
+        raise ConfigError(str(path), [Problem("the file", (f"not TOML: {error}",))]) from None
+
+
+def read_text(path: Path) -> str:
+    """A file of UTF-8 text, with or without a byte order mark.
+
+    Raises:
+        ConfigError: it cannot be read, or is not UTF-8.
+    """
     try:
         with path.open("rb") as file:
             raw = file.read(MOST + 1)
         if len(raw) > MOST:
-            found = f"is larger than {MOST:,} bytes, which no experiment is"
+            found = f"is larger than {MOST:,} bytes, which none is that people write"
             raise ConfigError(str(path), [Problem("the file", (found,))])
-        data = tomli.loads(raw.decode("utf-8-sig"))
-        if _deeper(data, DEEPEST):
-            raise RecursionError
-        return data
+        return raw.decode("utf-8-sig")
     except FileNotFoundError:
         raise ConfigError(str(path), [Problem("the file", ("does not exist",))]) from None
     except IsADirectoryError:
@@ -83,14 +107,6 @@ def _parse(path: Path) -> Data:
         line = raw.count(b"\n", 0, error.start) + 1
         found = f"byte 0x{raw[error.start]:02x} is not UTF-8; save the file as UTF-8"
         raise ConfigError(str(path), [Problem(f"line {line}", (found,))]) from None
-    except tomli.TOMLDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
-        raise ConfigError(str(path), [Problem(where, (f"not TOML: {error.msg}",))]) from None
-    except RecursionError:
-        found = f"tables and lists are nested deeper than {DEEPEST} times"
-        raise ConfigError(str(path), [Problem("the file", (found,))]) from None
-    except ValueError as error:  # of numbers and dates that Python does not hold
-        raise ConfigError(str(path), [Problem("the file", (f"not TOML: {error}",))]) from None
 
 
 def _deeper(data: object, depth: int) -> bool:

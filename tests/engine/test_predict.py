@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from tabscm import ContractError, DataError, Prediction
+from tabscm import ConfigError, ContractError, DataError, Prediction, TabSCMError
+from tabscm.engine.knowledge import Knowledge
 from tabscm.engine.predict import Edge, Result, predict, render_score
 from tabscm.engine.tables import DataTable
 
@@ -189,6 +190,7 @@ def test_plain_values():
         "acyclic": False,
         "edges": [{"from": "pka", "to": "raf", "probability": 0.9}],
         "notes": ["a note"],
+        "knowledge": None,
     }
 
 
@@ -281,3 +283,64 @@ def test_scores_against_a_known_graph():
 def test_scores_against_an_empty_graph():
     text = render_score(result(("pka", "raf", 0.9)).score(np.zeros((3, 3), dtype=bool)))
     assert text.splitlines()[1] == "AUROC      -      guessing: 0.500"
+
+
+def test_knowledge_is_obeyed_and_what_it_changes_is_said():
+    known = Knowledge(required=[("erk", "pka")], forbidden=[("pka", "raf")], source="k.toml")
+    found = result(("pka", "raf", 0.9), ("raf", "pka", 0.04), ("pka", "erk", 0.6), ("raf", "erk", 0.2)).given(known)
+    assert found.edges() == [Edge("erk", "pka", 1.0, required=True)]
+    assert found.edge_prob[1, 0] == pytest.approx(0.04 / 0.1)
+    assert found.edge_prob[1, 2] == 0.2
+    assert found.notes == (
+        "k.toml: 1 edge required, 2 forbidden",
+        "forbidden, though the network gives it more than 0.5: 'pka' -> 'raf' (0.90), 'pka' -> 'erk' (0.60)",
+        "required, though the network gives it less than 0.1: 'erk' -> 'pka' (0.00)",
+    )
+    for graph in (found.graph(1.0), found.graph(1.0, acyclic=True)):
+        assert np.argwhere(graph).tolist() == [[2, 0]]
+    assert found.sample(20)[:, 2, 0].all()
+    assert found.render(0.3) == "\n".join(
+        [
+            "erk -> pka  1.00  required",
+            "raf -> pka  0.40",
+            "2 above 0.3 or required, of 6 ordered pairs of 3 variables.",
+        ]
+    )
+    assert found.to_json()["knowledge"] == {
+        "source": "k.toml",
+        "required": [{"from": "erk", "to": "pka"}],
+        "forbidden": [{"from": "pka", "to": "raf"}, {"from": "pka", "to": "erk"}],
+    }
+    json.dumps(found.to_json(), allow_nan=False)
+    with pytest.raises(TabSCMError) as refused:
+        found.given(known)
+    assert str(refused.value) == "this result obeys k.toml already; write both into one Knowledge"
+
+
+def test_what_is_forbidden_is_not_among_the_most_probable_ones():
+    found = result(("pka", "raf", 0.4)).given(Knowledge(exogenous=["erk", "raf"]))
+    assert found.render().splitlines()[1:] == ["raf -> pka  0.00", "erk -> pka  0.00"]
+
+
+def test_no_path_of_the_acyclic_graph_leads_back_to_an_earlier_tier():
+    found = result(("erk", "pka", 0.9), ("pka", "raf", 0.8)).given(Knowledge(tiers=[["raf"], ["erk"]]))
+    assert len(found.edges()) == 2  # each by itself is allowed
+    assert found.edges(acyclic=True) == [Edge("erk", "pka", 0.9)]
+    assert "Left out, because they close a cycle, or a path against what is known:" in found.render(acyclic=True)
+
+
+def test_samples_are_the_same_for_the_same_seed():
+    found = result(("pka", "raf", 0.5), ("raf", "erk", 0.5))
+    assert (found.sample(50, seed=1) == found.sample(50, seed=1)).all()
+    assert (found.sample(50, seed=1) != found.sample(50, seed=2)).any()
+
+
+def test_knowledge_of_other_variables_is_refused_before_the_network_is_asked():
+    model = Fake()
+    known = Knowledge(exogenous=["a", "z"])
+    with pytest.raises(ConfigError) as refused:
+        predict(model, data(), device=CPU, knowledge=known)
+    assert "no variable is called 'z'; there are 'a', 'b', 'c'" in str(refused.value)
+    assert not hasattr(model, "table")
+    found = predict(model, data(), device=CPU, knowledge=Knowledge(exogenous=["a"]))
+    assert (found.edge_prob[:, 0] == 0).all()
