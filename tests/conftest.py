@@ -6,6 +6,9 @@ import os
 # machine threads that wait for each other made the suite ten times slower
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import ipaddress
+import socket
+
 import attrs
 import pytest
 from attrs.validators import ge, min_len
@@ -195,3 +198,38 @@ SHELF = (Ring, Gaussian, Linear, Sine, Mixture, Nothing, Exact, Identity, Blocks
 def shelf():
     """A registry of made-up components."""
     return Registry(Entry(component, Origin("shelf", "1.0", "conftest.py")) for component in SHELF)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_network():
+    """Refuse every connection from the test process but to itself: nothing here may need a network.
+
+    Processes that tests start are not covered; they run the same code.
+    """
+    real = {name: getattr(socket.socket, name) for name in ("connect", "connect_ex", "sendto")}
+
+    def guarded(name):
+        def call(self, *words):
+            address = words[-1]
+            # to connect a datagram socket sends nothing: so Dask asks what the address of this machine is
+            silent = name == "connect" and self.type == socket.SOCK_DGRAM
+            if self.family in (socket.AF_INET, socket.AF_INET6) and not silent and not is_here(address[0]):
+                raise AssertionError(f"a test reaches for the network: {name} to {address}")
+            return real[name](self, *words)
+
+        return call
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in real:
+            patch.setattr(socket.socket, name, guarded(name))
+        yield
+
+
+def is_here(host):
+    """Whether this is the machine itself."""
+    if host in ("localhost", ""):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback or ipaddress.ip_address(host).is_unspecified
+    except ValueError:
+        return False

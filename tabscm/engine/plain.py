@@ -36,7 +36,10 @@ def read_plain(path: Path, columns: int, delimiter: str) -> NDArray[np.float64] 
             if b'"' in header or not header.endswith(b"\n"):
                 return None
             while text := file.read(BLOCK):
-                block = _parse(text + file.readline(BLOCK), columns, delimiter)
+                rest = file.readline(BLOCK)
+                if len(rest) == BLOCK:
+                    return None  # no end of the line in sight
+                block = _parse(text + rest, columns, delimiter)
                 if block is None:
                     return None
                 blocks.append(block)

@@ -117,7 +117,7 @@ def _number(value: object) -> bool:
 
 def _between(low: float, high: float) -> tuple[Callable[[object], bool], str]:
     words = f"a number from {low:g}" + (f" to {high:g}" if math.isfinite(high) else "")
-    return lambda value: _number(value) and low <= value < math.inf and value <= high, words  # type: ignore[operator]
+    return lambda value: _number(value) and low <= value < math.inf and value <= high, words
 
 
 def _or_none(check: tuple[Callable[[object], bool], str]) -> tuple[Callable[[object], bool], str]:

@@ -3,9 +3,9 @@
     python tests/faults/strangers.py [N] [KIND...]      N of each kind (default: 200)
 
 The kinds are weights, toml, tables and json. A file is taken whole and changed by a seed: bits flipped, an end cut off,
-bytes put in, values swapped, or a hostile text put in its place, such as a pickle that would leave a file behind when it
-is opened. Where a manifest seals it, the manifest is made anew, as who sends a whole run would. The command line has to
-end with a result or with a message, never in a traceback, and write nothing but what it was asked to.
+bytes put in, values swapped, or a hostile text put in its place, such as a pickle that would leave a folder behind when
+it is opened. Where a manifest seals it, the manifest is made anew, as who sends a whole run would. The command line has
+to end with a result or with a message, never in a traceback, and write nothing but what it was asked to.
 """
 
 import contextlib
