@@ -22,7 +22,7 @@ class Board:
         self, run: Path | None, *, purge: int | None = None, note: Callable[[str], None] | None = None
     ) -> None:
         self.run, self.note = run, note or (lambda line: print(line, file=sys.stderr))
-        self.writing, self.looked = run is not None, -1
+        self.writing = run is not None
         self.uncaught = threading.excepthook
         threading.excepthook = self._hear
         if run is not None:
@@ -37,22 +37,13 @@ class Board:
 
     def add_scalar(self, name: str, value: float, step: int) -> None:
         """Write one number."""
-        self._try(lambda: self._add(name, value, step))
+        self._try(lambda: self.writer.add_scalar(name, value, step))
 
     def _open(self, run: Path, purge: int | None) -> None:
         from torch.utils.tensorboard import SummaryWriter  # takes a second to import, for nobody but a trainer
 
-        before = set(run.iterdir())
+        run.stat()  # which the writer would make
         self.writer = SummaryWriter(run, purge_step=purge)
-        self.files = set(run.iterdir()) - before
-
-    def _add(self, name: str, value: float, step: int) -> None:
-        if step != self.looked:
-            # what is written into a file that was removed is lost without a word
-            for file in self.files:
-                file.stat()
-            self.looked = step
-        self.writer.add_scalar(name, value, step)
 
     def _try(self, write: Callable[[], None]) -> None:
         """Write while that works. What its thread could not write, the writer raises at one of the next calls."""

@@ -135,19 +135,21 @@ def test_a_run_folder_that_vanishes_is_not_made_again(tiny, tmp_path, monkeypatc
     assert not run.exists()
 
 
-def test_tensorboard_that_vanishes_is_noted_once_and_training_goes_on(tiny, tmp_path, monkeypatch, capsys):
+def test_tensorboard_that_cannot_write_is_noted_once_and_training_goes_on(tiny, tmp_path, monkeypatch, capsys):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
     real = trainer.judge
 
     def judge(*words, **more):
-        for file in tmp_path.glob("events.*"):
-            file.unlink()
+        monkeypatch.setattr("tensorboard.summary.writer.record_writer.RecordWriter.write", full)
         return real(*words, **more)
 
     monkeypatch.setattr(trainer, "judge", judge)
     train(tiny, tmp_path, device=CPU, out=io.StringIO())
     assert restore(tmp_path, "last")[2].step == 20
     assert capsys.readouterr().err == (
-        f"note: {tmp_path}: nothing more is written for TensorBoard (No such file or directory); training goes on "
+        f"note: {tmp_path}: nothing more is written for TensorBoard (No space left on device); training goes on "
         "without it\n"
     )
 
@@ -180,8 +182,8 @@ def test_what_is_read_back_otherwise_is_refused_and_older_checkpoints_stay(tmp_p
     final = tmp_path / "checkpoints" / "step-00000030"
     assert str(fault.value) == (
         f"{final}: what is read back is not what was written: weights.safetensors changed since it was written (sha256 "
-        "differs). Look at the disk and at the memory of this machine, then go on with --resume; the checkpoints before "
-        "this one are as they were."
+        "differs). Look at the disk and at the memory of this machine, then go on with --resume; the checkpoints "
+        "before this one are as they were."
     )
     assert sorted(path.name for path in final.parent.iterdir()) == [f"step-000000{step}" for step in (10, 20, 30)]
     assert restore(tmp_path, "last")[2].step == 20

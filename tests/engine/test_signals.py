@@ -24,28 +24,36 @@ def test_each_signal_has_its_exit_code(name, code):
 
 
 def test_a_signal_waits_while_there_is_something_to_save(capfd):
-    with pytest.raises(Stopped) as end, heard(), stopping() as stop:
-        stop.hold()
-        signal.raise_signal(signal.SIGTERM)
-        assert stop.asked == signal.SIGTERM
-        assert capfd.readouterr().err == "\nSIGTERM: saving a checkpoint\n"
-        stop.free()
+    said = []
+
+    def work():
+        with heard(), stopping() as stop:
+            stop.hold()
+            signal.raise_signal(signal.SIGTERM)
+            said.append((stop.asked, capfd.readouterr().err))
+            stop.free()
+            said.append("more")
+
+    with pytest.raises(Stopped) as end:
+        work()
     assert end.value.code == 143
+    assert said == [(signal.SIGTERM, "\nSIGTERM: saving a checkpoint\n")]
 
 
 def test_a_signal_that_nobody_acted_upon_ends_the_process_in_the_end(capfd):
-    with pytest.raises(Stopped), stopping() as stop:
-        stop.hold()
-        signal.raise_signal(signal.SIGINT)
+    handlers = []
+
+    def work():
+        with stopping() as stop:
+            stop.hold()
+            signal.raise_signal(signal.SIGINT)
+            handlers.append(signal.getsignal(signal.SIGINT))
+
+    with pytest.raises(Stopped):
+        work()
     assert capfd.readouterr().err == "\nSIGINT: saving a checkpoint; once more to end at once\n"
-
-
-def test_the_second_interrupt_is_left_to_the_system(capfd):
-    with pytest.raises(Stopped), stopping() as stop:
-        stop.hold()
-        signal.raise_signal(signal.SIGINT)
-        assert signal.getsignal(signal.SIGINT) == signal.SIG_DFL
-    assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
+    # the second interrupt is left to the system, which ends the process on the spot
+    assert [*handlers, signal.getsignal(signal.SIGINT)] == [signal.SIG_DFL, signal.default_int_handler]
 
 
 def test_what_is_ignored_and_what_ends_a_process_by_itself_stay_so():

@@ -1,8 +1,8 @@
 """A process that has loaded everything and trained nothing: trainings are forked off it, and begin at once.
 
 Reads one order a line from standard input: {"words": of the command line, "printed": file, "folder": of the run,
-"strike": [at, how] or null, see injection.py, "interrupt": [phase, signals, seed, file] or null, see phases.py}. Answers with
-{"pid": ...}, and with {"code": ...} when that process has ended.
+"strike": [at, how] or null, see injection.py, "interrupt": [phase, signals, seed, file] or null, see phases.py}.
+Answers with {"pid": ...}, and with {"code": ...} when that process has ended.
 """
 
 import json

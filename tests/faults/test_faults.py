@@ -1,5 +1,7 @@
 """The fault scripts beside this file, each a few times; python tests/faults runs them at their full length."""
 
+import contextlib
+import os
 import sys
 from pathlib import Path
 
@@ -37,10 +39,8 @@ def test_a_save_that_swallows_errors_is_found_out(monkeypatch):
     real = checkpoint.flush
 
     def careless(folder):
-        try:
+        with contextlib.suppress(OSError):
             real(folder)
-        except OSError:
-            pass
 
     monkeypatch.setattr(checkpoint, "flush", careless)
     assert any("not heard of" in fault for fault in failing.failing(failing.ERRORS[:1], say=quiet))
@@ -50,11 +50,11 @@ def test_a_run_cut_anywhere_is_the_run_that_would_have_been():
     assert cuts.cuts(3, seed=0, say=quiet) == []
 
 
-@pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="trainings are forked off")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="trainings are forked off")
 def test_killed_trainings_are_the_runs_that_would_have_been():
     assert kill.kill(3, seed=0, say=quiet) == []
 
 
-@pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="trainings are forked off")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="trainings are forked off")
 def test_stopped_trainings_leave_a_checkpoint_and_say_so_by_their_exit_code():
     assert stopping.stopping(1, seed=0, phases=("save", "step"), signals=("SIGTERM", "SIGUSR1"), say=quiet) == []
