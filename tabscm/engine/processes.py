@@ -24,6 +24,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from itertools import pairwise
 from typing import TextIO, TypeVar
 
 import attrs
@@ -49,7 +50,7 @@ FAILED = 2
 
 @attrs.frozen
 class Share:
-    """The tasks of a batch that one process trains on."""
+    """Tasks of a batch that one process trains on at one time."""
 
     tasks: slice
     """Never empty: a process whose share is, where tasks are fewer than processes, takes the first at weight 0."""
@@ -87,15 +88,16 @@ class Processes:
         """Whether this one reads, writes, prints and validates."""
         return self.rank == 0
 
-    def share(self, tasks: int, part: int) -> Share:
-        """Which tasks of part `part` of a step are this process's: runs of nearly equal length, which between them are
-        the whole batch; who is first moves on with the parts, so that what does not divide evenly does not always fall
-        to the same one."""
-        place = (self.rank + part) % self.count
-        first, last = place * tasks // self.count, (place + 1) * tasks // self.count
-        if first == last:
-            return Share(slice(0, 1), 0.0, tasks)
-        return Share(slice(first, last), (last - first) / tasks, tasks)
+    def shares(self, tasks: int, part: int, split: int = 1) -> list[Share]:
+        """Which tasks of part `part` of a step are this process's, in at most `split` runs to take one after another.
+
+        All runs of all processes have nearly equal length and are the whole batch between them; who is first moves on
+        with the parts, so that what does not divide evenly does not always fall to the same one.
+        """
+        place, runs = (self.rank + part) % self.count, self.count * split
+        borders = [run * tasks // runs for run in range(place * split, (place + 1) * split + 1)]
+        found = [Share(slice(a, b), (b - a) / tasks, tasks) for a, b in pairwise(borders) if a < b]
+        return found or [Share(slice(0, 1), 0.0, tasks)]
 
     def seed(self, *path: int) -> list[int]:
         """The path of a seed for what networks draw, such as dropout: each process draws its own."""
@@ -138,14 +140,15 @@ class Processes:
             dist.all_reduce(found, op=dist.ReduceOp.MAX)
         return [bool(claim) for claim in found.tolist()]
 
-    def whole(self, prediction: Prediction, share: Share) -> Prediction:
+    def whole(self, predictions: Sequence[Prediction], shares: Sequence[Share]) -> Prediction:
         """The prediction for all tasks of a batch, without gradients, of those for the shares of all processes."""
-        if self.count == 1:
-            return prediction
-        own = {"logits": prediction.logits, **{f"aux/{name}": prediction.aux[name] for name in sorted(prediction.aux)}}
-        found = {name: self._gathered(value.detach(), share) for name, value in own.items()}
-        logits = found.pop("logits")
-        return Prediction(logits=logits, aux={name.removeprefix("aux/"): value for name, value in found.items()})
+        if self.count == len(shares) == 1:
+            return predictions[0]
+        logits = self._gathered([one.logits for one in predictions], shares)
+        names = sorted(predictions[0].aux)
+        return Prediction(
+            logits, {name: self._gathered([one.aux[name] for one in predictions], shares) for name in names}
+        )
 
     def tell(self, make: Callable[[], T]) -> T:
         """What the first process makes, which JSON can hold; the others wait for it."""
@@ -202,16 +205,20 @@ class Processes:
         """Where this process prints."""
         return out if self.leads else _Nowhere()
 
-    def _gathered(self, own: Tensor, share: Share) -> Tensor:
+    def _gathered(self, own: Sequence[Tensor], shares: Sequence[Share]) -> Tensor:
         """[b, ...] of each share -> [B, ...] of the batch."""
         # the sum of what is 0 but for own tasks: exact, whatever the lengths of the shares
-        number = own.to(torch.uint8) if own.dtype == torch.bool else own
-        found = number.new_zeros((share.of, *own.shape[1:]))
-        if share.weight:
-            found[share.tasks] = number
-        with _exchange():
-            dist.all_reduce(found)
-        return found.to(own.dtype)
+        dtype = own[0].dtype
+        found = torch.zeros(
+            (shares[0].of, *own[0].shape[1:]), dtype=torch.uint8 if dtype == torch.bool else dtype, device=own[0].device
+        )
+        for value, share in zip(own, shares, strict=True):
+            if share.weight:
+                found[share.tasks] = value.detach().to(found.dtype)
+        if self.count > 1:
+            with _exchange():
+                dist.all_reduce(found)
+        return found.to(dtype)
 
 
 ALONE = Processes()

@@ -207,33 +207,34 @@ def _train(
             done = step + 1
             logs = done % settings.log_every == 0 or done == settings.steps
             validates = done % settings.validate_every == 0 or done == settings.steps
-            parts: list[tuple[Prediction, Truth, dict[str, Tensor]]] = []
-            shares: list[Share] = []
+            parts: list[_Part] = []
             for part in range(settings.accumulate):
                 stop.agree(processes)
                 if stop.asked and not (part and whole_steps):
                     glance.settle()
                     keep(before)
                 table, truth = health.sample(stream, behind + step, part, ahead)
-                share = processes.share(len(table.x), part)
-                own, own_truth = share.cut(table, truth)
-                with autocast(device, precision):
-                    prediction = forward(own)
-                terms = loss_terms(experiment, step, prediction, own_truth, own)
-                terms = {name: term * share.weight for name, term in terms.items()}
-                torch.autograd.backward(sum(terms.values(), torch.zeros((), device=device)) / settings.accumulate)
+                trained = _Part(truth, processes.shares(len(table.x), part, settings.split))
+                for share in trained.shares:
+                    own, own_truth = share.cut(table, truth)
+                    with autocast(device, precision):
+                        prediction = forward(own)
+                    means = loss_terms(experiment, step, prediction, own_truth, own)
+                    terms = {name: mean * share.weight for name, mean in means.items()}
+                    torch.autograd.backward(sum(terms.values(), torch.zeros((), device=device)) / settings.accumulate)
+                    trained.add(prediction, terms)
                 progress.count(len(table.x))
                 if state.tables is not None:
                     state = attrs.evolve(state, tables=state.tables + len(table.x))
-                parts.append((prediction, truth, {name: term.detach() for name, term in terms.items()}))
-                shares.append(share)
+                parts.append(trained)
                 if part + 1 < settings.accumulate:
                     health.prepare(stream, behind + step, part + 1, ahead)
-            processes.add_up(model, [terms for _, _, terms in parts])
-            means = {name: torch.stack([terms[name] for _, _, terms in parts]).mean() for name in terms}
+            seen = [trained.terms for trained in parts]
+            processes.add_up(model, seen)
+            means = {name: torch.stack([terms[name] for terms in seen]).mean() for name in terms}
             loss = torch.stack(list(means.values())).sum()
             norm = torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
-            look = partial(_look, health, health.asked, [terms for _, _, terms in parts])
+            look = partial(_look, health, health.asked, seen)
             glance.at(torch.stack([loss, norm, health.numbers]), look, now=logs or validates)
             stop.hold()
             rate = optimiser.step(step)
@@ -242,12 +243,12 @@ def _train(
             health.after_update(step, optimiser.state())
 
             if logs:
-                parts = [
-                    (processes.whole(prediction, share), truth, terms)
-                    for (prediction, truth, terms), share in zip(parts, shares, strict=True)
+                whole = [
+                    (processes.whole(trained.predictions, trained.shares), trained.truth, trained.terms)
+                    for trained in parts
                 ]
                 # tables of the stream are never seen twice: before the step these were as fresh as any
-                fresh = summarise([(prediction.logits.detach(), truth.adj) for prediction, truth, _ in parts])
+                fresh = summarise([(prediction.logits, truth.adj) for prediction, truth, _ in whole])
                 record = {
                     "loss": float(loss),
                     **({f"loss/{name}": float(mean) for name, mean in means.items()} if len(means) > 1 else {}),
@@ -262,9 +263,9 @@ def _train(
                     **({"peak_memory": torch.cuda.max_memory_allocated(device)} if device.type == "cuda" else {}),
                 }
                 _write(log, board, done, "train", record)
-                table_log.add(parts, means, fresh)
+                table_log.add(whole, means, fresh)
                 progress.show(done, level, record)
-                health.logged(done, record, [prediction for prediction, _, _ in parts])
+                health.logged(done, record, [prediction for prediction, _, _ in whole])
             health.report(done, log, board, progress.say)
 
             if validates:
@@ -313,6 +314,24 @@ def loss_terms(
         expect(value, "B", what=str(component), B=tasks)
         terms[component.name] = terms.get(component.name, 0) + weight * value.mean()
     return terms
+
+
+@attrs.frozen(eq=False)
+class _Part:
+    """What came of one part of a step."""
+
+    truth: Truth
+    shares: list[Share]
+    predictions: list[Prediction] = attrs.field(factory=list)
+    """Of each share, without gradients, which would hold on to what the backward pass needed."""
+    terms: dict[str, Tensor] = attrs.field(factory=dict)
+    """Their sums over the shares, without gradients."""
+
+    def add(self, prediction: Prediction, terms: Mapping[str, Tensor]) -> None:
+        aux = {name: value.detach() for name, value in prediction.aux.items()}
+        self.predictions.append(Prediction(logits=prediction.logits.detach(), aux=aux))
+        for name, term in terms.items():
+            self.terms[name] = self.terms[name] + term.detach() if name in self.terms else term.detach()
 
 
 def _look(health: Health, asked: Asked, seen: Sequence[Mapping[str, Tensor]], numbers: list[float]) -> None:

@@ -162,6 +162,9 @@ class TrainerSettings:
     """Optimiser steps."""
     accumulate: int = attrs.field(default=1, validator=ge(1))
     """Batches whose gradients are averaged into one step."""
+    split: int = attrs.field(default=1, validator=ge(1))
+    """Runs of tasks that each batch is trained on one after another: a part of the memory for the same tables and, but
+    for the order of sums and what dropout draws, the same gradients. Each of several processes splits its own share."""
     optimiser: Literal["muon", "adamw"] = "muon"
     """Muon on weight matrices and AdamW on the rest, or AdamW on everything."""
     muon_lr: float = attrs.field(default=3e-3, validator=gt(0))

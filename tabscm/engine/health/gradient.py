@@ -90,6 +90,7 @@ def by_term(
     *,
     step: int,
     precision: str,
+    split: int = 1,
     processes: Processes = ALONE,
 ) -> dict[str, float]:
     """The norm of the gradient of each term, by doing the step again; nothing of the run is changed by it.
@@ -100,6 +101,7 @@ def by_term(
         terms: what the loss is made of.
         step: which step it is, counted from 0.
         precision: of the forward pass.
+        split: runs of tasks that a part is taken in.
         processes: which do so together, each its share.
     """
     device = next(model.parameters()).device
@@ -107,19 +109,22 @@ def by_term(
     sums: dict[str, tuple[Tensor, ...]] = {}
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(torch.initial_seed())  # the trainer seeds every step, so that dropout falls as it fell
-        for part, (table, truth) in enumerate(batches):
-            share = processes.share(len(table.x), part)
-            table, truth = share.cut(table, truth)
+        runs = [
+            (share.weight, *share.cut(table, truth))
+            for part, (table, truth) in enumerate(batches)
+            for share in processes.shares(len(table.x), part, split)
+        ]
+        for weight, table, truth in runs:
             # averages that a module keeps, if any, move in a copy
             buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
             with autocast(device, precision):
                 prediction = torch.func.functional_call(model, buffers, (table,))
             for name, mean in terms(step, prediction, truth, table).items():
-                term = mean * share.weight
+                term = mean * weight
                 if term.requires_grad:
                     found = torch.autograd.grad(term, weights, retain_graph=True, materialize_grads=True)
                 else:
-                    found = tuple(torch.zeros_like(weight) for weight in weights)
+                    found = tuple(map(torch.zeros_like, weights))
                 sums[name] = torch._foreach_add(sums[name], found) if name in sums else found
     for total in sums.values():
         processes.sum(total)

@@ -224,7 +224,13 @@ class Health:
     def by_term(self, step: int, batches: Sequence[tuple[Table, Truth]]) -> dict[str, float]:
         """The norm of the gradient of each term on some parts of step `step`, by doing them again."""
         return by_term(
-            self.model, batches, self.terms, step=step, precision=self.settings.precision, processes=self.processes
+            self.model,
+            batches,
+            self.terms,
+            step=step,
+            precision=self.settings.precision,
+            split=self.settings.split,
+            processes=self.processes,
         )
 
     def report(self, done: int, log: TextIO, board: "Board", say: Callable[[str], None]) -> None:
