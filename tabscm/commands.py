@@ -15,7 +15,7 @@ import torch
 import tabscm.data
 from tabscm.engine import ablation, bench, comparison, invariance, picture, released, scale, workers
 from tabscm.engine.benchmark import methods, results, runner, suites
-from tabscm.engine.checkpoint import CARD, EXPERIMENT, is_released, load_run
+from tabscm.engine.checkpoint import CARD, EXPERIMENT, is_released, load_model, load_run
 from tabscm.engine.evaluate import evaluate, render
 from tabscm.engine.graphs import read_graph
 from tabscm.engine.measures import MEASURES
@@ -115,8 +115,10 @@ def _eval(args: argparse.Namespace, registry: Registry) -> int:
     run = released.find(args.run)
     if is_released(run) and args.overwrite:
         raise TabSCMError(f"{run}: a released model keeps the figures of its card. Leave out --overwrite.")
-    model, experiment = load_run(run, registry, device)
-    judged = experiment if args.cells is None else _load(args.cells, registry, [])
+    if args.cells is None:
+        model, judged = load_run(run, registry, device)
+    else:
+        model, judged = load_model(run, registry, device), _load(args.cells, registry, [])
     results = evaluate(model, judged, device=device, tables=args.tables, threshold=model.threshold)
     print(render(results))
     if args.cells is not None or is_released(run):
@@ -137,7 +139,7 @@ def _predict(args: argparse.Namespace, registry: Registry) -> int:
     run = released.find(args.run)
     data = read_table(args.table, where=_once(args.where))
     adj = read_graph(args.graph, data.names) if args.graph else None
-    model, _ = load_run(run, registry, device)
+    model = load_model(run, registry, device)
     if not is_released(run) and not (run / RESULTS).exists():
         print(f"note: {run} has not finished its training", file=sys.stderr)
     result = predict(model, data, device=device)

@@ -1,5 +1,6 @@
 """The command line, as somebody who types meets it: texts, files and exit codes."""
 
+import hashlib
 import json
 import re
 import shutil
@@ -14,6 +15,7 @@ import torch
 from tabscm import commands
 from tabscm.__main__ import main
 from tabscm.engine import ablation, bench, released, scale
+from tabscm.engine.benchmark import methods
 from tabscm.engine.trial import Outcome
 from tabscm.kernel import registry
 from tabscm.kernel.registry import Quarantined, Registry, discover
@@ -454,6 +456,22 @@ def test_eval_of_a_released_model_is_that_of_its_run_and_changes_nothing(call, t
     assert {path: path.read_bytes() for path in shipped.iterdir()} == before
     message = f"{shipped}: a released model keeps the figures of its card. Leave out --overwrite.\n"
     assert call("eval", "--overwrite") == (2, "", message)
+
+
+def test_a_released_model_needs_its_experiment_for_the_tables_of_its_training_alone(call, shipped):
+    # as if a key of the stream had another name since then
+    text = (shipped / "experiment.toml").read_text().replace("equal_noise", "equal_noises").encode()
+    (shipped / "experiment.toml").write_bytes(text)
+    manifest = json.loads((shipped / "manifest.json").read_text())
+    manifest["files"]["experiment.toml"] = {"bytes": len(text), "sha256": hashlib.sha256(text).hexdigest()}
+    (shipped / "manifest.json").write_text(json.dumps(manifest))
+    assert call("predict", SACHS, *PREDICT)[0] == 0
+    assert call("eval", "--cells", TINY, "--tables", "1", "--device", "cpu")[0] == 0
+    assert methods.obtain(shipped).trained_variables == (4, 6)  # what `bench accuracy` works with
+    for words in (["eval"], ["bench", "invariance"]):
+        code, _, err = call(*words, "--tables", "1", "--device", "cpu")
+        assert code == 2
+        assert err.startswith(f"{shipped / 'experiment.toml'}: ")
 
 
 def test_run_from_a_released_model(call, shipped, tmp_path):

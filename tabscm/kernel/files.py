@@ -26,16 +26,40 @@ def layers(path: Path) -> Iterator[tuple[str, Data]]:
     seen: list[Path] = []
     below: Path | None = path
     while below is not None:
-        path, data = below, _parse(below)
+        path, data = below, read(below)
         seen.append(path.resolve())
         bases = _bases(path, data, seen)
         yield str(path), data
         for overlay in reversed(bases[1:]):
-            laid = _parse(overlay)
+            laid = read(overlay)
             if "extends" in laid:
                 raise ConfigError(str(path), [Problem("extends", (f"{overlay} extends another; put it first",))])
             yield str(overlay), laid
         below = bases[0] if bases else None
+
+
+def read(path: Path) -> Data:
+    """One file by itself, `extends` and all.
+
+    Raises:
+        ConfigError: it cannot be read, or is not TOML.
+    """
+    try:
+        raw = path.read_bytes()
+        return tomli.loads(raw.decode("utf-8-sig"))
+    except FileNotFoundError:
+        raise ConfigError(str(path), [Problem("the file", ("does not exist",))]) from None
+    except IsADirectoryError:
+        raise ConfigError(str(path), [Problem("the file", ("is a folder; name a TOML file in it",))]) from None
+    except OSError as error:
+        raise ConfigError(str(path), [Problem("the file", (f"cannot be read: {error.strerror}",))]) from None
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        found = f"byte 0x{raw[error.start]:02x} is not UTF-8; save the file as UTF-8"
+        raise ConfigError(str(path), [Problem(f"line {line}", (found,))]) from None
+    except tomli.TOMLDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise ConfigError(str(path), [Problem(where, (f"not TOML: {error.msg}",))]) from None
 
 
 def _bases(path: Path, data: Data, seen: list[Path]) -> list[Path]:
@@ -55,25 +79,6 @@ def _bases(path: Path, data: Data, seen: list[Path]) -> list[Path]:
                 [Problem("extends", (f"there is no file {base}; the path starts at the folder of this file",))],
             )
     return bases
-
-
-def _parse(path: Path) -> Data:
-    try:
-        raw = path.read_bytes()
-        return tomli.loads(raw.decode("utf-8-sig"))
-    except FileNotFoundError:
-        raise ConfigError(str(path), [Problem("the file", ("does not exist",))]) from None
-    except IsADirectoryError:
-        raise ConfigError(str(path), [Problem("the file", ("is a folder; name a TOML file in it",))]) from None
-    except OSError as error:
-        raise ConfigError(str(path), [Problem("the file", (f"cannot be read: {error.strerror}",))]) from None
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        found = f"byte 0x{raw[error.start]:02x} is not UTF-8; save the file as UTF-8"
-        raise ConfigError(str(path), [Problem(f"line {line}", (found,))]) from None
-    except tomli.TOMLDecodeError as error:
-        where = f"line {error.lineno}, column {error.colno}"
-        raise ConfigError(str(path), [Problem(where, (f"not TOML: {error.msg}",))]) from None
 
 
 def merge(under: Data, over: Data) -> Data:
