@@ -155,6 +155,8 @@ def test_a_list_replaces(read):
         ('low = 10, high = 20, scale = "log"', "low = 5, high = 30", Draw(low=5.0, high=30.0, scale="log")),
         ('low = 10, high = 20, scale = "log"', 'scale = "linear"', Draw(low=10.0, high=20.0)),
         ('low = 10, high = 20, scale = "log"', "choices = [5, 7]", Draw(choices=(5.0, 7.0))),
+        ('low = 10, high = 20, scale = "log", per_decade = 6', "choices = [5, 7]", Draw(choices=(5.0, 7.0))),
+        ('low = 10, high = 20, scale = "log"', "per_decade = 6", Draw(10.0, 20.0, "log", per_decade=6)),
         ("choices = [5, 7]", "low = 10, high = 20", Draw(low=10.0, high=20.0)),
         ("choices = [5, 7]", "choices = [6]", Draw(choices=(6.0,))),
         # every key written, as in a dump
@@ -822,6 +824,9 @@ def draws(numbers: Any = POSITIVE) -> Any:
         numbers.map(Draw.constant),
         st.tuples(numbers, numbers).map(lambda ends: Draw(low=min(ends), high=max(ends))),
         st.tuples(numbers, numbers).map(lambda ends: Draw(low=min(ends), high=max(ends), scale="log")),
+        st.tuples(numbers, numbers, st.integers(1, 99)).map(
+            lambda drawn: Draw(low=min(drawn[:2]), high=max(drawn[:2]), scale="log", per_decade=drawn[2])
+        ),
         st.lists(numbers, min_size=1, max_size=3).map(lambda choices: Draw(choices=tuple(choices))),
     )
 
