@@ -17,11 +17,11 @@ import torch
 import tabscm.data
 from tabscm.engine import ablation, bench, comparison, faults, invariance, picture, released, scale, workers
 from tabscm.engine.benchmark import methods, results, runner, suites
-from tabscm.engine.checkpoint import CARD, EXPERIMENT, is_released, load_run
+from tabscm.engine.checkpoint import CARD, EXPERIMENT, is_released, load_model, load_run
 from tabscm.engine.evaluate import evaluate, render
 from tabscm.engine.graphs import read_graph
 from tabscm.engine.knowledge import read_knowledge
-from tabscm.engine.limits import check_sizes, is_short
+from tabscm.engine.limits import check_sizes
 from tabscm.engine.lock import locked
 from tabscm.engine.measures import MEASURES
 from tabscm.engine.model import Model, parameter_count
@@ -86,7 +86,7 @@ def _call(args: argparse.Namespace) -> int:
     except ContractError as error:
         raise ContractError(registry.blame(str(error))) from error
     except (MemoryError, RuntimeError) as error:
-        if not is_short(error):
+        if not faults.is_out_of_memory(error):
             raise
         raise TabSCMError(f"out of memory ({one_line(error)}). Use smaller tables, batches or sizes.") from error
 
@@ -148,8 +148,10 @@ def _eval(args: argparse.Namespace, registry: Registry) -> int:
     run = released.find(args.run)
     if is_released(run) and args.overwrite:
         raise TabSCMError(f"{run}: a released model keeps the figures of its card. Leave out --overwrite.")
-    model, experiment = load_run(run, registry, device)
-    judged = experiment if args.cells is None else _load(args.cells, registry, [])
+    if args.cells is None:
+        model, judged = load_run(run, registry, device)
+    else:
+        model, judged = load_model(run, registry, device), _load(args.cells, registry, [])
     results = evaluate(model, judged, device=device, tables=args.tables, threshold=model.threshold)
     print(render(results))
     if args.cells is not None or is_released(run):
@@ -171,7 +173,7 @@ def _predict(args: argparse.Namespace, registry: Registry) -> int:
     data = read_table(args.table, where=_once(args.where))
     adj = read_graph(args.graph, data.names) if args.graph else None
     knowledge = read_knowledge(args.knowledge) if args.knowledge else None
-    model, _ = load_run(run, registry, device)
+    model = load_model(run, registry, device)
     if not is_released(run) and not (run / RESULTS).exists():
         print(f"note: {run} has not finished its training", file=sys.stderr)
     result = predict(model, data, device=device, knowledge=knowledge)

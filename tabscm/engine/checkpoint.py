@@ -13,9 +13,12 @@ one asked for is damaged, the newest that is whole takes its place, with a note 
 
 A released model (see release.py) is the same without a run around it, and is read by the same functions:
 
-    base/model.safetensors, state.json, experiment.toml, origins.json     what predicting needs
-         manifest.json                                                    size and sha256 of these four
-         card.md                                                          for people
+    base/model.safetensors, state.json, network.toml     what predicting needs
+         experiment.toml, origins.json                   what its tables were, and whose the components
+         manifest.json                                   size and sha256 of these five
+         card.md                                         for people
+
+Only what needs the tables of its training reads experiment.toml: a stream that changed leaves the network readable.
 """
 
 import contextlib
@@ -25,7 +28,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,15 +42,17 @@ from tabscm.engine.model import Model
 from tabscm.engine.state import State, read_state
 from tabscm.engine.untrusted import read_object, read_tensors
 from tabscm.engine.whole import flush, write_new
-from tabscm.kernel.config import load, origins
+from tabscm.kernel.config import dump, load, load_network, origins
 from tabscm.kernel.errors import CheckpointError, ConfigError
-from tabscm.kernel.experiment import Experiment
+from tabscm.kernel.experiment import Experiment, Network
 from tabscm.kernel.registry import Registry
 
 EXPERIMENT = "experiment.toml"
 """The resolved experiment, in the run folder."""
 ORIGINS = "origins.json"
 """The distribution and version of each component, in the run folder."""
+NETWORK = "network.toml"
+"""What of the experiment building the network needs, in a released model; the first ones came without it."""
 CHECKPOINTS = "checkpoints"
 WEIGHTS, MOMENTA, STATE = FILES = ("weights.safetensors", "optimiser.safetensors", "state.json")
 MANIFEST = "manifest.json"
@@ -55,7 +60,7 @@ CARD = "card.md"
 MODEL = "model.safetensors"
 """The network of a released model; it may be stored in half precision."""
 RELEASED = (MODEL, STATE, EXPERIMENT, ORIGINS)
-"""What the manifest of a released model seals."""
+"""What the manifest of a released model seals, besides the file NETWORK."""
 SEAL = "seal"
 """What a manifest says of itself."""
 KEPT = 2
@@ -100,6 +105,7 @@ def save_released(
     weights: Mapping[str, Tensor],
     state: State,
     *,
+    network: Network,
     experiment: str,
     origins: str,
     card: Callable[[str], str],
@@ -110,6 +116,7 @@ def save_released(
         folder: its parent exists.
         weights: as they are to be stored.
         state: of the checkpoint they come from.
+        network: whose weights they are.
         experiment: the text of experiment.toml.
         origins: the text of origins.json.
         card: what card.md says, given the sha256 of the weights.
@@ -118,6 +125,7 @@ def save_released(
     files = {
         MODEL: model,
         STATE: _json(attrs.asdict(attrs.evolve(state, memory={}))),
+        NETWORK: dump(network).encode(),
         EXPERIMENT: experiment.encode(),
         ORIGINS: origins.encode(),
     }
@@ -173,6 +181,21 @@ def seal(run: Path, which: Literal["last", "best"]) -> tuple[State, str]:
     return state, str(_manifest(folder)["files"][WEIGHTS]["sha256"])
 
 
+def load_model(run: Path, registry: Registry, device: torch.device) -> Model:
+    """The best network of a run, or a released one, ready to predict.
+
+    Raises:
+        CheckpointError: as `load_run`.
+        ConfigError: the network needs a plugin that is not installed.
+    """
+    if not (is_released(run) and (run / NETWORK).is_file()):
+        return load_run(run, registry, device)[0]
+    weights, state = restore_weights(run, "best")  # whether the network is the one it was is seen here
+    with _absent_named(run, registry):
+        network = load_network(run / NETWORK, registry)
+    return _ready(network, weights, state, run, device)
+
+
 def load_run(run: Path, registry: Registry, device: torch.device) -> tuple[Model, Experiment]:
     """The best network of a run, or a released one, ready to predict, and the experiment it was trained by.
 
@@ -185,18 +208,11 @@ def load_run(run: Path, registry: Registry, device: torch.device) -> tuple[Model
             f"{run}: not a run folder, it has no {EXPERIMENT}. Train one: python -m tabscm run EXPERIMENT --out {run}"
         )
     weights, state = restore_weights(run, "best")  # whether the experiment is the one it was is seen here
-    try:
+    with _absent_named(run, registry):
         experiment = load(run / EXPERIMENT, registry)
-    except ConfigError:
-        _note_absent(run, registry)
-        raise
     if not is_released(run):  # which was tried with the components it ships with
         compare_origins(run, experiment, registry)
-    check_sizes(experiment)
-    model = Model(experiment)
-    load_weights(model, weights, run)
-    model.threshold = state.threshold
-    return model.to(device).eval(), experiment
+    return _ready(experiment, weights, state, run, device), experiment
 
 
 def load_weights(model: torch.nn.Module, weights: Mapping[str, Tensor], run: Path) -> None:
@@ -241,16 +257,32 @@ def compare_origins(run: Path, experiment: Experiment, registry: Registry) -> No
         _note(f"{run}: {versions}: {', '.join(components[:3])}{more}")
 
 
-def _note_absent(run: Path, registry: Registry) -> None:
-    """Note on standard error which distributions the components of a run came from that are not on offer now."""
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-        for component, origin in read_object(run / ORIGINS).items():
-            kind, _, name = component.partition("/")
-            if name not in registry.names(kind):
-                away = [one for one in registry.left_out if one.distribution == origin["distribution"]]
-                then = f"which {away[0].how} leaves out" if away else "install it again"
-                came = f"{origin['distribution']} {origin['version']}"
-                _note(f"{run}: {kind} {name} came from {came}{', ' if away else '; '}{then}")
+@contextlib.contextmanager
+def _absent_named(run: Path, registry: Registry) -> Iterator[None]:
+    """Where a file of `run` cannot be read, note which distributions its components came from that are gone now."""
+    try:
+        yield
+    except ConfigError:
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+            for component, origin in read_object(run / ORIGINS).items():
+                kind, _, name = component.partition("/")
+                if name not in registry.names(kind):
+                    away = [one for one in registry.left_out if one.distribution == origin["distribution"]]
+                    then = f"which {away[0].how} leaves out" if away else "install it again"
+                    came = f"{origin['distribution']} {origin['version']}"
+                    _note(f"{run}: {kind} {name} came from {came}{', ' if away else '; '}{then}")
+        raise
+
+
+def _ready(
+    experiment: Experiment | Network, weights: Mapping[str, Tensor], state: State, run: Path, device: torch.device
+) -> Model:
+    """The network with the weights and the threshold that were read from `run`."""
+    check_sizes(experiment)
+    model = Model(experiment)
+    load_weights(model, weights, run)
+    model.threshold = state.threshold
+    return model.to(device).eval()
 
 
 def _shape(weights: Mapping[str, Tensor], name: str) -> str:
@@ -312,7 +344,8 @@ def _choose(run: Path, which: Literal["last", "best"], needed: tuple[str, ...]) 
 
 def _released(folder: Path) -> tuple[State, str]:
     """The state of a released model whose files are those that were released, and the sha256 of its weights."""
-    fault = _fault(folder, RELEASED, RELEASED)
+    files = (*RELEASED, NETWORK) if (folder / NETWORK).is_file() else RELEASED
+    fault = _fault(folder, files, files)
     if fault is not None:
         raise CheckpointError(
             f"{folder}: this released model cannot be used ({fault}). Install the package again, or release it anew"

@@ -9,7 +9,7 @@ from torch import nn
 from tabscm.engine.faults import enough_memory
 from tabscm.engine.layout import align, number
 from tabscm.engine.metrics import best_threshold, effects_error, mean, summarise
-from tabscm.engine.sortability import r2_sortability
+from tabscm.engine.sortability import r2_sortability, scale_sortability
 from tabscm.engine.stream import Stream
 from tabscm.kernel.experiment import Experiment
 from tabscm.kernel.interfaces import Prediction, Table, Truth
@@ -69,18 +69,24 @@ def judge(model: nn.Module, stream: Stream, *, tables: int, threshold: float | N
 
         - "threshold_chosen", and the means over tables "f1_chosen" and "shd_chosen" of the edges above it.
         - "r2_sortability": the mean over tables of what sorting their variables by R2 would tell of the order: 0.5 is
-          chance. Real tables are near it; a stream that is far from it teaches a trick. (Tables are standardised, so
-          that variances tell nothing.)
+          chance. Real tables are near it; a stream that is far from it teaches a trick.
+        - "varsortability": the same of sorting by variance, on the scale that variables have before they are recorded.
+          Tables are standardised, so that a network is not shown it; what follows from it, such as noise of one size
+          throughout, it is shown.
         - "effects_mae": the mean absolute error of the effects of interventions, in standard deviations; only where the
           model gives them and the stream measures them.
     """
     model.eval()
-    batches, effects, sortability = [], [], []
+    batches, effects = [], []
+    by_r2: list[float] = []
+    by_variance: list[float] = []
     missing, step = tables, 0
     while missing > 0:
         table, truth, prediction = _read(model, stream, step)
         batches.append((prediction.logits[:missing], truth.adj[:missing]))
-        sortability += r2_sortability(table.x[:missing], truth.adj[:missing]).tolist()
+        by_r2 += r2_sortability(table.x[:missing], truth.adj[:missing]).tolist()
+        if truth.scales is not None:
+            by_variance += scale_sortability(truth.scales[:missing], truth.adj[:missing]).tolist()
         if "effects" in prediction.aux and truth.effects is not None:
             effects.append((prediction.aux["effects"][:missing], truth.effects[:missing]))
         missing, step = missing - len(table.x), step + 1
@@ -88,7 +94,7 @@ def judge(model: nn.Module, stream: Stream, *, tables: int, threshold: float | N
     found = summarise(batches)
     at_chosen = summarise(batches, threshold=chosen)
     found |= {"f1_chosen": at_chosen["f1"], "shd_chosen": at_chosen["shd"], "threshold_chosen": chosen}
-    found["r2_sortability"] = mean(sortability)
+    found |= {"r2_sortability": mean(by_r2), "varsortability": mean(by_variance)}
     return found | {"effects_mae": effects_error(effects)} if effects else found
 
 

@@ -12,7 +12,11 @@ from tabscm.engine.model import Model
 from tabscm.engine.predict import predict
 from tabscm.engine.stream import Stream
 from tabscm.engine.tables import DataTable
+from tabscm.kernel.errors import TabSCMError
 from tabscm.kernel.experiment import Experiment
+
+PATIENCE = 1000
+"""Tables in a row that hold a constant column after which no other is waited for."""
 
 
 @attrs.frozen
@@ -39,19 +43,29 @@ def invariance(model: Model, experiment: Experiment, *, device: torch.device, ta
     Returns:
         What changed, by "columns" (permuted), "rows" (permuted) and "units" (every column times ten to the power of a
         number from -3 to 3, and shifted by up to ten standard deviations).
+
+    Raises:
+        TabSCMError: the stream gives no tables whose columns all vary.
     """
     stream = Stream(experiment.stream, seed=experiment.seed, device=device, purpose="evaluation")
     rng = np.random.default_rng(experiment.seed)
     found = {"columns": Changed(), "rows": Changed(), "units": Changed()}
-    done = step = 0
+    done = step = constant = 0
     while done < tables:
         table, _ = stream.batch(step)
         step += 1
         for x, cells in zip(table.x.double().cpu().numpy(), table.intervened.cpu().numpy(), strict=True):
             # a column that is constant is refused by the reader of tables before anything is predicted
             if done < tables and bool((x.std(0) > 1e-3).all()):
-                done += 1
+                done, constant = done + 1, 0
                 found = _tried(model, x, cells, found, rng, device)
+            else:
+                constant += 1
+        if done < tables and constant >= PATIENCE:
+            raise TabSCMError(
+                f"{constant:,} tables of the stream in a row have a constant column, and none such is predicted: found "
+                f"{done:,} of {tables:,} tables. Use --run for a network that was trained on other tables."
+            )
     return found
 
 

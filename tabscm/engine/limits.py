@@ -8,17 +8,15 @@ import torch
 from tabscm.engine.model import Model
 from tabscm.engine.stream import tables_per_batch
 from tabscm.kernel.errors import ConfigError, ContractError, Problem
-from tabscm.kernel.experiment import Experiment, StreamSettings
+from tabscm.kernel.experiment import Experiment, Network, StreamSettings
 
 GIGABYTE = 2**30
 CELL, PAIR = 6, 5
 """Bytes that a cell of a table and a pair of variables take at the least: number and two flags, logit and edge."""
-SHORT = ("out of memory", "not enough memory", "can't allocate memory", "unable to allocate")
-"""What torch and numpy say when there is none, in lower case."""
 
 
-def check_sizes(experiment: Experiment) -> None:
-    """Refuse networks and batches that alone would take more memory than this machine has.
+def check_sizes(experiment: Experiment | Network) -> None:
+    """Refuse a network, and batches where there are any, that alone would take more memory than this machine has.
 
     What passes may still be too large, together with all that training keeps.
 
@@ -27,9 +25,7 @@ def check_sizes(experiment: Experiment) -> None:
     """
     memory = installed_memory()
     problems = [*_of_network(experiment, memory)]
-    streams = {"stream": experiment.stream}
-    streams |= {f"curriculum[{index}].stream": level.stream for index, level in enumerate(experiment.curriculum)}
-    streams |= {f"evaluation.cells.{name}": cell for name, cell in experiment.evaluation.cells.items()}
+    streams = _streams(experiment) if isinstance(experiment, Experiment) else {}
     for where, settings in streams.items():
         problems += _of_batch(where, settings, memory)
     if problems:
@@ -44,13 +40,14 @@ def installed_memory() -> int:
         return 2**60
 
 
-def is_short(error: Exception) -> bool:
-    """Whether an error says that there is no memory."""
-    said = str(error).lower()
-    return isinstance(error, MemoryError) or any(words in said for words in SHORT)
+def _streams(experiment: Experiment) -> dict[str, StreamSettings]:
+    """Everything that tables are drawn by, and where the experiment says so."""
+    levels = {f"curriculum[{index}].stream": level.stream for index, level in enumerate(experiment.curriculum)}
+    cells = {f"evaluation.cells.{name}": cell for name, cell in experiment.evaluation.cells.items()}
+    return {"stream": experiment.stream, **levels, **cells}
 
 
-def _of_network(experiment: Experiment, memory: int) -> Iterator[Problem]:
+def _of_network(experiment: Experiment | Network, memory: int) -> Iterator[Problem]:
     try:
         with torch.device("meta"):  # shapes without numbers
             model = Model(experiment)

@@ -1,4 +1,4 @@
-"""The network: embedding, encoder and heads, wired from an experiment."""
+"""The network: embedding, encoder and heads, wired as an experiment says."""
 
 from collections.abc import Iterable, Mapping
 
@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from tabscm.kernel.errors import ConfigError, ContractError, Problem
-from tabscm.kernel.experiment import Experiment
+from tabscm.kernel.experiment import Experiment, Network
 from tabscm.kernel.interfaces import EXTRAS, Component, Evidence, Head, Prediction, Table
 from tabscm.kernel.nesting import evidence_given, parts
 from tabscm.kernel.shapes import expect
@@ -21,33 +21,35 @@ class Model(nn.Module):
     """Table -> Prediction.
 
     Args:
-        experiment: chooses the components, the width and the sizes it is trained on.
+        experiment: its network is built, and has to give what the losses need; of a network alone, trained before,
+            nobody asks that.
 
     Raises:
         ConfigError: components that need something that no other gives, or cannot be built at this width.
         ContractError: a component built something other than a module.
     """
 
-    def __init__(self, experiment: Experiment) -> None:
+    def __init__(self, experiment: Experiment | Network) -> None:
         super().__init__()
-        self.width = experiment.width
-        self.specs = {"embedding": experiment.embedding, "encoder": experiment.encoder}
-        embedded = evidence_given(experiment.embedding)
-        self.given = {"embedding": embedded, "encoder": embedded | evidence_given(experiment.encoder)}
-        self.head_specs = (experiment.head, *experiment.auxiliary_heads)
+        network = experiment.network if isinstance(experiment, Experiment) else experiment
+        self.width = network.width
+        self.specs = {"embedding": network.embedding, "encoder": network.encoder}
+        embedded = evidence_given(network.embedding)
+        self.given = {"embedding": embedded, "encoder": embedded | evidence_given(network.encoder)}
+        self.head_specs = (network.head, *network.auxiliary_heads)
         problems = _unwired(experiment)
         modules: dict[str, nn.Module] = {}
-        for where, spec in {**self.specs, **_heads(experiment)}.items():
+        for where, spec in {**self.specs, **_heads(network)}.items():
             try:
-                modules[where] = _build(spec, experiment.width)
+                modules[where] = _build(spec, network.width)
             except ValueError as error:
                 problems.append(Problem(where, (str(error),)))
         if problems:
             raise ConfigError("experiment", problems)
         self.embedding = modules["embedding"]
         self.encoder = modules["encoder"]
-        self.heads = nn.ModuleList(modules[where] for where in _heads(experiment))
-        sizes, rows = experiment.stream.variables, experiment.stream.rows
+        self.heads = nn.ModuleList(modules[where] for where in _heads(network))
+        sizes, rows = network.variables, network.rows
         self.trained_variables = (round(sizes.least), round(sizes.most))
         self.trained_rows = (round(rows.least), round(rows.most))
         self.threshold = 0.5
@@ -131,7 +133,7 @@ def parameter_count(parameters: Iterable[Tensor]) -> int:
     return sum(parameter.numel() for parameter in parameters)
 
 
-def _unwired(experiment: Experiment) -> list[Problem]:
+def _unwired(experiment: Experiment | Network) -> list[Problem]:
     """Every need that nothing meets, by the key of the component that has it."""
     problems = []
     if MAIN not in experiment.head.gives:
@@ -147,6 +149,8 @@ def _unwired(experiment: Experiment) -> list[Problem]:
             Problem(where, (f'another head gives "{name}" already',)) for name in sorted(answered & head.gives)
         ]
         answered |= head.gives
+    if isinstance(experiment, Network):
+        return problems
     given = (on_evidence - {PAIRS}) | answered  # a prediction holds no pairs
     problems += _unmet("loss", experiment.loss, given)
     for index, loss in enumerate(experiment.auxiliary_losses):
@@ -156,7 +160,7 @@ def _unwired(experiment: Experiment) -> list[Problem]:
     return problems
 
 
-def _heads(experiment: Experiment) -> dict[str, Head]:
+def _heads(experiment: Experiment | Network) -> dict[str, Head]:
     """Every head by its key, the main one first."""
     others = {f"auxiliary_heads[{index}]": head for index, head in enumerate(experiment.auxiliary_heads)}
     return {"head": experiment.head, **others}

@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tabscm.engine.canvas import GREY, INK, PALE, RUST, TEAL, frame, sheet
 from tabscm.engine.comparison import PERCENT, Row, Score, empty_graph, scores
 from tabscm.engine.measures import MEASURES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-INK, PALE, BETTER, WORSE, UNDECIDED = "#1f2933", "#d5dbe1", "#0f766e", "#b4471f", "#6b7785"
+BETTER, WORSE, UNDECIDED = TEAL, RUST, GREY
 LETTER, LINE = 0.078, 0.34
 """Inches: the width of a letter in a label, the height of a row."""
 PANEL, PANELS = 2.1, 6.0
@@ -34,19 +35,15 @@ def draw(rows: Sequence[Row], cell: str, metrics: Sequence[str], file: Path) -> 
     Returns:
         False when matplotlib is not installed, and nothing was drawn.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        return False
     order = _order(rows, cell, metrics[0])
     labels = [f"{rows[index].label}  (base)" if index == 0 else rows[index].label for index in order]
     margin = 0.5 + LETTER * max(map(len, labels))
     panels = max(PANEL * len(metrics), PANELS)
     width, height = margin + panels + 0.3, 1.45 + LINE * len(rows)
-    drawing = Figure(figsize=(width, height), dpi=160, facecolor="white")
-    FigureCanvasAgg(drawing)
-    axes = drawing.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
+    made = sheet(width, height, len(metrics))
+    if made is None:
+        return False
+    drawing, axes = made
     drawing.subplots_adjust(
         left=margin / width, right=1 - 0.25 / width, top=1 - 0.62 / height, bottom=0.78 / height, wspace=0.14
     )
@@ -97,8 +94,7 @@ def _panel(axis: "Axes", rows: Sequence[Row], order: Sequence[int], cell: str, m
         )
     axis.margins(x=0.08)
     axis.locator_params(axis="x", nbins=4)
-    axis.spines[["left", "right", "top"]].set_visible(False)
-    axis.spines["bottom"].set_color(PALE)
+    frame(axis, "bottom")
     axis.tick_params(axis="x", labelsize=8, color=PALE, labelcolor=UNDECIDED)
     axis.tick_params(axis="y", labelsize=9, length=0)
 

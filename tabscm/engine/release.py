@@ -117,6 +117,7 @@ def release(
             folder,
             weights,
             state,
+            network=experiment.network,
             **texts,
             card=lambda sha256: card(attrs.evolve(facts, sha256=sha256), experiment, results, registry),
         )

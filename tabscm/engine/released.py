@@ -12,7 +12,7 @@ DEFAULT = "base"
 
 
 def released(name: str = DEFAULT) -> Path:
-    """The folder of a released model, for `checkpoint.load_run`.
+    """The folder of a released model, for `checkpoint.load_model`.
 
     Raises:
         CheckpointError: there is none of this name, or none at all.

@@ -46,7 +46,22 @@ def var_sortability(x: Tensor, adj: Tensor) -> Tensor:
     """
     sizes = expect(adj, "T D D", what="adj", dtype=torch.bool)
     expect(x, "T N D", what="x", T=sizes["T"], D=sizes["D"])
-    return _rising(x.double().var(1, correction=0), adj)
+    return scale_sortability(x.double().std(1, correction=0), adj)
+
+
+def scale_sortability(scales: Tensor, adj: Tensor) -> Tensor:
+    """`var_sortability` of tables that were standardised, when the scales they had are known.
+
+    Args:
+        scales: [T, D] float, the standard deviations.
+        adj: [T, D, D] bool, the true graphs, acyclic.
+
+    Returns:
+        [T] float64 in [0, 1]; NaN without edges.
+    """
+    sizes = expect(adj, "T D D", what="adj", dtype=torch.bool)
+    expect(scales, "T D", what="scales", T=sizes["T"], D=sizes["D"])
+    return _rising(scales.double(), adj)
 
 
 def _rising(criterion: Tensor, adj: Tensor) -> Tensor:

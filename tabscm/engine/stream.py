@@ -144,6 +144,7 @@ class Stream:
             adj=adj if seen == variables else project(adj, seen),
             effects=None if effects is None else effects[:, :seen, :seen],
             targets=cells[:, :, :seen].any(1),
+            scales=location_scale(values[:, :seen, :rows])[1][:, :, 0],
         )
         x = values[:, :seen, :rows].transpose(1, 2)
         return x, self._record(x, host, step, rng, finite=finite), shown[:, :, :seen], truth

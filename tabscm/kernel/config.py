@@ -19,7 +19,7 @@ import tomli_w
 
 from tabscm.kernel import files, strict
 from tabscm.kernel.errors import ConfigError, Problem
-from tabscm.kernel.experiment import Experiment, Weighted
+from tabscm.kernel.experiment import Experiment, Network, Weighted
 from tabscm.kernel.files import Data
 from tabscm.kernel.interfaces import Component
 from tabscm.kernel.mistakes import KeyPath, Mistake
@@ -70,6 +70,18 @@ def structure(data: Mapping[str, Any], registry: Registry, source: str) -> Exper
     return experiment
 
 
+def load_network(path: Path | str, registry: Registry) -> Network:
+    """Read the file of a network alone, as `dump` writes it: nothing extends another here, nothing is overridden.
+
+    Raises:
+        ConfigError: every mistake of the file.
+    """
+    network, mistakes = strict.structure(files.parse(Path(path)), Network, registry)
+    if network is None:
+        raise ConfigError(str(path), [Problem(_show(mistake.path), mistake.lines) for mistake in mistakes])
+    return network
+
+
 def vary(experiment: Experiment, swaps: Iterable[tuple[str, str]], registry: Registry) -> Experiment:
     """The experiment with other values at some keys, see `files.swap`.
 
@@ -101,9 +113,9 @@ def to_data(experiment: Experiment) -> Data:
     return _table(experiment)
 
 
-def dump(experiment: Experiment) -> str:
-    """The whole experiment as TOML, defaults included."""
-    return tomli_w.dumps(to_data(experiment))
+def dump(whole: Experiment | Network) -> str:
+    """A whole experiment, or a network alone, as TOML, defaults included."""
+    return tomli_w.dumps(_table(whole))
 
 
 def components(value: object) -> Iterator[Component]:
@@ -138,7 +150,7 @@ def _structure(data: Mapping[str, Any], registry: Registry) -> tuple[Experiment 
     if isinstance(stream, dict):
         for path, table in differing.items():
             filled = _with(filled, path, files.merge(stream, table))
-    experiment, mistakes = strict.structure(filled, registry)
+    experiment, mistakes = strict.structure(filled, Experiment, registry)
     return experiment, [mistake for mistake in mistakes if not _repeated(mistake.path, differing)]
 
 

@@ -236,6 +236,24 @@ class Evaluation:
 
 
 @attrs.frozen(kw_only=True)
+class Network:
+    """What of an experiment a trained network cannot do without: its parts, and the tables that it was trained on."""
+
+    width: int = attrs.field(validator=ge(1))
+    """Width of the evidence (E)."""
+    embedding: Embedding
+    encoder: Encoder
+    head: Head
+    """The head that gives "edges"."""
+    auxiliary_heads: tuple[Head, ...] = ()
+    """Their weights are among those of the network."""
+    variables: Draw = attrs.field(validator=_count(1))
+    """Variables of a table of the training."""
+    rows: Draw = attrs.field(validator=_count(2))
+    """Rows of a table of the training."""
+
+
+@attrs.frozen(kw_only=True)
 class Experiment:
     """Everything that decides what a run computes."""
 
@@ -257,6 +275,19 @@ class Experiment:
     """Levels to train on before the stream itself, which is always the last one."""
     trainer: TrainerSettings
     evaluation: Evaluation = Evaluation()
+
+    @property
+    def network(self) -> Network:
+        """What is trained, without how."""
+        return Network(
+            width=self.width,
+            embedding=self.embedding,
+            encoder=self.encoder,
+            head=self.head,
+            auxiliary_heads=self.auxiliary_heads,
+            variables=self.stream.variables,
+            rows=self.stream.rows,
+        )
 
     @property
     def asks(self) -> frozenset[str]:

@@ -63,7 +63,7 @@ def _bases(path: Path, data: Data, seen: list[Path]) -> list[Path]:
 
 
 def parse(path: Path) -> Data:
-    """What a TOML file holds.
+    """One TOML file by itself, `extends` and all.
 
     Raises:
         ConfigError: it cannot be read, or is not TOML.
@@ -140,7 +140,7 @@ def merge(under: Data, over: Data) -> Data:
 def _contradicted(under: Data, over: Data) -> tuple[str, ...]:
     """The keys of a Draw that end when the other way to write one is laid on it. Cells may have these names too."""
     if isinstance(over.get("choices"), list):
-        return ("low", "high", "scale")
+        return ("low", "high", "scale", "per_decade")
     if isinstance(under.get("choices"), list) and ("low" in over or "high" in over):
         return ("choices",)
     return ()

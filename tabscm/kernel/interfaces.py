@@ -74,6 +74,9 @@ class Truth:
     asked."""
     targets: Tensor | None = None
     """[B, D] bool, True where some row was intervened on, whether or not the table shows it; None where unknown."""
+    scales: Tensor | None = None
+    """[B, D] float32: standard deviation of the variable before anything is recorded and standardised; None where
+    unknown."""
 
 
 @attrs.define(eq=False)

@@ -1,4 +1,4 @@
-"""Plain data to a frozen Experiment: strict hooks for cattrs.
+"""Plain data to a frozen Experiment or Network: strict hooks for cattrs.
 
 cattrs by itself turns 3.7 into 3, "false" into True and "abc" into ("a", "b", "c"), and stops at the first validator.
 """
@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import attrs
 from cattrs import BaseValidationError, Converter
@@ -16,7 +16,7 @@ from cattrs.errors import StructureHandlerNotFoundError
 from cattrs.gen import make_dict_structure_fn, make_mapping_structure_fn, override
 
 from tabscm.kernel.errors import PluginError, did_you_mean
-from tabscm.kernel.experiment import MOST_OF_NETWORK, Experiment, Weighted
+from tabscm.kernel.experiment import MOST_OF_NETWORK, Weighted
 from tabscm.kernel.interfaces import Component, Embedding, Encoder, Head
 from tabscm.kernel.mistakes import (
     Form,
@@ -36,11 +36,13 @@ from tabscm.kernel.values import Draw, Ramp
 Hook = Callable[[object, Form], object]
 """(data, wanted type) -> value, as cattrs calls it."""
 
+T = TypeVar("T")
 
-def structure(data: object, registry: Registry) -> tuple[Experiment | None, list[Mistake]]:
-    """Build the experiment that `data` describes, or find every mistake in it."""
+
+def structure(data: object, wanted: type[T], registry: Registry) -> tuple[T | None, list[Mistake]]:
+    """Build the value that `data` describes, or find every mistake in it."""
     try:
-        return _converter(registry).structure(data, Experiment), []
+        return _converter(registry).structure(data, wanted), []
     except (BaseValidationError, Mismatch) as error:
         return None, list(mistakes(error, registry))
 

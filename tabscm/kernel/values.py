@@ -15,17 +15,20 @@ class Draw:
     """A number drawn anew each time: uniform, log-uniform, or one of a list.
 
     In TOML a bare number (always that number), `{ low = 0.25, high = 4.0 }`, `{ low = 50, high = 5000, scale = "log" }`
-    or `{ choices = [100, 200, 400] }`.
+    or `{ choices = [100, 200, 400] }`. With `per_decade = 6` a log-uniform draw gives about so many values between a
+    number and ten times it, each as likely as the others and both ends among them: sizes for which kernels are
+    compiled should be few.
     """
 
     low: float | None = None
     high: float | None = None
     scale: Literal["linear", "log"] = "linear"
     choices: tuple[float, ...] | None = None
+    per_decade: int | None = attrs.field(default=None, validator=attrs.validators.optional(attrs.validators.ge(1)))
 
     def __attrs_post_init__(self) -> None:
         if self.choices is not None:
-            if self.low is not None or self.high is not None or self.scale != "linear":
+            if self.low is not None or self.high is not None or self.scale != "linear" or self.per_decade is not None:
                 raise ValueError("give either choices or low and high, not both")
             if not self.choices:
                 raise ValueError("choices is empty")
@@ -36,6 +39,8 @@ class Draw:
             raise ValueError(f"low is {self.low:g}, above high, which is {self.high:g}")
         if self.scale == "log" and self.low <= 0:
             raise ValueError(f'scale = "log" needs low above 0, found {self.low:g}')
+        if self.scale != "log" and self.per_decade is not None:
+            raise ValueError(f'per_decade belongs to scale = "log", found scale = "{self.scale}"')
 
     @classmethod
     def constant(cls, value: float) -> "Draw":
@@ -52,12 +57,21 @@ class Draw:
         """The largest value it can give."""
         return max(self.choices) if self.choices is not None else _known(self.high)
 
+    @property
+    def listed(self) -> tuple[float, ...] | None:
+        """All that it can give, one as likely as the other; None where that is a range."""
+        if self.per_decade is None:
+            return self.choices
+        low, high = self.least, self.most
+        steps = max(1, round(self.per_decade * math.log10(high / low)))
+        return (*(low * (high / low) ** (step / steps) for step in range(steps)), high)
+
     def sample(self, shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
         """Draw a tensor of `shape`, float32, on the device of `rng`."""
         uniform = torch.rand(shape, generator=rng, device=rng.device)
-        if self.choices is not None:
-            values = torch.tensor(self.choices, dtype=torch.float32, device=rng.device)
-            return values[(uniform * len(self.choices)).long().clamp(max=len(self.choices) - 1)]
+        if (listed := self.listed) is not None:
+            values = torch.tensor(listed, dtype=torch.float32, device=rng.device)
+            return values[(uniform * len(listed)).long().clamp(max=len(listed) - 1)]
         low, high = self.least, self.most
         if self.scale == "log":
             return torch.exp(math.log(low) + uniform * (math.log(high) - math.log(low)))
@@ -65,16 +79,16 @@ class Draw:
 
     def number(self, rng: np.random.Generator) -> float:
         """Draw one number on the host."""
-        if self.choices is not None:
-            return float(self.choices[int(rng.integers(len(self.choices)))])
+        if (listed := self.listed) is not None:
+            return float(listed[int(rng.integers(len(listed)))])
         if self.scale == "log":
             return math.exp(rng.uniform(math.log(self.least), math.log(self.most)))
         return float(rng.uniform(self.least, self.most))
 
     def integer(self, rng: np.random.Generator) -> int:
         """Draw one whole number on the host, both ends included; for sizes, which must not wait for a device."""
-        if self.choices is not None:
-            return int(self.choices[int(rng.integers(len(self.choices)))])
+        if (listed := self.listed) is not None:
+            return round(listed[int(rng.integers(len(listed)))])
         low, high = round(self.least), round(self.most)
         if self.scale == "log":
             return int(np.clip(round(math.exp(rng.uniform(math.log(low - 0.5), math.log(high + 0.5)))), low, high))

@@ -44,6 +44,14 @@ class Sum(Mechanism):
 
 
 @attrs.frozen
+class Raw(Sum):
+    """The same of the parents on their own scale."""
+
+    name = "raw"
+    homogeneous = True
+
+
+@attrs.frozen
 class Nothing(Intervention):
     """Sets no cell."""
 
@@ -122,6 +130,16 @@ def test_every_cell_is_judged_on_exactly_as_many_tables_as_asked():
         assert (values["auroc"], values["f1"], values["shd"], values["direction"]) == (1, 1, 0, 1)
     assert results["small"]["shd_empty"] == 2
     assert evaluate(Knows(), cells, device=CPU, tables=3)["mixed"]["tables"] == 3
+
+
+def test_varsortability_is_that_of_the_scale_before_standardising():
+    def judged(standardise):
+        stream = settings(Draw.constant(4), noise_scale=Draw.constant(1.0), standardise=standardise)
+        stream = attrs.evolve(stream, rows=Draw.constant(2000), mechanisms=(Weighted(Raw()),))
+        return judge(Knows(), Stream(stream, seed=0, device=CPU), tables=20)
+
+    assert judged("after")["varsortability"] == 1  # along a chain of sums variances grow
+    assert 0.2 < judged("between")["varsortability"] < 0.8  # all are 1 but for rounding
 
 
 def test_a_wrong_model_is_told_so():

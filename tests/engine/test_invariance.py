@@ -1,10 +1,13 @@
 """The count of graphs that change finds none where none does, and all where all do."""
 
+import attrs
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
-from tabscm import Prediction
+from tabscm import Draw, Prediction, TabSCMError, Weighted
+from tabscm.engine import invariance as counting
 from tabscm.engine import predict
 from tabscm.engine.invariance import Changed, invariance, render
 from tabscm.engine.model import Model
@@ -33,6 +36,28 @@ def test_a_network_that_is_symmetric_changes_nothing(tiny):
         for parameter in model.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
     assert set(invariance(model, tiny, device=CPU, tables=10).values()) == {Changed(0, 0, 0.0)}
+
+
+def test_a_stream_of_constant_columns_ends_with_one_line(tiny, registry, monkeypatch):
+    levels = registry.find("measurement", "levels")(count=Draw.constant(1.0))
+    stream = attrs.evolve(tiny.stream, tables=8, measurements=(Weighted(levels),))
+    monkeypatch.setattr(counting, "PATIENCE", 20)
+    with pytest.raises(TabSCMError) as refusal:
+        invariance(Positional(), attrs.evolve(tiny, stream=stream), device=CPU, tables=5)
+    assert str(refusal.value) == (
+        "24 tables of the stream in a row have a constant column, and none such is predicted: found 0 of 5 tables. Use "
+        "--run for a network that was trained on other tables."
+    )
+
+
+def test_tables_with_constant_columns_are_passed_over(tiny, registry, monkeypatch):
+    both = (registry.find("measurement", "levels")(count=Draw.constant(1.0)), registry.find("measurement", "exact")())
+    stream = attrs.evolve(tiny.stream, tables=8, measurements=tuple(map(Weighted, both)))
+    monkeypatch.setattr(counting, "PATIENCE", 20)
+    monkeypatch.setattr(predict, "canonical_order", lambda x, _: (np.arange(len(x)), np.arange(x.shape[1])))
+    found = invariance(Positional(), attrs.evolve(tiny, stream=stream), device=CPU, tables=30)
+    assert 20 < found["columns"].marginal <= 30
+    assert found["units"] == Changed(0, 0, 0.0)
 
 
 def test_what_changes_is_counted(tiny, monkeypatch):

@@ -14,7 +14,16 @@ from tabscm.kernel.config import load
 from tabscm.kernel.experiment import Evaluation, Metric
 
 TINY = Path(__file__).parents[2] / "experiments/tiny.toml"
-AIMLESS = {"tables", "edges", "density", "shd_empty", "log_prob_base", "threshold_chosen", "r2_sortability"}
+AIMLESS = {
+    "tables",
+    "edges",
+    "density",
+    "shd_empty",
+    "log_prob_base",
+    "threshold_chosen",
+    "r2_sortability",
+    "varsortability",
+}
 
 
 def test_everything_in_an_evaluation_that_can_be_better_or_worse_is_there(tmp_path, registry):

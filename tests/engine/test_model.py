@@ -244,6 +244,19 @@ def test_every_problem_is_reported_at_once_by_its_key(quick):
     )
 
 
+def test_a_network_alone_is_built_whatever_the_losses_needed(quick, registry):
+    cap = registry.find("regulariser", "kl-cap")()
+    trained_so = attrs.evolve(quick, regularisers=(Weighted(cap),))
+    with pytest.raises(ConfigError):
+        Model(trained_so)
+    torch.manual_seed(0)
+    model = Model(trained_so.network)
+    torch.manual_seed(0)
+    whole = Model(quick)
+    assert all(torch.equal(value, whole.state_dict()[name]) for name, value in model.state_dict().items())
+    assert (model.trained_variables, model.trained_rows) == (whole.trained_variables, whole.trained_rows)
+
+
 def test_pairs_are_no_part_of_a_prediction(quick):
     with pytest.raises(ConfigError) as refusal:
         check_wiring(attrs.evolve(quick, regularisers=(Weighted(Wants()),)))

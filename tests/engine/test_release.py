@@ -1,5 +1,6 @@
 """Released models: what was trained is what is read, sealed, in little room, with a card that says what it is."""
 
+import hashlib
 import io
 import json
 import re
@@ -9,10 +10,10 @@ import attrs
 import pytest
 import torch
 
-from tabscm import CheckpointError
+from tabscm import CheckpointError, ConfigError
 from tabscm.engine import release as releasing
 from tabscm.engine import released
-from tabscm.engine.checkpoint import load_run, restore_weights, save, seal
+from tabscm.engine.checkpoint import load_model, load_run, restore_weights, save, seal
 from tabscm.engine.model import Model
 from tabscm.engine.release import release
 from tabscm.engine.runs import carry_out, prepare
@@ -42,12 +43,66 @@ def into(tmp_path, monkeypatch):
 def test_the_released_network_is_that_of_the_run(run, into, registry):
     folder = release(run, registry, device=CPU)
     assert folder == into / "base" == released.released()
-    names = ["card.md", "experiment.toml", "manifest.json", "model.safetensors", "origins.json", "state.json"]
-    assert sorted(path.name for path in folder.iterdir()) == names
+    names = ["card.md", "experiment.toml", "manifest.json", "model.safetensors", "network.toml", "origins.json"]
+    assert sorted(path.name for path in folder.iterdir()) == [*names, "state.json"]
     (model, experiment), (own, own_experiment) = (load_run(path, registry, CPU) for path in (folder, run))
     assert experiment == own_experiment
     assert model.threshold == own.threshold
     assert all(torch.equal(value, own.state_dict()[name]) for name, value in model.state_dict().items())
+
+
+def seal_again(folder):
+    """Make the manifest of a folder that of the files that are in it."""
+    names = sorted({path.name for path in folder.iterdir()} - {"manifest.json", "card.md"})
+    files = {
+        name: {"bytes": len(data := (folder / name).read_bytes()), "sha256": hashlib.sha256(data).hexdigest()}
+        for name in names
+    }
+    (folder / "manifest.json").write_text(json.dumps({"files": files}))
+
+
+def test_the_network_is_read_whatever_became_of_the_stream_it_was_trained_on(run, into, registry):
+    folder = release(run, registry, device=CPU)
+    text = (folder / "experiment.toml").read_text()
+    (folder / "experiment.toml").write_text(text.replace('use = "sine"', 'use = "sinus"'))
+    seal_again(folder)
+    with pytest.raises(ConfigError):
+        load_run(folder, registry, CPU)
+    model, own = load_model(folder, registry, CPU), load_model(run, registry, CPU)
+    for name in ("threshold", "trained_variables", "trained_rows", "max_variables"):
+        assert getattr(model, name) == getattr(own, name)
+    assert all(torch.equal(value, own.state_dict()[name]) for name, value in model.state_dict().items())
+
+
+def test_a_network_of_a_plugin_that_is_gone_is_named_with_who_brought_it(run, into, registry, capsys):
+    folder = release(run, registry, device=CPU)
+    text = (folder / "network.toml").read_text()
+    (folder / "network.toml").write_text(text.replace('use = "triangle"', 'use = "octagon"'))
+    origins = json.loads((folder / "origins.json").read_text())
+    (folder / "origins.json").write_text(
+        json.dumps({**origins, "encoder/octagon": {"distribution": "tabscm-octagon", "version": "0.1"}})
+    )
+    seal_again(folder)
+    with pytest.raises(ConfigError, match=r'^.*/network\.toml: \d problems?\n\n.*\n    no encoder is called "octagon"'):
+        load_model(folder, registry, CPU)
+    assert capsys.readouterr().err == (
+        f"note: {folder}: encoder octagon came from tabscm-octagon 0.1; install it again\n"
+    )
+
+
+def test_a_model_that_was_released_without_its_network_apart_is_read_by_its_experiment(run, into, registry):
+    folder = release(run, registry, device=CPU)
+    whole = load_model(folder, registry, CPU)
+    (folder / "network.toml").unlink()
+    with pytest.raises(CheckpointError) as refusal:
+        load_model(folder, registry, CPU)
+    assert str(refusal.value) == (
+        f"{folder}: this released model cannot be used (manifest.json does not list exactly model.safetensors, "
+        "state.json, experiment.toml, origins.json). Install the package again, or release it anew"
+    )
+    seal_again(folder)
+    model = load_model(folder, registry, CPU)
+    assert all(torch.equal(value, whole.state_dict()[name]) for name, value in model.state_dict().items())
 
 
 def test_the_card_counts_all_steps_and_tables_and_names_the_weights(run, into, registry):
@@ -104,13 +159,17 @@ def test_weights_that_half_precision_cannot_hold_are_refused(run, into, registry
     assert found == f"{large}: some weights are beyond the largest number of half precision, 65504. Leave out --half."
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "state.json", "experiment.toml", "origins.json"])
+@pytest.mark.parametrize("name", ["model.safetensors", "state.json", "network.toml", "experiment.toml", "origins.json"])
 def test_a_changed_byte_is_refused(run, into, registry, name):
     folder = release(run, registry, device=CPU)
     data = bytearray((folder / name).read_bytes())
     data[-3] ^= 1
     (folder / name).write_bytes(data)
-    for read in (lambda: load_run(folder, registry, CPU), lambda: seal(folder, "best")):
+    for read in (
+        lambda: load_model(folder, registry, CPU),
+        lambda: load_run(folder, registry, CPU),
+        lambda: seal(folder, "best"),
+    ):
         with pytest.raises(CheckpointError) as refusal:
             read()
         assert str(refusal.value) == (

@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.linear_model import LinearRegression
 
-from tabscm.engine.sortability import linear_r2, r2_sortability
+from tabscm.engine.sortability import linear_r2, r2_sortability, scale_sortability, var_sortability
 
 
 def chain(*, tables=1, rows=400, variables=3, seed=0):
@@ -51,6 +51,14 @@ def test_scales_do_not_matter():
     x, adj = chain(variables=5), edges(5, (0, 1), (1, 2), (2, 3), (3, 4))
     scaled = x * torch.tensor([1e-6, 1e6, 1.0, 1e3, 1e-3]) + 5
     assert r2_sortability(scaled, adj) == pytest.approx(r2_sortability(x, adj))
+
+
+def test_varsortability_is_known_from_the_scales_alone():
+    units = torch.randn((5, 1, 4), generator=torch.Generator().manual_seed(1))
+    x, adj = chain(tables=5, variables=4) * units, edges(4, (0, 1), (1, 2), (2, 3), (0, 3)).expand(5, -1, -1)
+    expected = var_sortability(x, adj)
+    assert 0 <= expected.min() < expected.max() <= 1
+    assert torch.equal(scale_sortability(x.double().std(1, correction=0), adj), expected)
 
 
 def test_copies_and_constants_tie():

@@ -326,6 +326,13 @@ def test_a_measurement_that_gives_an_infinite_value_is_named(settings):
         batch(attrs.evolve(settings, measurements=weighted(Tilted(scale=float("inf")))))
 
 
+def test_scales_are_those_before_anything_is_recorded(settings):
+    # every table stays as it was
+    plain, large = (batch(attrs.evolve(settings, noise_scale=Draw.constant(scale))) for scale in (1.0, 10.0))
+    torch.testing.assert_close(large[0].x, plain[0].x, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(large[1].scales, 10 * plain[1].scales, rtol=1e-3, atol=0)
+
+
 def test_hidden_variables_are_in_no_table_and_hand_on_their_causes(settings):
     table, truth = batch(attrs.evolve(settings, hidden=Draw.constant(0.25)))
     whole, chain = batch(attrs.evolve(settings, variables=Draw.constant(5)))

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tabscm import ConfigError, Draw, Mechanism, Ramp, Weighted
-from tabscm.kernel.config import components, dump, load, origins, structure, to_data
+from tabscm.kernel.config import components, dump, load, load_network, origins, structure, to_data
 from tabscm.kernel.experiment import EarlyStopping, Evaluation, Experiment, Level, StreamSettings, TrainerSettings
 from tabscm.kernel.registry import Entry, Origin, Registry
 
@@ -155,6 +155,8 @@ def test_a_list_replaces(read):
         ('low = 10, high = 20, scale = "log"', "low = 5, high = 30", Draw(low=5.0, high=30.0, scale="log")),
         ('low = 10, high = 20, scale = "log"', 'scale = "linear"', Draw(low=10.0, high=20.0)),
         ('low = 10, high = 20, scale = "log"', "choices = [5, 7]", Draw(choices=(5.0, 7.0))),
+        ('low = 10, high = 20, scale = "log", per_decade = 6', "choices = [5, 7]", Draw(choices=(5.0, 7.0))),
+        ('low = 10, high = 20, scale = "log"', "per_decade = 6", Draw(10.0, 20.0, "log", per_decade=6)),
         ("choices = [5, 7]", "low = 10, high = 20", Draw(low=10.0, high=20.0)),
         ("choices = [5, 7]", "choices = [6]", Draw(choices=(6.0,))),
         # every key written, as in a dump
@@ -822,6 +824,9 @@ def draws(numbers: Any = POSITIVE) -> Any:
         numbers.map(Draw.constant),
         st.tuples(numbers, numbers).map(lambda ends: Draw(low=min(ends), high=max(ends))),
         st.tuples(numbers, numbers).map(lambda ends: Draw(low=min(ends), high=max(ends), scale="log")),
+        st.tuples(numbers, numbers, st.integers(1, 99)).map(
+            lambda drawn: Draw(low=min(drawn[:2]), high=max(drawn[:2]), scale="log", per_decade=drawn[2])
+        ),
         st.lists(numbers, min_size=1, max_size=3).map(lambda choices: Draw(choices=tuple(choices))),
     )
 
@@ -893,6 +898,26 @@ def test_what_is_written_reads_the_same(shelf, data):
     experiment = data.draw(experiments(shelf))
     assert structure(tomli.loads(dump(experiment)), shelf, "dump") == experiment
     assert structure(to_data(experiment), shelf, "data") == experiment
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.data())
+def test_the_network_of_an_experiment_reads_the_same_by_itself(shelf, tmp_path_factory, data):
+    network = data.draw(experiments(shelf)).network
+    file = tmp_path_factory.mktemp("network") / "network.toml"
+    file.write_text(dump(network), "utf-8")
+    assert load_network(file, shelf) == network
+
+
+def test_all_mistakes_of_a_network_are_found(write, shelf):
+    text = dump(load(write("plain.toml", PLAIN), shelf).network)
+    file = write("network.toml", text.replace('"moments"', '"momentum"').replace("width = 64", "width = 0"))
+    with pytest.raises(ConfigError) as refusal:
+        load_network(file, shelf)
+    assert str(refusal.value) == (
+        "network.toml: 2 problems\n\n  width\n    'width' must be >= 1: 0\n\n"
+        '  embedding.use\n    no embedding is called "momentum". Did you mean "moments"?\n    on offer: moments'
+    )
 
 
 def test_every_default_is_written(write, shelf):

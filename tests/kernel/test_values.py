@@ -22,6 +22,9 @@ from tabscm import Draw, Ramp, within
         ({"choices": ()}, "choices is empty"),
         ({"choices": (1.0,), "low": 1.0}, "give either choices or low and high, not both"),
         ({"choices": (1.0,), "scale": "log"}, "give either choices or low and high, not both"),
+        ({"choices": (1.0,), "per_decade": 6}, "give either choices or low and high, not both"),
+        ({"low": 1.0, "high": 2.0, "per_decade": 6}, 'per_decade belongs to scale = "log", found scale = "linear"'),
+        ({"low": 1.0, "high": 2.0, "scale": "log", "per_decade": 0}, "'per_decade' must be >= 1: 0"),
     ],
 )
 def test_draw_refuses(settings, message):
@@ -37,6 +40,7 @@ def test_draw_refuses(settings, message):
         (Draw(low=-1.0, high=2.0), -1.0, 2.0),
         (Draw(low=0.1, high=10.0, scale="log"), 0.1, 10.0),
         (Draw(choices=(5.0, 1.0, 3.0)), 1.0, 5.0),
+        (Draw(low=0.1, high=10.0, scale="log", per_decade=3), 0.1, 10.0),
     ],
 )
 def test_draw_stays_within_what_it_says_and_fills_it(draw, least, most):
@@ -51,6 +55,22 @@ def test_draw_stays_within_what_it_says_and_fills_it(draw, least, most):
 def test_log_draw_gives_every_decade_its_share():
     values = Draw(low=0.1, high=10.0, scale="log").sample((20_000,), torch.Generator().manual_seed(0))
     assert (values < 1.0).float().mean() == pytest.approx(0.5, abs=0.02)
+
+
+def test_a_log_draw_of_few_values_gives_each_of_them_as_often():
+    draw = Draw(low=50, high=5000, scale="log", per_decade=2)
+    expected = [50.0, 158.1139, 500.0, 1581.139, 5000.0]
+    values, counts = draw.sample((50_000,), torch.Generator().manual_seed(0)).unique(return_counts=True)
+    assert values.tolist() == pytest.approx(expected)
+    assert counts.tolist() == pytest.approx([10_000] * 5, rel=0.05)
+    rng = np.random.default_rng(0)
+    assert {draw.integer(rng) for _ in range(200)} == {50, 158, 500, 1581, 5000}
+    assert {draw.number(rng) for _ in range(200)} == set(draw.listed)
+
+
+@pytest.mark.parametrize(("low", "high", "listed"), [(3.0, 3.0, (3.0, 3.0)), (2.0, 3.0, (2.0, 3.0))])
+def test_a_log_draw_of_few_values_over_less_than_one_step_gives_its_ends(low, high, listed):
+    assert Draw(low=low, high=high, scale="log", per_decade=2).listed == listed
 
 
 def test_choices_are_equally_likely_and_nothing_else_is_drawn():

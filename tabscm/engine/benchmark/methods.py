@@ -13,7 +13,7 @@ from tabscm.engine.benchmark.answer import Answer
 from tabscm.engine.benchmark.case import Case
 from tabscm.engine.benchmark.notears import notears
 from tabscm.engine.benchmark.score_matching import score_matching
-from tabscm.engine.checkpoint import load_run
+from tabscm.engine.checkpoint import load_model
 from tabscm.engine.model import Model
 from tabscm.engine.predict import predict
 from tabscm.engine.released import find
@@ -59,7 +59,7 @@ def obtain(run: Path | None) -> Model:
     Raises:
         CheckpointError: it cannot be read, or there is none.
     """
-    return load_run(find(run), discover(), torch.device("cpu"))[0]
+    return load_model(find(run), discover(), torch.device("cpu"))
 
 
 def fingerprint(model: Model) -> str:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from tabscm.engine.benchmark.methods import METHODS, OURS
 from tabscm.engine.benchmark.summary import Score
+from tabscm.engine.canvas import GREY, INK, PALE, TEAL, frame, sheet
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-INK, PALE, OWN, OTHER = "#1f2933", "#d5dbe1", "#0f766e", "#6b7785"
+OWN, OTHER = TEAL, GREY
 EMPTY = "empty"
 """Has nothing to show: its AP is the share of pairs that are edges."""
 PANEL, HEIGHT = 4.6, 4.8
@@ -35,15 +36,11 @@ def draw(results: Mapping[str, Mapping[str, Score]], file: Path) -> bool:
     Returns:
         False when matplotlib is not installed, and nothing was drawn.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        return False
     panels = _panels(results)
-    drawing = Figure(figsize=(1.2 + PANEL * len(panels), HEIGHT), dpi=160, facecolor="white", layout="constrained")
-    FigureCanvasAgg(drawing)
-    axes = drawing.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    made = sheet(1.2 + PANEL * len(panels), HEIGHT, len(panels), layout="constrained")
+    if made is None:
+        return False
+    drawing, axes = made
     for axis, (title, suites) in zip(axes, panels.items(), strict=True):
         _panel(axis, f"{title}, {len(suites)} suites" if len(suites) > 1 else title, [results[name] for name in suites])
     axes[0].set_ylabel("average precision", color=INK)
@@ -85,8 +82,7 @@ def _panel(axis: "Axes", title: str, suites: Sequence[Mapping[str, Score]]) -> N
     axis.set_title(title, fontsize=10, color=INK)
     axis.set_xlabel("seconds per table, one core", fontsize=9, color=INK)
     axis.grid(color=PALE, linewidth=0.6)
-    axis.spines[["right", "top"]].set_visible(False)
-    axis.spines[["left", "bottom"]].set_color(PALE)
+    frame(axis, "left", "bottom")
     axis.tick_params(labelsize=8, color=PALE, labelcolor=OTHER)
 
 

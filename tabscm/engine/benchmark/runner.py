@@ -1,4 +1,4 @@
-"""The whole benchmark: what is missing is run, what is there stays.
+"""The whole benchmark: what is missing or failed is run, what is there stays.
 
 OUT/records/SUITE/METHOD.jsonl    a line for each table, see record.py
     results.json                  everything, summed up
@@ -71,10 +71,15 @@ def benchmark(out: Path, plan: Plan, *, executor: Executor, overwrite: bool, say
 
 
 def missing(plan: Plan, records: Mapping[int, Record]) -> tuple[int, ...]:
-    """The tables of a cell that are still to be run; none when it was over the limit ENOUGH times."""
+    """The tables of a cell that are still to be run, also those that failed: what was amiss may have been mended. None
+    when it was over the limit ENOUGH times."""
     if _over(plan, records) >= ENOUGH:
         return ()
-    done = {table for table, record in records.items() if record.state != "over" or record.limit >= plan.seconds}
+    done = {
+        table
+        for table, record in records.items()
+        if record.state == "answered" or (record.state == "over" and record.limit >= plan.seconds)
+    }
     return tuple(table for table in range(plan.tables) if table not in done)
 
 
@@ -137,7 +142,11 @@ def _carry_out(
                     token=token,
                 )
             )
-    there, left = sum(map(len, found.values())), sum(len(part.tables) for cell in cells for part in cell.parts)
+    left = sum(len(part.tables) for cell in cells for part in cell.parts)
+    again = sum(
+        table in found[cell.order.suite, part.method] for cell in cells for part in cell.parts for table in part.tables
+    )
+    there = sum(map(len, found.values())) - again
     say(f"{len(plan.suites)} suites, {len(plan.methods)} methods: {left} answers to come, {there} are there")
     futures = {executor.submit(perform, cell): cell.order.suite for cell in cells}
     try:

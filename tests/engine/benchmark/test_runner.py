@@ -124,6 +124,26 @@ def test_what_fails_or_dies_counts_as_the_empty_graph(go, plan, script):
     assert "(2 failed: ValueError: no such luck)" in said[1]
 
 
+def test_what_failed_is_tried_again_and_what_was_late_is_not(go, plan, script, tmp_path):
+    go(plan, methods=["boss", "grasp"], tables=2, seconds=2.0)
+    # the method is mended
+    script.write_text(
+        PROGRAM.replace('raise ValueError("no such luck")', "return answer(case)").replace(
+            "from tabscm", "from tabscm.engine.benchmark.floors import empty as answer\nfrom tabscm", 1
+        )
+    )
+    found, said = go(plan, methods=["boss", "grasp"], tables=2, seconds=2.0)
+    assert said[0] == "1 suites, 2 methods: 2 answers to come, 2 are there"
+    assert [record.state for record in found["gauss-d10-n200", "boss"].values()] == ["answered"] * 2
+    assert [record.state for record in found["gauss-d10-n200", "grasp"].values()] == ["over"] * 2
+    # the failures that it replaced are not read any more, and go with the next call
+    assert go(plan, methods=["boss", "grasp"], tables=2, seconds=2.0)[1] == [
+        "1 suites, 2 methods: 0 answers to come, 4 are there"
+    ]
+    lines = (tmp_path / "bench/records/gauss-d10-n200/boss.jsonl").read_text().splitlines()
+    assert [json.loads(line)["state"] for line in lines] == ["answered"] * 2
+
+
 def test_who_takes_the_folder_over_stops_what_runs_there(plan, script, tmp_path):
     pid = tmp_path / "pid"
     script.write_text(f"import os\nopen({str(pid)!r}, 'w').write(str(os.getpid()))\n{PROGRAM}")

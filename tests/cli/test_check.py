@@ -1,0 +1,44 @@
+"""`check` names every mistake of an experiment."""
+
+import re
+from pathlib import Path
+
+from tabscm.kernel.registry import discover
+
+ROOT = Path(__file__).parents[2]
+TINY = str(ROOT / "experiments/tiny.toml")
+GOOD = re.compile(rf"{re.escape(TINY)}: good, [\d,]+ parameters\n")
+
+
+def test_check_of_every_experiment_that_ships(call):
+    # a file whose name starts with an underscore is laid on others, and is no experiment by itself
+    files = sorted(map(str, (ROOT / "experiments").rglob("[!_]*.toml")))
+    code, out, err = call("check", *files)
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert len(lines) == len(files)
+    assert all(line.startswith(f"{file}: good, ") for file, line in zip(files, lines, strict=True))
+    assert GOOD.fullmatch(call("check", TINY)[1])
+
+
+def test_check_names_all_mistakes_of_all_files(call, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("a.toml").write_text(f'extends = "{TINY}"\nseed = -1\nwidth = 0')
+    Path("b.toml").write_text(f'extends = "{TINY}"\nloss = "foccal"')
+    code, out, err = call("check", "a.toml", TINY, "b.toml")
+    assert code == 2
+    assert GOOD.fullmatch(out)
+    assert err == (
+        "a.toml: 2 problems\n\n  seed\n    'seed' must be >= 0: -1\n\n  width\n    'width' must be >= 1: 0\n\n"
+        'b.toml: 1 problem\n\n  loss\n    no loss is called "foccal". Did you mean "focal"?\n'
+        f"    on offer: {', '.join(discover().names('loss'))}\n"
+    )
+
+
+def test_check_sees_what_only_the_network_can_tell(call, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("a.toml").write_text(
+        f'extends = "{TINY}"\nhead = "pair"\nembedding = "simple"\nencoder = "columns"\nwidth = 15'
+    )
+    message = "a.toml: 1 problem\n\n  encoder\n    columns: width 15 is not a multiple of heads, which is 4\n"
+    assert call("check", "a.toml") == (2, "", message)

@@ -1,0 +1,192 @@
+"""`predict`: edges and notes, files for machines, and one line for whatever is wrong with a table."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tabscm.engine import released
+
+ROOT = Path(__file__).parents[2]
+TINY = str(ROOT / "experiments/tiny.toml")
+SACHS = str(ROOT / "tabscm/data/sachs.csv")
+PREDICT = ["--where", "condition=cd3_cd28", "--threshold", "0.9", "--device", "cpu"]
+SQUARES = "".join(f"{i},{i * i % 7}\n" for i in range(9))
+NAMES = [f"x{i}" for i in range(31)]
+WIDE = "\n".join(",".join(str(hash((row, i)) % 97) for i in range(31)) for row in range(9))
+BAD_TABLES = {
+    "empty": ("", "{}: this file is empty; the first row must name the columns"),
+    "one row": ("a,b\n1,2\n", "{}: there is one row; a table needs at least two rows"),
+    "constant": ("a,b\n1,2\n3,2\n", "{}: column 'b' has the same value in all 2 rows used; remove it"),
+    "NaN": (
+        "a,b\n1,2\n3,nan\n",
+        "{}, row 3, column 'b': found 'nan'; missing values are not supported yet: fill it in, or remove the row or "
+        "the column",
+    ),
+    "infinity": (
+        "a,b,c\n1,2,inf\n3,5,inf\n",
+        "{}, row 2, column 'c': found 'inf' in a column of numbers; correct it, or remove the row or the column",
+    ),
+    "duplicate names": ("a,b,a\n1,2,3\n4,5,6\n", "{}, row 1: columns 1 and 3 are both called 'a'; rename one"),
+    "not UTF-8": (
+        b"a,b\n1,2\n\xff,3\n",
+        "{}, row 3: this is not UTF-8 text; save the table as CSV in UTF-8",
+    ),
+    "text": (
+        "a,b\n1,2\n3,x\n",
+        "{}, row 3, column 'b': found 'x' in a column of numbers; correct it, or remove the row or the column",
+    ),
+    "too many columns": (
+        ",".join(NAMES) + "\n" + WIDE + "\n",
+        "{}: 31 variables, and this model takes at most 30; remove columns, or train a model on larger tables",
+    ),
+}
+
+
+def test_predict_with_a_network_that_has_not_finished(call, trained, tmp_path):
+    run = tmp_path / "unfinished"
+    shutil.copytree(trained, run)
+    (run / "eval.json").unlink()
+    code, _, err = call("predict", SACHS, "--run", run, *PREDICT)
+    assert code == 0
+    assert err.splitlines()[0] == f"note: {run} has not finished its training"
+
+
+def test_a_component_that_is_gone_is_named_with_who_brought_it(call, trained, tmp_path):
+    run = tmp_path / "moved"
+    shutil.copytree(trained, run)
+    origins = json.loads((run / "origins.json").read_text())
+    origins["mechanism/wave"] = {"distribution": "tabscm-wave", "version": "0.1"}
+    (run / "origins.json").write_text(json.dumps(origins))
+    experiment = (run / "experiment.toml").read_text()
+    (run / "experiment.toml").write_text(experiment.replace('use = "sine"', 'use = "wave"'))
+    for manifest in run.glob("checkpoints/*/manifest.json"):
+        sealed = json.loads(manifest.read_text())
+        del sealed["experiment"]
+        manifest.write_text(json.dumps(sealed))
+    code, _, err = call("predict", SACHS, "--run", run, *PREDICT)
+    assert code == 2
+    assert err.splitlines()[0] == f"note: {run}: mechanism wave came from tabscm-wave 0.1; install it again"
+
+
+def test_predict_takes_the_released_model_when_no_run_is_named(call, trained, shipped):
+    expected = call("predict", SACHS, "--run", trained, "--json")
+    assert call("predict", SACHS, "--json") == expected
+    assert call("predict", SACHS, "--run", "base", "--json") == expected
+    assert call("predict", SACHS, "--run", shipped, "--json") == expected
+
+
+def test_predict_where_nothing_is_released_says_what_to_do(call, tmp_path, monkeypatch):
+    monkeypatch.setattr(released, "WEIGHTS", tmp_path / "weights")
+    message = (
+        "no trained model comes with this installation. Train one, python -m tabscm run EXPERIMENT, and name its "
+        "folder, or put it into the package: python -m tabscm release RUN\n"
+    )
+    assert call("predict", SACHS) == (2, "", message)
+    assert call("eval") == (2, "", message)
+
+
+def test_predict_prints_edges_and_notes_apart(call, trained):
+    code, out, err = call("predict", SACHS, "--run", trained, *PREDICT)
+    assert code == 0
+    assert out.startswith("No edge is above 0.9, of 110 ordered pairs of 11 variables. The most probable ones:\n")
+    assert err.splitlines()[0] == "note: kept 853 of 7466 rows with 'condition' = 'cd3_cd28'"
+
+
+def test_predict_at_the_threshold_that_was_chosen_on_validation(call, trained):
+    threshold = json.loads((trained / "checkpoints/step-00000002/state.json").read_text())["threshold"]
+    assert 0 < threshold < 1
+    assert threshold != 0.5
+    words = ["predict", SACHS, "--run", trained, "--where", "condition=cd3_cd28", "--device", "cpu", "--json"]
+    found = json.loads(call(*words, "--threshold", "chosen")[1])
+    assert found["threshold"] == threshold
+    assert found["edges"] == json.loads(call(*words, "--threshold", threshold)[1])["edges"]
+
+
+def test_predict_for_machines(call, trained, tmp_path):
+    graph = ["--graph", ROOT / "tabscm/data/sachs_edges_17.csv"]
+    code, out, err = call("predict", SACHS, "--run", trained, *PREDICT, *graph, "--json")
+    assert (code, err) == (0, "")
+    found = json.loads(out)
+    assert len(found["variables"]) == 11
+    assert [len(line) for line in found["edge_prob"]] == [11] * 11
+    assert found["edges"] == []
+    assert found["score"]["shd_empty"] == 17
+    assert found["score"]["precision"] is None
+
+    file = tmp_path / "sachs.json"
+    code, printed, _ = call("predict", SACHS, "--run", trained, *PREDICT, *graph, "--json", file)
+    assert code == 0
+    assert file.read_text() == out
+    assert "Against the known graph, which has 17 edges:\n" in printed
+    again = call("predict", SACHS, "--run", trained, *PREDICT, "--json", file)
+    assert again == (2, "", f"{file}: exists already. Use --overwrite to replace it.\n")
+    assert call("predict", SACHS, "--run", trained, *PREDICT, "--json", file, "--overwrite")[0] == 0
+    assert "score" not in json.loads(file.read_text())
+
+
+def test_predict_obeys_knowledge(call, trained, tmp_path):
+    known = tmp_path / "k.toml"
+    known.write_text('tiers = [["pl*"], ["raf"]]\nrequired = [{ from = "raf", to = "mek" }]\n')
+    code, out, err = call("predict", SACHS, "--run", trained, *PREDICT, "--knowledge", known)
+    assert (code, out.splitlines()[0]) == (0, "raf -> mek  1.00  required")
+    assert out.splitlines()[-1] == "1 above 0.9 or required, of 110 ordered pairs of 11 variables."
+    assert f"note: {known}: 1 edge required, 3 forbidden" in err.splitlines()
+    for acyclic in ([], ["--acyclic"]):
+        words = ["--knowledge", known, "--json", *acyclic]
+        found = json.loads(call("predict", SACHS, "--run", trained, *PREDICT, *words)[1])
+        assert [(edge["from"], edge["to"]) for edge in found["edges"]] == [("raf", "mek")]
+        assert {"from": "raf", "to": "plc"} in found["knowledge"]["forbidden"]
+
+
+def test_predict_refuses_knowledge_that_contradicts_itself(call, trained, tmp_path):
+    known = tmp_path / "k.txt"
+    known.write_text("/knowledge\naddtemporal\n1 raf\n2 mek\nrequiredirect\nmek raf\n")
+    message = (
+        f"{known}: 1 problem\n\n  line 6\n    'mek' -> 'raf' is required, but 'mek' is in line 4, later than 'raf' in "
+        "line 3\n    move one of them, or remove the edge\n"
+    )
+    assert call("predict", SACHS, "--run", trained, *PREDICT, "--knowledge", known) == (2, "", message)
+
+
+def test_predict_into_a_folder_that_is_not_there(call, trained, tmp_path):
+    file = tmp_path / "none" / "sachs.json"
+    code, _, err = call("predict", SACHS, "--run", trained, *PREDICT, "--json", file)
+    assert (code, err) == (2, f"{file}: there is no folder {file.parent}; make it first\n")
+
+
+def test_a_column_cannot_have_two_values(call):
+    message = "--where gives column condition two values, a and b; no row has both\n"
+    words = ["--where", "condition=a", "--where", "condition=b"]
+    assert call("predict", SACHS, "--run", "nowhere", *words) == (2, "", message)
+
+
+@pytest.mark.parametrize(("content", "message"), BAD_TABLES.values(), ids=BAD_TABLES)
+def test_a_bad_table_is_one_line(call, trained, tmp_path, content, message):
+    file = tmp_path / "x.csv"
+    file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    assert call("predict", file, "--run", trained, "--device", "cpu") == (2, "", message.format(file) + "\n")
+
+
+def test_a_bad_graph_is_one_line(call, trained, tmp_path):
+    table, graph = tmp_path / "x.csv", tmp_path / "graph.csv"
+    table.write_text("a,b\n" + SQUARES)
+    graph.write_text("from,to\na,c\n")
+    words = ["predict", table, "--run", trained, "--graph", graph, "--device", "cpu"]
+    message = f"{graph}, row 2, column 'to': the table has no variable 'c'; there are 'a', 'b'\n"
+    assert call(*words) == (2, "", message)
+
+
+def test_a_damaged_checkpoint_is_one_line(call, trained, tmp_path):
+    table, run = tmp_path / "x.csv", tmp_path / "run"
+    table.write_text("a,b\n" + SQUARES)
+    shutil.copytree(trained, run)
+    (run / "checkpoints/step-00000002/weights.safetensors").write_bytes(b"")
+    message = (
+        f"{run}: no checkpoint can be used (step-00000002: weights.safetensors changed since it was written (sha256 "
+        f"differs)). To start again: python -m tabscm run EXPERIMENT --out {run} --overwrite\n"
+    )
+    for words in (["predict", table, "--run", run], ["eval", run], ["run", TINY, "--out", run, "--resume"]):
+        overrides = ["--set", "trainer.steps=2"] if words[0] == "run" else []
+        assert call(*words, *overrides, "--device", "cpu") == (2, "", message)
