@@ -1,9 +1,11 @@
 import pytest
 import torch
-from tabscm_builtin.embeddings import cross_moment
+from tabscm_builtin.embeddings import _ranks, cross_moment
 from tabscm_builtin.embeddings._independence import curves, dependence, regress, spread
+from tabscm_builtin.embeddings._moments import cross_moments
+from tabscm_builtin.embeddings._ranks import gaussian_rank
 from tabscm_builtin.embeddings.axial import Axial
-from tabscm_builtin.embeddings.cross_moment import CrossMoment, cross_moments, gaussian_rank
+from tabscm_builtin.embeddings.cross_moment import CrossMoment
 from tabscm_builtin.embeddings.gated_fusion import GatedFusion, by_value, selective_scan
 from tabscm_builtin.embeddings.set import Set
 from tabscm_builtin.embeddings.simple import Simple
@@ -306,7 +308,8 @@ def test_cross_moments_read_in_pieces_are_those_read_at_once(rows, monkeypatch):
     given.intervened[:, : rows // 3, 1] = True
     whole = module(given)  # with gradients, in one piece
     monkeypatch.setitem(cross_moment.CELLS, "cpu", 300)
-    monkeypatch.setattr(cross_moment, "RANKED", 2 * rows)
+    monkeypatch.setattr(cross_moment, "WHOLE", 300)
+    monkeypatch.setattr(_ranks, "RANKED", 2 * rows)
     lengths = []
     module.phi.register_forward_hook(lambda _, cells, __: lengths.append(cells[0].shape[1]))
     with torch.inference_mode():
@@ -330,6 +333,7 @@ def test_pieces_far_from_the_first_one_cost_no_digits():
 def test_memory_does_not_grow_with_rows(monkeypatch):
     """While pieces are read nothing is larger than the values of the table, of which cells are four times as many."""
     monkeypatch.setitem(cross_moment.CELLS, "cpu", 500)
+    monkeypatch.setattr(cross_moment, "WHOLE", 500)
     module, given = moved(CrossMoment(steps=1)), random_table(tasks=1, rows=20_000)
     largest = 0
 
@@ -342,7 +346,7 @@ def test_memory_does_not_grow_with_rows(monkeypatch):
             return found
 
     ranks = gaussian_rank(given.x)
-    monkeypatch.setattr(cross_moment, "gaussian_rank", lambda _: ranks)
+    monkeypatch.setattr(_ranks, "gaussian_rank", lambda _: ranks)
     with torch.no_grad(), Watch():
         module(given)
     assert largest <= given.x.numel()
