@@ -322,6 +322,33 @@ def test_cross_moments_read_in_pieces_are_those_read_at_once(rows, monkeypatch):
     torch.testing.assert_close(pieces.pairs, whole.pairs, atol=5e-4, rtol=1e-5)
 
 
+@pytest.mark.parametrize("known", ["all", "intervened", "missing"])
+def test_long_columns_are_read_by_bins_and_give_the_same(known, monkeypatch):
+    module, given = moved(CrossMoment(steps=2)), random_table(tasks=2, rows=4000)
+    given.x[:, :, 1] = given.x[:, :, 1].round()
+    if known != "all":
+        given.intervened[:, :1000, 1] = True
+    if known == "missing":
+        given.observed[0, 500:2000, 2] = False
+        given.x[~given.observed] = 0
+    whole = module(given)
+    read = []
+    module.phi.register_forward_hook(lambda _, cells, __: read.append(cells[0].shape[0]))
+    monkeypatch.setattr(cross_moment, "LONG", 1000)
+    monkeypatch.setattr(cross_moment, "WHOLE", 1000)
+    monkeypatch.setitem(cross_moment.CELLS, "cpu", 3000)
+    with torch.inference_mode():
+        by_bins = module(given)
+        before = list(read)
+        order = torch.randperm(4000)
+        turned = module(Table(given.x[:, order], given.intervened[:, order], given.observed[:, order]))
+    # the bins are read once, whatever the number of steps
+    assert sum(before) == sum(read) / 2
+    off = ~torch.eye(given.x.shape[2], dtype=torch.bool)
+    torch.testing.assert_close(by_bins.pairs[:, off], whole.pairs[:, off], atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(turned.pairs[:, off], by_bins.pairs[:, off], atol=5e-5, rtol=1e-4)
+
+
 def test_pieces_far_from_the_first_one_cost_no_digits():
     features = torch.randn(1, 1000, 2, 3) + torch.linspace(-50, 50, 1000)[None, :, None, None]
     exact = features.double().flatten(2)

@@ -20,6 +20,7 @@ from tabscm_builtin.embeddings._independence import (
     spread,
     together,
 )
+from tabscm_builtin.embeddings._knots import Knots
 from tabscm_builtin.embeddings._moments import Sums, linear_evidence
 from tabscm_builtin.embeddings._ranks import ranks
 from tabscm_builtin.encoders._common import block_diagonal
@@ -27,9 +28,11 @@ from tabscm_builtin.encoders.triangle import Triangle
 
 WHOLE = 1 << 15
 """Cells up to which a table is read at once."""
+LONG = 200_000
+"""Rows above which features are those of bins, see `_knots`."""
 CELLS = {"cpu": 1 << 13, "cuda": 1 << 22}
 """Cells of a larger one that are in memory as features at one time, where no gradient is needed: few enough for the
-cache of a CPU (measured), many enough to keep a GPU busy."""
+cache of a CPU, many enough to keep a GPU busy."""
 Piece = tuple[Tensor, Tensor]
 """Some rows of a table: what is known of each cell, [B, n, D, 4], value, intervened, observed, rank; and what phi makes
 of it, [B, n, D, m]."""
@@ -124,33 +127,52 @@ class _CrossMoment(nn.Module):
 
     def _pieces(self, table: Table) -> Iterable[Piece]:
         """The table in one piece where it is small or a gradient needs all of it at once; else in many."""
-        tasks, _, variables = table.x.shape
+        tasks, rows, variables = table.x.shape
         if torch.is_grad_enabled() or table.x.numel() <= WHOLE:
             cells = _cells(table, ranks(table.x))
             return [(cells, self.phi(cells))]  # a list, for torch.compile
-        most = CELLS.get(table.x.device.type, CELLS["cpu"])
-        return _Pieces(table, ranks(table.x), self.phi, max(1, most // (tasks * variables)))
+        most = CELLS.get(table.x.device.type, CELLS["cpu"]) // (tasks * variables)
+        parts = [slice(first, first + max(1, most)) for first in range(0, rows, max(1, most))]
+        return (
+            _Binned(table, Knots(table, self.phi), parts)
+            if rows > LONG
+            else _Pieces(table, self.phi, parts, ranks(table.x))
+        )
 
 
 def _cells(table: Table, ranked: Tensor, part: slice = slice(None)) -> Tensor:
-    """Of some rows: [B, n, D, 4]."""
+    """Of some rows, and their ranks [B, n, D]: [B, n, D, 4]."""
     rows = Table(table.x[:, part], table.intervened[:, part], table.observed[:, part])
-    return torch.cat([channels(rows), ranked[:, part, :, None]], -1)
+    return torch.cat([channels(rows), ranked[..., None]], -1)
 
 
+@attrs.frozen
 class _Pieces:
     """A table some rows at a time, made anew in each iteration."""
 
-    def __init__(self, table: Table, ranked: Tensor, phi: nn.Module, rows: int) -> None:
-        self.table = table
-        self.ranked = ranked
-        self.phi = phi
-        self.rows = rows
+    table: Table
+    phi: nn.Module
+    parts: list[slice]
+    ranked: Tensor
 
     def __iter__(self) -> Iterator[Piece]:
-        for first in range(0, self.table.x.shape[1], self.rows):
-            cells = _cells(self.table, self.ranked, slice(first, first + self.rows))
+        for part in self.parts:
+            cells = _cells(self.table, self.ranked[:, part], part)
             yield cells, self.phi(cells)
+
+
+@attrs.frozen
+class _Binned:
+    """The same of a long table, with features by bins."""
+
+    table: Table
+    knots: Knots
+    parts: list[slice]
+
+    def __iter__(self) -> Iterator[Piece]:
+        for part in self.parts:
+            ranked, features = self.knots.of(part)
+            yield _cells(self.table, ranked, part), features
 
 
 class _ResidualStep(nn.Module):
