@@ -7,6 +7,8 @@ from torch import Tensor
 
 RANKED = 1 << 20
 """Cells that are ranked at one time, which takes twenty times their memory."""
+OUTERMOST = 1 - 2.0**-24
+"""The largest float32 below 1: the first of more than 16 million rows would round to 1, whose quantile is infinite."""
 
 
 def ranks(x: Tensor) -> Tensor:
@@ -40,5 +42,6 @@ def gaussian_rank(x: Tensor) -> Tensor:
     new[..., 1:] = ordered[..., 1:] != ordered[..., :-1]
     first = torch.where(new, place, 0).cummax(-1).values
     last = torch.where(new.roll(-1, -1), place, rows).flip(-1).cummin(-1).values.flip(-1)
-    normal = math.sqrt(2) * torch.erfinv((first + last + 1).float() / rows - 1)
+    share = ((first + last + 1).float() / rows - 1).clamp(-OUTERMOST, OUTERMOST)
+    normal = math.sqrt(2) * torch.erfinv(share)
     return torch.empty_like(normal).scatter_(-1, order, normal).transpose(1, 2)
