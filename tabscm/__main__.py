@@ -301,7 +301,7 @@ def _add_plugins(parser: argparse.ArgumentParser, *, several: bool) -> None:
     ):
         which.add_argument(
             option,
-            nargs="+" if several else None,  # type: ignore[arg-type]
+            nargs="+" if several else None,
             action="extend" if several else "append",
             default=argparse.SUPPRESS,
             metavar="NAME",

@@ -1,6 +1,6 @@
 """The sheet that pictures are drawn on, where matplotlib is installed."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -10,7 +10,7 @@ INK, PALE, TEAL, RUST, GREY = "#1f2933", "#d5dbe1", "#0f766e", "#b4471f", "#6b77
 """The colours of all pictures: of text, of lines in the background, and three for what is drawn."""
 
 
-def sheet(width: float, height: float, panels: int, **options: str) -> "tuple[Figure, list[Axes]] | None":
+def sheet(width: float, height: float, panels: int, **options: Any) -> "tuple[Figure, list[Axes]] | None":
     """A white sheet that needs no display, with panels side by side that share their vertical axis.
 
     Args:

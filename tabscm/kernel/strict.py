@@ -201,7 +201,7 @@ def _component(registry: Registry, converter: Converter) -> Hook:
 def _bounded(component: object) -> object:
     """The component, when no size of it is beyond what a network has: building one makes as many modules."""
     if isinstance(component, Embedding | Encoder | Head):
-        for field in attrs.fields(type(component)):
+        for field in attrs.fields(type(component)):  # type: ignore[arg-type]
             value = getattr(component, field.name)
             if type(value) is int and value > MOST_OF_NETWORK:
                 raise Mismatch(

@@ -1,9 +1,11 @@
 import pytest
 import torch
-from tabscm_builtin.embeddings import cross_moment
+from tabscm_builtin.embeddings import _ranks, cross_moment
 from tabscm_builtin.embeddings._independence import curves, dependence, regress, spread
+from tabscm_builtin.embeddings._moments import cross_moments
+from tabscm_builtin.embeddings._ranks import gaussian_rank
 from tabscm_builtin.embeddings.axial import Axial
-from tabscm_builtin.embeddings.cross_moment import CrossMoment, cross_moments, gaussian_rank
+from tabscm_builtin.embeddings.cross_moment import CrossMoment
 from tabscm_builtin.embeddings.gated_fusion import GatedFusion, by_value, selective_scan
 from tabscm_builtin.embeddings.set import Set
 from tabscm_builtin.embeddings.simple import Simple
@@ -306,7 +308,8 @@ def test_cross_moments_read_in_pieces_are_those_read_at_once(rows, monkeypatch):
     given.intervened[:, : rows // 3, 1] = True
     whole = module(given)  # with gradients, in one piece
     monkeypatch.setitem(cross_moment.CELLS, "cpu", 300)
-    monkeypatch.setattr(cross_moment, "RANKED", 2 * rows)
+    monkeypatch.setattr(cross_moment, "WHOLE", 300)
+    monkeypatch.setattr(_ranks, "RANKED", 2 * rows)
     lengths = []
     module.phi.register_forward_hook(lambda _, cells, __: lengths.append(cells[0].shape[1]))
     with torch.inference_mode():
@@ -317,6 +320,33 @@ def test_cross_moments_read_in_pieces_are_those_read_at_once(rows, monkeypatch):
     off = ~torch.eye(given.x.shape[2], dtype=torch.bool)
     torch.testing.assert_close(pieces.pairs[:, off], whole.pairs[:, off], atol=5e-5, rtol=1e-5)
     torch.testing.assert_close(pieces.pairs, whole.pairs, atol=5e-4, rtol=1e-5)
+
+
+@pytest.mark.parametrize("known", ["all", "intervened", "missing"])
+def test_long_columns_are_read_by_bins_and_give_the_same(known, monkeypatch):
+    module, given = moved(CrossMoment(steps=2)), random_table(tasks=2, rows=4000)
+    given.x[:, :, 1] = given.x[:, :, 1].round()
+    if known != "all":
+        given.intervened[:, :1000, 1] = True
+    if known == "missing":
+        given.observed[0, 500:2000, 2] = False
+        given.x[~given.observed] = 0
+    whole = module(given)
+    read = []
+    module.phi.register_forward_hook(lambda _, cells, __: read.append(cells[0].shape[0]))
+    monkeypatch.setattr(cross_moment, "LONG", 1000)
+    monkeypatch.setattr(cross_moment, "WHOLE", 1000)
+    monkeypatch.setitem(cross_moment.CELLS, "cpu", 3000)
+    with torch.inference_mode():
+        by_bins = module(given)
+        before = list(read)
+        order = torch.randperm(4000)
+        turned = module(Table(given.x[:, order], given.intervened[:, order], given.observed[:, order]))
+    # the bins are read once, whatever the number of steps
+    assert sum(before) == sum(read) / 2
+    off = ~torch.eye(given.x.shape[2], dtype=torch.bool)
+    torch.testing.assert_close(by_bins.pairs[:, off], whole.pairs[:, off], atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(turned.pairs[:, off], by_bins.pairs[:, off], atol=5e-5, rtol=1e-4)
 
 
 def test_pieces_far_from_the_first_one_cost_no_digits():
@@ -330,6 +360,7 @@ def test_pieces_far_from_the_first_one_cost_no_digits():
 def test_memory_does_not_grow_with_rows(monkeypatch):
     """While pieces are read nothing is larger than the values of the table, of which cells are four times as many."""
     monkeypatch.setitem(cross_moment.CELLS, "cpu", 500)
+    monkeypatch.setattr(cross_moment, "WHOLE", 500)
     module, given = moved(CrossMoment(steps=1)), random_table(tasks=1, rows=20_000)
     largest = 0
 
@@ -342,7 +373,7 @@ def test_memory_does_not_grow_with_rows(monkeypatch):
             return found
 
     ranks = gaussian_rank(given.x)
-    monkeypatch.setattr(cross_moment, "gaussian_rank", lambda _: ranks)
+    monkeypatch.setattr(_ranks, "gaussian_rank", lambda _: ranks)
     with torch.no_grad(), Watch():
         module(given)
     assert largest <= given.x.numel()

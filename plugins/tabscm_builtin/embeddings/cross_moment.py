@@ -1,8 +1,7 @@
 """Learned cross-moments: pairs of columns meet before anything is squeezed."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple, TypeVar
+from collections.abc import Iterable, Iterator
 
 import attrs
 import torch
@@ -21,20 +20,25 @@ from tabscm_builtin.embeddings._independence import (
     spread,
     together,
 )
+from tabscm_builtin.embeddings._knots import Knots
+from tabscm_builtin.embeddings._moments import Sums, linear_evidence
+from tabscm_builtin.embeddings._ranks import ranks
 from tabscm_builtin.encoders._common import block_diagonal
 from tabscm_builtin.encoders.triangle import Triangle
 
-LARGEST = 0.9999
-"""Largest coefficient whose Fisher transform is taken: that of 1, on the diagonal, is infinite."""
-CELLS = {"cpu": 1 << 15, "cuda": 1 << 22}
-"""Cells that are in memory as features at one time, where no gradient is needed: few enough for the cache of a CPU
-(measured: twice as fast as 2**20), many enough to keep a GPU busy."""
-Piece = TypeVar("Piece")
+WHOLE = 1 << 15
+"""Cells up to which a table is read at once."""
+LONG = 200_000
+"""Rows above which features are those of bins, see `_knots`."""
+CELLS = {"cpu": 1 << 13, "cuda": 1 << 22}
+"""Cells of a larger one that are in memory as features at one time, where no gradient is needed: few enough for the
+cache of a CPU, many enough to keep a GPU busy."""
+Piece = tuple[Tensor, Tensor]
+"""Some rows of a table: what is known of each cell, [B, n, D, 4], value, intervened, observed, rank; and what phi makes
+of it, [B, n, D, m]."""
 
 RIDGE = 0.003
 """Added to the penalties of all regressors in a residual step."""
-RANKED = 1 << 20
-"""Cells that are ranked at one time, which takes twenty times their memory."""
 
 
 @attrs.frozen
@@ -94,26 +98,25 @@ class _CrossMoment(nn.Module):
 
     def forward(self, table: Table) -> Evidence:
         pieces = self._pieces(table)
-        variables = table.x.shape[2]
+        variables, rows = table.x.shape[2], table.x.shape[1]
         own = torch.eye(variables, device=table.x.device)[:, :, None] * self.diagonal  # [D, D, E]
-        pairs = self.moments(_each(pieces.features, lambda piece: piece[1])) + self._linear(table) + own
+        of_features, of_curves = Sums(), Sums()
+        for cells, features in pieces:
+            of_features.add(features)
+            if self.asymmetry is not None:
+                of_curves.add(torch.cat([cells[..., :1], curves(cells[..., 0])], -1))
+        pairs = self.moments(of_features.moments()) + self._linear(table) + own
+        correlation = None
         if self.asymmetry is not None:
-            pairs = pairs + self._asymmetry(table, pieces)
+            moments = of_curves.moments()
+            correlation = moments[..., 0, 0]
+            with torch.autocast(table.x.device.type, enabled=False):
+                found = torch.cat([dependence(moments, 0, slice(1, 1 + CURVES), 0), spread(moments)], -1)
+                pairs = pairs + self.asymmetry(both_ways(found, rows))
         evidence = Evidence(nodes=block_diagonal(pairs), pairs=pairs)
         for step in self.steps:
-            evidence = step(evidence, pieces, table.x.shape[1])
+            evidence = step(evidence, pieces, correlation, rows)
         return evidence
-
-    def _asymmetry(self, table: Table, pieces: "_Pieces") -> Tensor:
-        """Whether what either of two variables leaves of the other depends on it: [B, D, D, E]."""
-        assert self.asymmetry is not None
-        moments = cross_moments(
-            _each(pieces.cells, lambda cells: torch.cat([cells[..., :1], curves(cells[..., 0])], -1))
-        )
-        with torch.autocast(table.x.device.type, enabled=False):
-            found = torch.cat([dependence(moments, 0, slice(1, 1 + CURVES), 0), spread(moments)], -1)
-            pairs: Tensor = self.asymmetry(both_ways(found, table.x.shape[1]))
-        return pairs
 
     def _linear(self, table: Table) -> Tensor:
         """[B, D, D, E]; in float32, for in bfloat16 correlations of .99 and .995 are the same."""
@@ -122,60 +125,54 @@ class _CrossMoment(nn.Module):
             pairs: Tensor = self.linear(evidence)
         return pairs
 
-    def _pieces(self, table: Table) -> "_Pieces":
+    def _pieces(self, table: Table) -> Iterable[Piece]:
         """The table in one piece where it is small or a gradient needs all of it at once; else in many."""
         tasks, rows, variables = table.x.shape
-        most = CELLS.get(table.x.device.type, CELLS["cpu"])
-        ranks = _ranks(table.x)
-        if not torch.is_grad_enabled() and table.x.numel() > most:
-            cells = _Cells(table, ranks, max(1, most // (tasks * variables)))
-            return _Pieces(cells, _Features(cells, self.phi))
-        whole = _Cells(table, ranks, rows).piece(0)
-        return _Pieces([whole], [(whole, self.phi(whole))])
+        if torch.is_grad_enabled() or table.x.numel() <= WHOLE:
+            cells = _cells(table, ranks(table.x))
+            return [(cells, self.phi(cells))]  # a list, for torch.compile
+        most = CELLS.get(table.x.device.type, CELLS["cpu"]) // (tasks * variables)
+        parts = [slice(first, first + max(1, most)) for first in range(0, rows, max(1, most))]
+        return (
+            _Binned(table, Knots(table, self.phi), parts)
+            if rows > LONG
+            else _Pieces(table, self.phi, parts, ranks(table.x))
+        )
 
 
-class _Pieces(NamedTuple):
-    """A table some rows at a time, as often as one iterates."""
-
-    cells: Iterable[Tensor]
-    """What is known of each cell: [B, n, D, 4], value, intervened, observed, rank."""
-    features: Iterable[tuple[Tensor, Tensor]]
-    """The same, and what phi makes of it: [B, n, D, m]."""
+def _cells(table: Table, ranked: Tensor, part: slice = slice(None)) -> Tensor:
+    """Of some rows, and their ranks [B, n, D]: [B, n, D, 4]."""
+    rows = Table(table.x[:, part], table.intervened[:, part], table.observed[:, part])
+    return torch.cat([channels(rows), ranked[..., None]], -1)
 
 
-def _each(pieces: Iterable[Piece], work: Callable[[Piece], Tensor]) -> Iterable[Tensor]:
-    """What `work` makes of each piece: of those in a list at once, for torch.compile, else one by one."""
-    return [work(piece) for piece in pieces] if isinstance(pieces, list) else map(work, pieces)
+@attrs.frozen
+class _Pieces:
+    """A table some rows at a time, made anew in each iteration."""
 
+    table: Table
+    phi: nn.Module
+    parts: list[slice]
+    ranked: Tensor
 
-class _Cells:
-    """The cells of some rows at a time, made anew in each iteration."""
-
-    def __init__(self, table: Table, ranks: Tensor, rows: int) -> None:
-        self.table = table
-        self.ranks = ranks
-        self.rows = rows
-
-    def __iter__(self) -> Iterator[Tensor]:
-        return map(self.piece, range(0, self.table.x.shape[1], self.rows))
-
-    def piece(self, first: int) -> Tensor:
-        """The cells from row `first` on."""
-        part = slice(first, first + self.rows)
-        table = Table(self.table.x[:, part], self.table.intervened[:, part], self.table.observed[:, part])
-        return torch.cat([channels(table), self.ranks[:, part, :, None]], -1)
-
-
-class _Features:
-    """Cells and their features, made anew in each iteration."""
-
-    def __init__(self, cells: _Cells, phi: nn.Module) -> None:
-        self.cells = cells
-        self.phi = phi
-
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        for cells in self.cells:
+    def __iter__(self) -> Iterator[Piece]:
+        for part in self.parts:
+            cells = _cells(self.table, self.ranked[:, part], part)
             yield cells, self.phi(cells)
+
+
+@attrs.frozen
+class _Binned:
+    """The same of a long table, with features by bins."""
+
+    table: Table
+    knots: Knots
+    parts: list[slice]
+
+    def __iter__(self) -> Iterator[Piece]:
+        for part in self.parts:
+            ranked, features = self.knots.of(part)
+            yield _cells(self.table, ranked, part), features
 
 
 class _ResidualStep(nn.Module):
@@ -192,7 +189,7 @@ class _ResidualStep(nn.Module):
         )
         self.moments = _Moments(spec.features, width)
 
-    def forward(self, evidence: Evidence, pieces: "_Pieces", rows: int) -> Evidence:
+    def forward(self, evidence: Evidence, pieces: Iterable[Piece], correlation: Tensor | None, rows: int) -> Evidence:
         evidence = self.between(evidence)
         assert evidence.pairs is not None
         tasks, variables = evidence.pairs.shape[:2]
@@ -202,18 +199,26 @@ class _ResidualStep(nn.Module):
         weights = weights.reshape(tasks, variables * self.features, -1)  # [B, D m, D r]
         pairs, left = evidence.pairs, None
         if self.regression is not None:
-            left = self.regression.fit(evidence.pairs, pieces)
-            pairs = pairs + self.regression(left, pieces, rows)
-        residuals = _each(pieces.features, lambda piece: self._residual(*piece, weights, left))
-        pairs = pairs + self.moments(residuals)
+            assert correlation is not None
+            left = self.regression.fit(evidence.pairs, correlation)
+        of_residuals, of_curves = Sums(), Sums()
+        for cells, features in pieces:
+            rest = None
+            if left is not None:
+                rest = left.of(cells[..., 0])
+                of_curves.add(_with_curves(cells[..., 0], rest))
+            of_residuals.add(self._residual(cells, features, weights, rest))
+        if self.regression is not None and left is not None:
+            pairs = pairs + self.regression(left, of_curves.moments(), rows)
+        pairs = pairs + self.moments(of_residuals.moments())
         return attrs.evolve(evidence, nodes=block_diagonal(pairs), pairs=pairs)
 
-    def _residual(self, cells: Tensor, features: Tensor, weights: Tensor, left: "_Left | None") -> Tensor:
+    def _residual(self, cells: Tensor, features: Tensor, weights: Tensor, rest: Tensor | None) -> Tensor:
         """Features of what `weights` [B, D m, D r] leave unexplained: [B, n, D, m]."""
         predicted = features.flatten(2) @ weights.to(features.dtype)  # [B, n, D r]
         known = [cells.to(predicted.dtype), predicted.view(*cells.shape[:3], -1)]
-        if left is not None:
-            known.append(left.of(cells)[..., None].to(predicted.dtype))
+        if rest is not None:
+            known.append(rest[..., None].to(predicted.dtype))
         found: Tensor = self.psi(torch.cat(known, -1))
         return found
 
@@ -226,9 +231,8 @@ class _Left:
     weights: Tensor  # [B, D, D], of i in the regression of j
     scale: Tensor  # [B, 1, D], deviation of what is left
 
-    def of(self, cells: Tensor) -> Tensor:
-        """[B, n, D, 4] -> [B, n, D], of deviation 1."""
-        x = cells[..., 0]
+    def of(self, x: Tensor) -> Tensor:
+        """[B, n, D] -> [B, n, D], of deviation 1."""
         with torch.autocast(x.device.type, enabled=False):
             return (x - x @ self.weights) / self.scale
 
@@ -242,19 +246,17 @@ class _Regression(nn.Module):
         self.believe = nn.Linear(width, 1)
         self.project = _from_zero(4 * (2 + 4 * CURVES) + 4, width)
 
-    def fit(self, pairs: Tensor, pieces: "_Pieces") -> _Left:
-        """pairs: [B, D, D, E]."""
+    def fit(self, pairs: Tensor, correlation: Tensor) -> _Left:
+        """pairs: [B, D, D, E]; correlation: [B, D, D]."""
         score = self.believe(self.norm(pairs))[..., 0].float()  # [B, D, D]
-        correlation = cross_moments(_each(pieces.cells, lambda cells: cells[..., :1]))[..., 0, 0]
         with torch.autocast(pairs.device.type, enabled=False):
             weights = regress(correlation, score, RIDGE)
             explained = (weights * (2 * correlation - correlation @ weights)).sum(1, keepdim=True)
             own = correlation.diagonal(dim1=1, dim2=2)[:, None]  # [B, 1, D]; below 1 where cells are missing
             return _Left(score, weights, (own - explained).clamp(min=LEAST).sqrt())
 
-    def forward(self, left: _Left, pieces: "_Pieces", rows: int) -> Tensor:
-        """[B, D, D, E]."""
-        moments = cross_moments(_each(pieces.cells, lambda cells: self._columns(cells, left)))
+    def forward(self, left: _Left, moments: Tensor, rows: int) -> Tensor:
+        """From moments [B, D, D, 2 + 2 K, 2 + 2 K] of `_with_curves`: [B, D, D, E]."""
         of_values, of_rest = slice(2, 2 + CURVES), slice(2 + CURVES, 2 + 2 * CURVES)
         with torch.autocast(moments.device.type, enabled=False):
             found = torch.cat(
@@ -272,11 +274,10 @@ class _Regression(nn.Module):
             pairs: Tensor = self.project(torch.cat([both_ways(found, rows), beliefs], -1))
         return pairs
 
-    @staticmethod
-    def _columns(cells: Tensor, left: _Left) -> Tensor:
-        """[B, n, D, 4] -> [B, n, D, 2 + 2 K]: values, what is left of them, and the curves of both."""
-        x, rest = cells[..., 0], left.of(cells)
-        return torch.cat([x[..., None], rest[..., None], curves(x), curves(rest)], -1)
+
+def _with_curves(x: Tensor, rest: Tensor) -> Tensor:
+    """Values [B, n, D], what is left of them, and the curves of both: [B, n, D, 2 + 2 K]."""
+    return torch.cat([x[..., None], rest[..., None], curves(x), curves(rest)], -1)
 
 
 def _from_zero(channels: int, width: int) -> nn.Linear:
@@ -294,109 +295,7 @@ class _Moments(nn.Module):
         self.norm = nn.LayerNorm(features**2)
         self.project = nn.Linear(features**2, width)
 
-    def forward(self, features: Iterable[Tensor]) -> Tensor:
-        """Pieces of features [B, n, D, m] -> [B, D, D, E]."""
-        evidence: Tensor = self.project(self.norm(cross_moments(features).flatten(3)))
+    def forward(self, moments: Tensor) -> Tensor:
+        """[B, D, D, m, m] -> [B, D, D, E]."""
+        evidence: Tensor = self.project(self.norm(moments.flatten(3)))
         return evidence
-
-
-def cross_moments(features: Iterable[Tensor]) -> Tensor:
-    """Centred second moments over rows between the features of every two columns.
-
-    Args:
-        features: pieces of rows, at least one: [B, n, D, m] each.
-
-    Returns:
-        [B, D, D, m, m] float32; [b, i, j, k, l] = mean over rows of f_ik f_jl, minus the product of their means.
-    """
-    rows, pieces = 0, 0
-    for piece in features:
-        tasks, length, variables, m = piece.shape
-        with torch.autocast(piece.device.type, enabled=False):
-            flat = piece.float().flatten(2)  # [B, n, D m]
-            if not pieces:
-                # near the mean of all rows: what is left to subtract in the end is small, and costs no digits
-                pivot = flat.mean(1, keepdim=True)
-            flat = flat - pivot
-            product = flat.mT @ flat  # [B, D m, D m]
-            if not pieces:
-                products = product
-            elif pieces == 1:
-                products, sums = products.double() + product, flat.sum(1).double()  # those of the first piece are 0
-            else:
-                products += product
-                sums += flat.sum(1)
-        rows, pieces = rows + length, pieces + 1
-    with torch.autocast(products.device.type, enabled=False):
-        moments = products / rows
-        if pieces > 1:
-            mean = sums / rows
-            moments = (moments - mean[:, :, None] * mean[:, None]).float()
-    return moments.view(tasks, variables, m, variables, m).transpose(2, 3)  # [B, D, D, m, m]
-
-
-def linear_evidence(x: Tensor, ridges: Sequence[float]) -> Tensor:
-    """What second moments of the values themselves say of every pair.
-
-    A cell that is missing is 0 like one at the mean of its column, and all rows count: missing cells draw correlations
-    towards 0, and leave on the diagonal the share of a column that is there.
-
-    Args:
-        x: [B, N, D] standardised, 0 where not observed.
-        ridges: added to the diagonal before inverting, once each; > 0.
-
-    Returns:
-        [B, D, D, 4 + 2 R] float32, R the number of ridges: the correlation, the normalised precision under each ridge,
-        the Fisher transforms of all these, log10 of the number of rows less 2, and log10 of that of variables less 1.
-    """
-    rows, variables = x.shape[1:]
-    with torch.autocast(x.device.type, enabled=False):
-        correlation = x.mT @ x / rows
-        both = [correlation]
-        for ridge in ridges:
-            # of a positive definite matrix; checking that it has an inverse would wait for the device
-            precision = torch.linalg.inv_ex(correlation + ridge * torch.eye(variables, device=x.device)).inverse
-            scale = torch.diagonal(precision, dim1=1, dim2=2).rsqrt()
-            both.append(precision * scale[:, :, None] * scale[:, None, :])
-        coefficients = torch.stack(both, -1)  # [B, D, D, 1 + R]
-        # filled on the device: a number sent there would be waited for
-        sizes = torch.stack(
-            [torch.full((), size, device=x.device) for size in (math.log10(rows) - 2, math.log10(variables) - 1)]
-        )
-        fisher = torch.atanh(coefficients.clamp(-LARGEST, LARGEST))
-        return torch.cat([coefficients, fisher, sizes.expand(*correlation.shape, 2)], -1)
-
-
-def _ranks(x: Tensor) -> Tensor:
-    """`gaussian_rank` of [B, N, D], column by column where they are long."""
-    tasks, rows, variables = x.shape
-    if x.numel() <= RANKED:
-        return gaussian_rank(x)
-    ranks = torch.empty_like(x)
-    columns = max(1, RANKED // rows)
-    for task in range(tasks):
-        for first in range(0, variables, columns):
-            part = slice(first, first + columns)
-            ranks[task, :, part] = gaussian_rank(x[task, None, :, part])[0]
-    return ranks
-
-
-def gaussian_rank(x: Tensor) -> Tensor:
-    """Each value's rank within its column, as a standard normal quantile; ties share their mean rank.
-
-    Args:
-        x: [B, N, D], 0 where not observed: missing cells are ranked as values at the mean are.
-
-    Returns:
-        [B, N, D] float32, unitless.
-    """
-    rows = x.shape[1]
-    place = torch.arange(rows, device=x.device)
-    ordered, order = x.transpose(1, 2).sort(-1)  # [B, D, N]
-    # the first and the last place that an equal value takes, so that the order of rows cannot matter
-    new = torch.ones_like(ordered, dtype=torch.bool)
-    new[..., 1:] = ordered[..., 1:] != ordered[..., :-1]
-    first = torch.where(new, place, 0).cummax(-1).values
-    last = torch.where(new.roll(-1, -1), place, rows).flip(-1).cummin(-1).values.flip(-1)
-    normal = math.sqrt(2) * torch.erfinv((first + last + 1).float() / rows - 1)
-    return torch.empty_like(normal).scatter_(-1, order, normal).transpose(1, 2)

@@ -1,0 +1,106 @@
+"""Second moments over rows, of tables that may be too long to hold more than their values. Letters: as in a table."""
+
+import math
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor
+
+LARGEST = 0.9999
+"""Largest coefficient whose Fisher transform is taken: that of 1, on the diagonal, is infinite."""
+TOGETHER = 32
+"""Pieces that are added up in float32 before they join a sum in float64, which is slower."""
+
+
+class Sums:
+    """What pieces of rows add up to: second moments of m columns of each of D variables."""
+
+    def __init__(self) -> None:
+        self.rows = self.pieces = 0
+        self.recent: list[Tensor] = []  # products and sums of the latest pieces
+        self.total: list[Tensor] = []  # the same in float64, of all before
+
+    def add(self, piece: Tensor) -> None:
+        """Take the next rows: [B, n, D, m]."""
+        self.shape = piece.shape
+        with torch.autocast(piece.device.type, enabled=False):
+            flat = piece.float().flatten(2)  # [B, n, D m]
+            if not self.pieces:
+                # near the mean of all rows: what is left to subtract in the end is small, and costs no digits
+                self.pivot = flat.mean(1, keepdim=True)
+            flat = flat - self.pivot
+            if not self.recent:
+                # the sums of the first piece are 0
+                self.recent = [flat.mT @ flat, flat.sum(1) if self.pieces else torch.zeros_like(flat[:, 0])]
+            else:
+                self.recent[0].baddbmm_(flat.mT, flat)
+                self.recent[1] += flat.sum(1)
+        self.rows, self.pieces = self.rows + piece.shape[1], self.pieces + 1
+        if self.pieces % TOGETHER == 0:
+            self._settle()
+
+    def moments(self) -> Tensor:
+        """[B, D, D, m, m] float32; [b, i, j, k, l] = mean over rows of f_ik f_jl, minus the product of their means."""
+        tasks, _, variables, m = self.shape
+        with torch.autocast(self.pivot.device.type, enabled=False):
+            if self.pieces == 1:
+                moments = self.recent[0] / self.rows
+            else:
+                self._settle()
+                products, sums = (total / self.rows for total in self.total)
+                moments = (products - sums[:, :, None] * sums[:, None]).float()
+        return moments.view(tasks, variables, m, variables, m).transpose(2, 3)
+
+    def _settle(self) -> None:
+        if self.recent:
+            self.total = [
+                old + new for old, new in zip(self.total or (0, 0), map(Tensor.double, self.recent), strict=True)
+            ]
+            self.recent = []
+
+
+def cross_moments(features: Iterable[Tensor]) -> Tensor:
+    """Centred second moments over rows between the features of every two columns.
+
+    Args:
+        features: pieces of rows, at least one: [B, n, D, m] each.
+
+    Returns:
+        [B, D, D, m, m] float32, see `Sums.moments`.
+    """
+    sums = Sums()
+    for piece in features:
+        sums.add(piece)
+    return sums.moments()
+
+
+def linear_evidence(x: Tensor, ridges: Sequence[float]) -> Tensor:
+    """What second moments of the values themselves say of every pair.
+
+    A cell that is missing is 0 like one at the mean of its column, and all rows count: missing cells draw correlations
+    towards 0, and leave on the diagonal the share of a column that is there.
+
+    Args:
+        x: [B, N, D] standardised, 0 where not observed.
+        ridges: added to the diagonal before inverting, once each; > 0.
+
+    Returns:
+        [B, D, D, 4 + 2 R] float32, R the number of ridges: the correlation, the normalised precision under each ridge,
+        the Fisher transforms of all these, log10 of the number of rows less 2, and log10 of that of variables less 1.
+    """
+    rows, variables = x.shape[1:]
+    with torch.autocast(x.device.type, enabled=False):
+        correlation = x.mT @ x / rows
+        both = [correlation]
+        for ridge in ridges:
+            # of a positive definite matrix; checking that it has an inverse would wait for the device
+            precision = torch.linalg.inv_ex(correlation + ridge * torch.eye(variables, device=x.device)).inverse
+            scale = torch.diagonal(precision, dim1=1, dim2=2).rsqrt()
+            both.append(precision * scale[:, :, None] * scale[:, None, :])
+        coefficients = torch.stack(both, -1)  # [B, D, D, 1 + R]
+        # filled on the device: a number sent there would be waited for
+        sizes = torch.stack(
+            [torch.full((), size, device=x.device) for size in (math.log10(rows) - 2, math.log10(variables) - 1)]
+        )
+        fisher = torch.atanh(coefficients.clamp(-LARGEST, LARGEST))
+        return torch.cat([coefficients, fisher, sizes.expand(*correlation.shape, 2)], -1)
