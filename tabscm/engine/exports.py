@@ -129,7 +129,10 @@ def pdag(names: Sequence[str], edge_prob: NDArray[np.float64], threshold: float,
 
 
 def gml(graph: nx.DiGraph) -> str:
-    """Graph modelling language, for networkx, igraph, Gephi, Cytoscape and DoWhy."""
+    """Graph modelling language, for networkx, igraph, Gephi, Cytoscape and DoWhy.
+
+    Two names, [] and (), are right in it, and networkx still reads them as an empty list and an empty tuple.
+    """
     return "\n".join(nx.generate_gml(graph)) + "\n"
 
 

@@ -200,7 +200,7 @@ def predict(
 
     Args:
         model: on `device`; left in evaluation mode.
-        data: the table.
+        data: the table; missing cells are shown to the network as missing.
         device: where the network runs.
         intervened: [N, D] bool, True where an intervention set the cell; None means nowhere.
 
@@ -214,15 +214,24 @@ def predict(
             "remove columns, or train a model on larger tables"
         )
     x = np.empty(data.x.shape, dtype=np.float32)
+    observed: NDArray[np.bool_] | None = None  # where no cell is missing
     for index, column in enumerate(data.x.T):  # one at a time: float64 copies of all would need most of the memory
-        x[:, index] = on_grid(standardise_exactly(torch.from_numpy(column)[:, None]).numpy())[:, 0]
+        there = ~np.isnan(column)
+        if not there.all():
+            observed = np.ones(x.shape, dtype=np.bool_) if observed is None else observed
+            observed[:, index] = there
+        z = standardise_exactly(torch.from_numpy(column)[:, None], torch.from_numpy(there)[:, None])
+        x[:, index] = on_grid(z.numpy())[:, 0]
     _check_flat(data, x)
     cells = np.zeros(x.shape, dtype=np.bool_) if intervened is None else intervened
     expect(torch.from_numpy(cells), "N D", what="intervened", dtype=torch.bool, N=rows, D=variables)
-    by_row, by_column = canonical_order(x, cells)
+    by_row, by_column = canonical_order(x, cells, observed)
     shown = torch.from_numpy(x[by_row[:, None], by_column])[None]  # [1, N, D]
     set_by = torch.from_numpy(cells[by_row[:, None], by_column])[None]
-    table = Table(x=shown, intervened=set_by, observed=torch.ones(1, 1, 1, dtype=torch.bool).expand(shown.shape))
+    known = torch.ones(1, 1, 1, dtype=torch.bool).expand(shown.shape)
+    if observed is not None:
+        known = torch.from_numpy(observed[by_row[:, None], by_column])[None]
+    table = Table(x=shown, intervened=set_by, observed=known)
     model.eval()
     with torch.inference_mode():
         logits = model(table.to(device)).logits[0].cpu()

@@ -34,12 +34,12 @@ OTHER_NOTATION = re.compile(r"[+-]?\d+([.,' _\u00a0\u202f]\d+)*[,' _\u00a0\u202f
 
 @attrs.frozen(eq=False)
 class DataTable:
-    """A table that can be used: all cells finite, no column constant, at least two rows and two columns."""
+    """A table that can be used: all cells finite or missing, no column constant, at least two rows and two columns."""
 
     names: tuple[str, ...]
     """[D] distinct names of the variables."""
     x: NDArray[np.float64]
-    """[N, D], each column on its own scale."""
+    """[N, D], each column on its own scale; NaN where a cell is missing."""
     source: str
     """Where it was read."""
     notes: tuple[str, ...] = ()
@@ -66,7 +66,7 @@ def read_table(path: str | Path, *, where: Mapping[str, str] | None = None) -> D
     if not where:
         plain = read_plain(path, len(names), delimiter(path))
         if plain is not None and len(names) > 1 and len(plain) > 1:
-            return _checked(DataTable(names=tuple(names), x=plain, source=str(path)))
+            return checked(DataTable(names=tuple(names), x=plain, source=str(path)))
     choice = _Choice(path, names, where or {})
     columns = {index: _Column(path, name) for index, name in enumerate(names) if name not in choice.where}
     kept = choice.kept(rows)
@@ -84,7 +84,7 @@ def read_table(path: str | Path, *, where: Mapping[str, str] | None = None) -> D
         np.concatenate(column.numbers, out=x[:, index])
         column.numbers.clear()
     names = [column.name for column in variables]
-    return _checked(DataTable(names=tuple(names), x=x, source=str(path), notes=tuple(notes)))
+    return checked(DataTable(names=tuple(names), x=x, source=str(path), notes=tuple(notes)))
 
 
 class _Choice:
@@ -245,18 +245,41 @@ def _check_count(path: Path, variables: list[str]) -> None:
         raise DataError(f"{path}: {found}; a graph needs at least two such columns")
 
 
-def _checked(table: DataTable) -> DataTable:
-    """The table, when no column is constant, with notes on columns that look like a mistake."""
-    _check_constant(table)
-    return attrs.evolve(table, notes=(*table.notes, *_suspicions(table)))
+def checked(table: DataTable) -> DataTable:
+    """The table, when no column is constant, with notes on columns that look like a mistake and on missing cells.
+
+    Raises:
+        DataError: columns that are constant where they are there, or not there at all.
+    """
+    gaps = [int(np.isnan(column).sum()) for column in table.x.T]
+    _check_constant(table, gaps)
+    return attrs.evolve(table, notes=(*table.notes, *_suspicions(table), *_missing(table, gaps)))
 
 
-def _check_constant(table: DataTable) -> None:
-    constant = [name for name, same in zip(table.names, (table.x == table.x[0]).all(axis=0), strict=True) if same]
+def _check_constant(table: DataTable, gaps: Sequence[int]) -> None:
+    rows = len(table.x)
+    empty = [name for name, missing in zip(table.names, gaps, strict=True) if missing == rows]
+    if empty:
+        which = f"column {show(empty[0])} holds" if len(empty) == 1 else f"columns {listed(empty)} hold"
+        raise DataError(
+            f"{table.source}: {which} no value in all {rows} rows used; remove {'it' if len(empty) == 1 else 'them'}"
+        )
+    constant = [
+        name for name, column in zip(table.names, table.x.T, strict=True) if np.nanmin(column) == np.nanmax(column)
+    ]
     if constant:
         which = f"column {show(constant[0])} has" if len(constant) == 1 else f"columns {listed(constant)} have"
         it = "it" if len(constant) == 1 else "them"
-        raise DataError(f"{table.source}: {which} the same value in all {len(table.x)} rows used; remove {it}")
+        there = " where there is one" if any(gaps) else ""
+        raise DataError(f"{table.source}: {which} the same value in all {rows} rows used{there}; remove {it}")
+
+
+def _missing(table: DataTable, gaps: Sequence[int]) -> list[str]:
+    """Say how many cells are missing, and where most of them."""
+    if not any(gaps):
+        return []
+    parts = [f"{show(table.names[index])} {gaps[index] / len(table.x):.2g}" for index in np.argsort(gaps)[::-1][:5]]
+    return [f"{sum(gaps)} of {table.x.size} cells are missing and read as unknown; shares: {', '.join(parts)}"]
 
 
 def _suspicions(table: DataTable) -> list[str]:
