@@ -64,17 +64,19 @@ class Frame:
         Raises:
             DataError: what makes the table unusable, with the column.
         """
-        if len(self.names) < 2:
-            found = "1 feature" if self.names else f"0 feature(s) (shape=({self.rows}, 0))"
-            raise DataError(f"{SOURCE}: {found}, while a minimum of 2 is required; a graph has two variables or more")
-        if self.rows < 2:
-            found = "1 sample" if self.rows else "0 sample(s)"
-            raise DataError(f"{SOURCE}: {found}, while a minimum of 2 is required; a table needs at least two rows")
         notes = []
         x = np.empty((self.rows, len(self.names)), order="F")
         for index, (name, values, order) in enumerate(zip(self.names, self.columns, self.orders, strict=True)):
             x[:, index], said = _numbers(name, values, order)
             notes += said
+        required = "while a minimum of 2 is required."  # scikit-learn's words
+        if len(self.names) < 2:
+            raise DataError(
+                f"{SOURCE}: {len(self.names)} feature(s) (shape={x.shape}) {required} A graph needs two columns"
+            )
+        if self.rows < 2:
+            found = "1 sample" if self.rows else "0 sample(s)"
+            raise DataError(f"{SOURCE}: {found} (shape={x.shape}) {required} A table needs two rows")
         return checked(DataTable(names=self.names, x=x, source=SOURCE, notes=tuple(notes)))
 
 
@@ -138,7 +140,7 @@ def _named(names: list[object], columns: Sequence[Any]) -> Frame:
                 f"{SOURCE}: columns {texts.index(name)} and {place}, counted from 0, are both called {show(name)}; "
                 "rename one"
             )
-    values = tuple(np.asarray(column.to_numpy()) for column in columns)
+    values = tuple(map(_values, columns))
     return Frame(
         names=tuple(texts),
         columns=values,
@@ -146,6 +148,13 @@ def _named(names: list[object], columns: Sequence[Any]) -> Frame:
         named=all(isinstance(name, str) for name in names),
         rows=len(columns[0]) if columns else 0,
     )
+
+
+def _values(column: Any) -> Values:  # noqa: ANN401 - a Series of any library
+    # pyarrow gives cells of a dictionary that are missing the value of another
+    if hasattr(column, "to_pylist") and str(column.type).startswith("dictionary"):
+        return np.array(column.to_pylist(), dtype=object)
+    return np.asarray(column.to_numpy())
 
 
 def _broken(name: str) -> bool:
@@ -175,9 +184,11 @@ def _numbers(name: str, values: Values, order: tuple[str, ...] | None) -> tuple[
     if kind in "Mm":
         _refuse_time(name)
     if kind == "c":
-        _refuse(name, "holds complex numbers", "Complex data not supported: make columns of the real parts and others")
+        _refuse(
+            name, "holds complex numbers", "Complex data not supported: make columns of the real and imaginary parts"
+        )
     if kind not in "OUT":
-        _refuse(name, f"has the type {values.dtype}, which is no number and no text", "convert it, or remove it")
+        _refuse(name, f"has the type {values.dtype}, no number and no text", "convert it, or remove it")
     return _mixed(name, values.tolist())
 
 
@@ -191,7 +202,12 @@ def _mixed(name: str, cells: list[Any]) -> tuple[NDArray[np.float64], list[str]]
         if sort == "time":
             _refuse_time(name)
         if sort == "other":
-            what = "Complex data not supported" if isinstance(cell, complex | np.complexfloating) else "not supported"
+            # scikit-learn's words
+            what = (
+                "Complex data"
+                if isinstance(cell, complex | np.complexfloating)
+                else "argument must be a string or a number"
+            )
             _refuse(name, f"row {row}, counted from 0, holds a {type(cell).__name__}", f"{what}; remove it")
     if len(first) > 1:
         other, (one, (row, cell)) = next(iter(first)), list(first.items())[1]  # the first kind, and where it changes

@@ -278,8 +278,10 @@ def _missing(table: DataTable, gaps: Sequence[int]) -> list[str]:
     """Say how many cells are missing, and where most of them."""
     if not any(gaps):
         return []
-    parts = [f"{show(table.names[index])} {gaps[index] / len(table.x):.2g}" for index in np.argsort(gaps)[::-1][:5]]
-    return [f"{sum(gaps)} of {table.x.size} cells are missing and read as unknown; shares: {', '.join(parts)}"]
+    most = [index for index in np.argsort(-np.array(gaps), kind="stable").tolist() if gaps[index]]
+    shares = ", ".join(f"{show(table.names[index])} {100 * gaps[index] / len(table.x):.2g} %" for index in most[:5])
+    more = f" and {len(most) - 5} more columns" if len(most) > 5 else ""
+    return [f"{sum(gaps)} of {table.x.size} cells are missing and read as unknown: of {shares}{more}"]
 
 
 def _suspicions(table: DataTable) -> list[str]:

@@ -44,7 +44,7 @@ def intervened_cells(frame: Frame, interventions: object, conditions: object = N
             return frame, _by_row(frame, column, f"{SOURCE}, column {show(interventions)}")
         if interventions is None:
             return frame, np.zeros((frame.rows, len(frame.names)), dtype=np.bool_)
-        if np.ndim(interventions) == 2:  # type: ignore[arg-type]
+        if _is_mask(interventions):
             return frame, _mask(frame, interventions)
         return frame, _by_row(frame, _column(frame, interventions, "interventions"), "interventions")
     if conditions is None:
@@ -54,6 +54,12 @@ def intervened_cells(frame: Frame, interventions: object, conditions: object = N
     else:
         column = _column(frame, conditions, "conditions")
     return frame, _by_condition(frame, column, interventions)
+
+
+def _is_mask(given: object) -> bool:
+    if isinstance(given, list | tuple):  # of lists of truth values; lists of names are several targets of a row
+        return all(isinstance(row, list | tuple) and row and isinstance(row[0], bool | np.bool_) for row in given)
+    return len(getattr(given, "shape", ())) == 2
 
 
 def _mask(frame: Frame, given: object) -> NDArray[np.bool_]:
