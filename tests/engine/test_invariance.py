@@ -36,7 +36,7 @@ def test_a_network_that_is_symmetric_changes_nothing(tiny):
 
 
 def test_what_changes_is_counted(tiny, monkeypatch):
-    monkeypatch.setattr(predict, "canonical_order", lambda x, _: (np.arange(len(x)), np.arange(x.shape[1])))
+    monkeypatch.setattr(predict, "canonical_order", lambda x, *_: (np.arange(len(x)), np.arange(x.shape[1])))
     found = invariance(Positional(), tiny, device=CPU, tables=30)
     assert 20 < found["columns"].marginal == found["columns"].acyclic <= 30
     assert 5 < found["rows"].marginal < 25
