@@ -7,6 +7,7 @@ quotes them by its own rules, so that a reader gets back exactly the names that 
 import csv
 import io
 from collections.abc import Sequence
+from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -227,7 +228,6 @@ def table_html(edges: Sequence[Edge], notes: Sequence[str], *, pairs: int, thres
 
 def _pandas() -> ModuleType:
     try:
-        import pandas as pd
+        return import_module("pandas")
     except ImportError:
         raise TabSCMError("pandas is not installed, whose DataFrame is asked for. Run: pip install pandas") from None
-    return pd

@@ -168,7 +168,7 @@ def _broken(name: str) -> bool:
 
 def _order(column: object) -> tuple[str, ...] | None:
     """The levels of an ordered Categorical of pandas."""
-    dtype = getattr(column, "dtype", None)
+    dtype: Any = getattr(column, "dtype", None)
     return tuple(map(str, dtype.categories)) if getattr(dtype, "ordered", None) is True else None
 
 
