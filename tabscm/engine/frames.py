@@ -8,6 +8,7 @@ refused by name.
 from collections.abc import Sequence
 from datetime import date, datetime, time, timedelta
 from numbers import Number, Real
+from os import PathLike
 from typing import Any, NoReturn
 
 import attrs
@@ -102,8 +103,13 @@ def read_frame(X: object) -> Frame:
         raise DataError(f"{SOURCE}: this is a query that has not run; pass its result, X.collect()")
     if hasattr(given, "toarray"):
         raise DataError(f"{SOURCE}: sparse data is not supported; pass a dense array, X.toarray()")
+    if isinstance(given, str | PathLike):
+        raise DataError(
+            f"{SOURCE}: expected a table, found the name {str(given)!r}; read the file first, as with pandas"
+        )
     try:
-        array = np.asarray(given)
+        # numpy forgets the mask of an array otherwise
+        array = given.astype(np.float64).filled(np.nan) if isinstance(given, np.ma.MaskedArray) else np.asarray(given)
     except ValueError as error:
         raise DataError(f"{SOURCE}: expected a DataFrame or an array with rows and columns: {error}") from None
     if array.ndim != 2:
@@ -154,6 +160,9 @@ def _values(column: Any) -> Values:  # noqa: ANN401 - a Series of any library
     # pyarrow gives cells of a dictionary that are missing the value of another
     if hasattr(column, "to_pylist") and str(column.type).startswith("dictionary"):
         return np.array(column.to_pylist(), dtype=object)
+    # nullable numbers of pandas: as objects they would be read one by one
+    if hasattr(getattr(column, "dtype", None), "na_value") and column.dtype.kind in "iuf":
+        return np.asarray(column.to_numpy(dtype=np.float64, na_value=np.nan))
     return np.asarray(column.to_numpy())
 
 

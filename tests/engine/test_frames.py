@@ -2,6 +2,7 @@
 
 import datetime
 import decimal
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -51,6 +52,7 @@ def test_numbers_stay_what_they_are(values):
     [
         [1, 2, NAN, 5],
         pd.array([1, 2, None, 5], dtype="Int64"),
+        pd.array([1, 2, NAN, 5], dtype=pd.SparseDtype("float")),
         pd.Series([1, 2.0, None, 5], dtype=object),
         pd.Series([1, 2.0, pd.NaT, 5], dtype=object),
         pd.Series([1, 2.0, pd.NA, 5], dtype=object),
@@ -113,6 +115,11 @@ def test_an_array_gets_names():
     table = read_frame([[1, 2], [3, 5.5], [4, 1]]).table()
     assert table.names == ("x0", "x1")
     np.testing.assert_array_equal(table.x, [[1, 2], [3, 5.5], [4, 1]])
+
+
+def test_what_is_masked_is_missing():
+    X = np.ma.masked_array([[1, 2], [3, 5], [4, 1]], mask=[[0, 0], [0, 1], [0, 0]])
+    np.testing.assert_array_equal(read_frame(X).table().x, [[1, 2], [3, NAN], [4, 1]])
 
 
 @pytest.mark.parametrize(
@@ -207,10 +214,12 @@ def test_names_that_cannot_be_used(names, message):
             "Reshape your data",
         ),
         (
-            "data.csv",
+            {"a": [1, 2]},
             "X: expected 2D array, a row for each sample and a column for each variable, found 0 dimensions instead. "
             "Reshape your data",
         ),
+        ("data.csv", "X: expected a table, found the name 'data.csv'; read the file first, as with pandas"),
+        (Path("data.csv"), "X: expected a table, found the name 'data.csv'; read the file first, as with pandas"),
         (np.ones((3, 1)), "X: 1 feature(s) (shape=(3, 1)) while a minimum of 2 is required. A graph needs two columns"),
         (np.ones((1, 3)), "X: 1 sample (shape=(1, 3)) while a minimum of 2 is required. A table needs two rows"),
         (np.ones((0, 3)), "X: 0 sample(s) (shape=(0, 3)) while a minimum of 2 is required. A table needs two rows"),
