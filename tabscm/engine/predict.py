@@ -155,6 +155,10 @@ class Result:
             )
         return text
 
+    def __str__(self) -> str:
+        """What `render` shows at 0.5."""
+        return self.render()
+
     def _repr_html_(self) -> str:
         """The most probable edges above 0.5 for a notebook."""
         count = len(self.names)

@@ -230,6 +230,7 @@ def test_printed_edges():
             "2 above 0.5, of 6 ordered pairs of 3 variables.",
         ]
     )
+    assert str(found) == found.render()
 
 
 def test_printed_edges_when_none_is_above_the_threshold():
