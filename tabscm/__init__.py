@@ -7,6 +7,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from tabscm.engine.predict import Result as Result
+    from tabscm.estimator import TabSCM as TabSCM
+    from tabscm.estimator import discover as discover
     from tabscm.kernel.errors import CheckpointError as CheckpointError
     from tabscm.kernel.errors import ConfigError as ConfigError
     from tabscm.kernel.errors import ContractError as ContractError
@@ -40,6 +43,8 @@ if TYPE_CHECKING:
     from tabscm.kernel.values import within as within
 
 _HOMES = {
+    "tabscm.engine.predict": ("Result",),
+    "tabscm.estimator": ("TabSCM", "discover"),
     "tabscm.kernel.errors": (
         "CheckpointError",
         "ConfigError",

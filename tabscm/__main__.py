@@ -103,6 +103,14 @@ def _parser() -> argparse.ArgumentParser:
         help="use only the rows with this value; may be repeated",
     )
     predict.add_argument(
+        "--category",
+        action="append",
+        default=[],
+        dest="categories",
+        metavar="COLUMN",
+        help="make a variable of this column of text, its values numbered in order; may be repeated",
+    )
+    predict.add_argument(
         "--threshold",
         type=_threshold,
         default=0.5,

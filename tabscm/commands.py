@@ -170,7 +170,7 @@ def _predict(args: argparse.Namespace, registry: Registry) -> int:
         raise TabSCMError(f"{file}: exists already. Use --overwrite to replace it.")
     device = _device(args.device)
     run = released.find(args.run)
-    data = read_table(args.table, where=_once(args.where))
+    data = read_table(args.table, where=_once(args.where), categories=args.categories)
     adj = read_graph(args.graph, data.names) if args.graph else None
     knowledge = read_knowledge(args.knowledge) if args.knowledge else None
     model = load_model(run, registry, device)

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 GRID = 2.0**-20
 """Standardised values are rounded to multiples of this, a millionth of a standard deviation: below what matters, and
 far above what is lost when units change (1e-15)."""
+MISSING = 2**40
+"""Stands for a missing cell, beyond all whole numbers of cells."""
 
 
 def on_grid(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -19,7 +21,9 @@ def on_grid(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return rounded
 
 
-def canonical_order(x: NDArray[np.float32], intervened: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def canonical_order(
+    x: NDArray[np.float32], intervened: NDArray[np.bool_], observed: NDArray[np.bool_] | None = None
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """An order of rows and one of columns that follow from what the cells hold, and not from where they are.
 
     Columns get a fingerprint from their values, rows from their values and the fingerprints of the columns, columns
@@ -31,6 +35,7 @@ def canonical_order(x: NDArray[np.float32], intervened: NDArray[np.bool_]) -> tu
     Args:
         x: [N, D] on the grid.
         intervened: [N, D], True where an intervention set the cell.
+        observed: [N, D], False where a cell is missing; None when all are there.
 
     Returns:
         rows [N], columns [D]: `x[rows][:, columns]` is the same for every permutation of rows and columns of `x`.
@@ -39,6 +44,8 @@ def canonical_order(x: NDArray[np.float32], intervened: NDArray[np.bool_]) -> tu
 
     def cells(column: int) -> NDArray[np.uint64]:
         whole = np.round(x[:, column] / np.float32(GRID)).astype(np.int64)
+        if observed is not None:
+            whole[~observed[:, column]] = MISSING
         return (2 * whole + intervened[:, column]).view(np.uint64)
 
     first = np.array([_mixed(cells(column)).sum() for column in range(variables)], dtype=np.uint64)

@@ -54,9 +54,10 @@ def invariance(model: Model, experiment: Experiment, *, device: torch.device, ta
     while done < tables:
         table, _ = stream.batch(step)
         step += 1
-        for x, cells in zip(table.x.double().cpu().numpy(), table.intervened.cpu().numpy(), strict=True):
+        recorded = table.x.double().masked_fill(~table.observed, torch.nan)
+        for x, cells in zip(recorded.cpu().numpy(), table.intervened.cpu().numpy(), strict=True):
             # a column that is constant is refused by the reader of tables before anything is predicted
-            if done < tables and bool((x.std(0) > 1e-3).all()):
+            if done < tables and bool((np.nanmax(x, 0) - np.nanmin(x, 0) > 1e-3).all()):
                 done, constant = done + 1, 0
                 found = _tried(model, x, cells, found, rng, device)
             else:

@@ -1,6 +1,7 @@
 """From a user's table to the probability of every edge."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import attrs
 import networkx as nx  # type: ignore[import-untyped]
@@ -8,9 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tabscm.engine import metrics
+from tabscm.engine import exports, metrics
 from tabscm.engine.acyclic import decode
 from tabscm.engine.canonical import canonical_order, on_grid
+from tabscm.engine.exports import Edge
 from tabscm.engine.knowledge import Constraints, Knowledge
 from tabscm.engine.layout import align, number
 from tabscm.engine.model import Model
@@ -22,22 +24,15 @@ from tabscm.kernel.errors import DataError, TabSCMError
 from tabscm.kernel.interfaces import Table
 from tabscm.kernel.shapes import expect
 
+if TYPE_CHECKING:
+    import pandas as pd
+    from causallearn.graph.GeneralGraph import GeneralGraph
+
 CLOSEST = 5
 """Edges that are shown when none is above the threshold."""
 
 PROBABLE, DOUBTFUL = 0.5, 0.1
 """What is known is compared with the network where it gave a forbidden edge more, or a required one less."""
-
-
-@attrs.frozen
-class Edge:
-    """source -> target: source causes target directly."""
-
-    source: str
-    target: str
-    probability: float
-    required: bool = False
-    """Whether it was known before, see `Result.given`."""
 
 
 @attrs.frozen(eq=False)
@@ -89,15 +84,71 @@ class Result:
         """The edges of `graph`, the most probable first."""
         return self._ranked(self.graph(threshold, acyclic=acyclic))
 
+    @property
+    def direction_prob(self) -> NDArray[np.float64]:
+        """[D, D], at [i, j] the probability of i -> j if there is an edge between i and j; see `exports`."""
+        return exports.direction_prob(self.edge_prob)
+
     def to_networkx(self, threshold: float = 0.5, *, acyclic: bool = False) -> nx.DiGraph:
         """`graph` over all variables by name, with the edge attribute "probability"."""
-        graph = nx.DiGraph()
-        graph.add_nodes_from(self.names)
-        edges = self.edges(threshold, acyclic=acyclic)
-        graph.add_weighted_edges_from(
-            ((edge.source, edge.target, edge.probability) for edge in edges), weight="probability"
-        )
-        return graph
+        return exports.digraph(self.names, self.edges(threshold, acyclic=acyclic))
+
+    def to_dag(self, threshold: float = 0.5) -> nx.DiGraph:
+        """The best graph without a cycle, see `acyclic.decode`; DoWhy takes it as the graph of a CausalModel."""
+        return self.to_networkx(threshold, acyclic=True)
+
+    def to_pdag(self, threshold: float = 0.5, *, sure: float = 0.75) -> nx.DiGraph:
+        """Edges without a direction where the network does not know it, see `exports.partly_directed`.
+
+        An edge without a direction is there both ways. Edge attributes: "directed", and "probability" of this
+        direction. The edges with a direction hold no cycle.
+
+        Args:
+            threshold: an edge is there when the probabilities of its two directions have a sum above it.
+            sure: in [0.5, 1]; it has the more probable direction when that has more than this share of the sum.
+        """
+        return exports.pdag(self.names, self.edge_prob, threshold, sure)
+
+    def to_causal_learn(self, threshold: float = 0.5, *, sure: float | None = None) -> "GeneralGraph":
+        """`to_dag` as causal-learn's GeneralGraph, or, when `sure` is given, `to_pdag`.
+
+        Raises:
+            TabSCMError: causal-learn is not installed.
+        """
+        if sure is None:
+            return exports.causal_learn(self.names, self.graph(threshold, acyclic=True))
+        return exports.causal_learn(self.names, *exports.partly_directed(self.edge_prob, threshold, sure))
+
+    def to_gml(self, threshold: float = 0.5, *, acyclic: bool = False) -> str:
+        """`graph` in the graph modelling language, which networkx, Gephi, Cytoscape and DoWhy read."""
+        return exports.gml(self.to_networkx(threshold, acyclic=acyclic))
+
+    def to_dot(self, threshold: float = 0.5, *, acyclic: bool = False) -> str:
+        """`graph` in the language of Graphviz."""
+        return exports.dot(self.to_networkx(threshold, acyclic=acyclic))
+
+    def to_edges_csv(self, threshold: float = 0.5, *, acyclic: bool = False, spreadsheet: bool = False) -> str:
+        """The edges of `graph` as CSV with the header from,to,probability, which `read_graph` reads.
+
+        Args:
+            threshold: as in `graph`.
+            acyclic: as in `graph`.
+            spreadsheet: put an apostrophe before names that a spreadsheet would run as formulas. Without it, every name
+                is written as it is.
+        """
+        return exports.edges_csv(self.edges(threshold, acyclic=acyclic), spreadsheet=spreadsheet)
+
+    def to_frame(self) -> "pd.DataFrame":
+        """`edge_prob` as a pandas DataFrame: rows are causes, columns effects.
+
+        Raises:
+            TabSCMError: pandas is not installed.
+        """
+        return exports.frame(self.names, self.edge_prob)
+
+    def to_edges_frame(self, threshold: float = 0.5, *, acyclic: bool = False) -> "pd.DataFrame":
+        """The edges of `graph` as a pandas DataFrame with the columns from, to, probability."""
+        return exports.edges_frame(self.edges(threshold, acyclic=acyclic))
 
     def to_json(self, threshold: float = 0.5, *, acyclic: bool = False) -> dict[str, object]:
         """Everything as plain values: "variables", "edge_prob", "threshold", "acyclic", "edges" of `graph`, "notes",
@@ -136,12 +187,21 @@ class Result:
             return text
         graph = self.to_networkx(threshold)
         if not nx.is_directed_acyclic_graph(graph):
-            cycle = [source for source, _ in nx.find_cycle(graph)]
+            cycle = [_printed(source) for source, _ in nx.find_cycle(graph)]
             text += (
                 f"\nThey are judged one by one, and here they hold a cycle: {' -> '.join([*cycle, cycle[0]])}. "
                 "--acyclic shows the best graph without one."
             )
         return text
+
+    def __str__(self) -> str:
+        """What `render` shows at 0.5."""
+        return self.render()
+
+    def _repr_html_(self) -> str:
+        """The most probable edges above 0.5 for a notebook."""
+        count = len(self.names)
+        return exports.table_html(self.edges(), self.notes, pairs=count * (count - 1), threshold=0.5)
 
     def score(self, adj: NDArray[np.bool_], threshold: float = 0.5, *, acyclic: bool = False) -> dict[str, float]:
         """Judge these probabilities against a known graph.
@@ -210,7 +270,7 @@ def predict(
 
     Args:
         model: on `device`; left in evaluation mode.
-        data: the table.
+        data: the table; missing cells are shown to the network as missing.
         device: where the network runs.
         intervened: [N, D] bool, True where an intervention set the cell; None means nowhere.
         knowledge: what the result has to obey; the network does not see it.
@@ -228,15 +288,24 @@ def predict(
     if knowledge is not None:
         knowledge.resolve(data.names)  # before the network reads for a while
     x = np.empty(data.x.shape, dtype=np.float32)
+    observed: NDArray[np.bool_] | None = None  # where no cell is missing
     for index, column in enumerate(data.x.T):  # one at a time: float64 copies of all would need most of the memory
-        x[:, index] = on_grid(standardise_exactly(torch.from_numpy(column)[:, None]).numpy())[:, 0]
+        there = ~np.isnan(column)
+        if not there.all():
+            observed = np.ones(x.shape, dtype=np.bool_) if observed is None else observed
+            observed[:, index] = there
+        z = standardise_exactly(torch.from_numpy(column)[:, None], torch.from_numpy(there)[:, None])
+        x[:, index] = on_grid(z.numpy())[:, 0]
     _check_flat(data, x)
     cells = np.zeros(x.shape, dtype=np.bool_) if intervened is None else intervened
     expect(torch.from_numpy(cells), "N D", what="intervened", dtype=torch.bool, N=rows, D=variables)
-    by_row, by_column = canonical_order(x, cells)
+    by_row, by_column = canonical_order(x, cells, observed)
     shown = torch.from_numpy(x[by_row[:, None], by_column])[None]  # [1, N, D]
     set_by = torch.from_numpy(cells[by_row[:, None], by_column])[None]
-    table = Table(x=shown, intervened=set_by, observed=torch.ones(1, 1, 1, dtype=torch.bool).expand(shown.shape))
+    known = torch.ones(1, 1, 1, dtype=torch.bool).expand(shown.shape)
+    if observed is not None:
+        known = torch.from_numpy(observed[by_row[:, None], by_column])[None]
+    table = Table(x=shown, intervened=set_by, observed=known)
     model.eval()
     with torch.inference_mode():
         logits = model(table.to(device)).logits[0].cpu()
@@ -265,13 +334,21 @@ def render_score(scores: dict[str, float]) -> str:
 
 
 def _lines(edges: list[Edge]) -> str:
-    sources = max((len(edge.source) for edge in edges), default=0)
-    targets = max((len(edge.target) for edge in edges), default=0)
-    return "\n".join(
-        f"{edge.source:>{sources}} -> {edge.target:<{targets}}  {edge.probability:.2f}"
-        f"{'  required' if edge.required else ''}"
+    lines = [
+        (_printed(edge.source), _printed(edge.target), edge.probability, "  required" if edge.required else "")
         for edge in edges
+    ]
+    sources = max((len(source) for source, _, _, _ in lines), default=0)
+    targets = max((len(target) for _, target, _, _ in lines), default=0)
+    return "\n".join(
+        f"{source:>{sources}} -> {target:<{targets}}  {probability:.2f}{mark}"
+        for source, target, probability, mark in lines
     )
+
+
+def _printed(name: str) -> str:
+    """A name as a terminal can show it on one line: what would steer the terminal is written out."""
+    return name if name.isprintable() else repr(name)
 
 
 def _compared(result: Result, known: Constraints) -> Iterator[str]:

@@ -1,10 +1,13 @@
-"""Read a user's table: a column is numbers throughout, or left aside with a note, or refused with a reason."""
+"""Read a user's table: a column is numbers, or categories when asked for, or left aside with a note, or refused.
+
+A cell that is empty or says so, see MISSING, is missing.
+"""
 
 import hashlib
 import math
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import NoReturn
@@ -13,6 +16,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from tabscm.engine.levels import MOST_LEVELS, Categories
 from tabscm.engine.plain import read_plain
 from tabscm.engine.rows import Row, delimiter, listed, read_header, read_rows, show, suggest
 from tabscm.kernel.errors import DataError
@@ -34,27 +38,30 @@ OTHER_NOTATION = re.compile(r"[+-]?\d+([.,' _\u00a0\u202f]\d+)*[,' _\u00a0\u202f
 
 @attrs.frozen(eq=False)
 class DataTable:
-    """A table that can be used: all cells finite, no column constant, at least two rows and two columns."""
+    """A table that can be used: all cells finite or missing, no column constant, at least two rows and two columns."""
 
     names: tuple[str, ...]
     """[D] distinct names of the variables."""
     x: NDArray[np.float64]
-    """[N, D], each column on its own scale."""
+    """[N, D], each column on its own scale; NaN where a cell is missing."""
     source: str
     """Where it was read."""
     notes: tuple[str, ...] = ()
     """What the user should know: rows that were chosen, columns left aside, columns that look like a mistake."""
 
 
-def read_table(path: str | Path, *, where: Mapping[str, str] | None = None) -> DataTable:
+def read_table(
+    path: str | Path, *, where: Mapping[str, str] | None = None, categories: Collection[str] = ()
+) -> DataTable:
     """Read a table with a header from a CSV file; see `rows.read_rows` for the formats.
 
-    A column in which no cell is a number is text. It is never a variable, but it can choose rows.
+    A column in which no cell is a number is text. It can choose rows, or be a variable as one of the `categories`.
 
     Args:
         path: the file.
         where: {column: text} keeps only the rows whose cell reads exactly so. These columns are no variables. Cells of
             other rows are not judged.
+        categories: columns whose texts become numbers, see `levels.ordered`; a note says which.
 
     Raises:
         DataError: one line with file, row, column and what to do.
@@ -63,12 +70,17 @@ def read_table(path: str | Path, *, where: Mapping[str, str] | None = None) -> D
     rows = read_rows(path)
     names = read_header(path, rows)
     _check_header(path, names)
-    if not where:
+    if not where and not categories:
         plain = read_plain(path, len(names), delimiter(path))
         if plain is not None and len(names) > 1 and len(plain) > 1:
-            return _checked(DataTable(names=tuple(names), x=plain, source=str(path)))
+            return checked(DataTable(names=tuple(names), x=plain, source=str(path)))
     choice = _Choice(path, names, where or {})
-    columns = {index: _Column(path, name) for index, name in enumerate(names) if name not in choice.where}
+    _check_categories(path, categories, names, choice.where)
+    columns = {
+        index: _Coded(path, name) if name in categories else _Column(path, name)
+        for index, name in enumerate(names)
+        if name not in choice.where
+    }
     kept = choice.kept(rows)
     while chunk := list(islice(kept, CHUNK)):
         lines = [line for line, _ in chunk]
@@ -76,15 +88,15 @@ def read_table(path: str | Path, *, where: Mapping[str, str] | None = None) -> D
         for index, column in columns.items():
             column.add(lines, cells[index])
     choice.check()
-    variables = [column for column in columns.values() if column.numbers]
-    notes = choice.notes() + [column.note() for column in columns.values() if not column.numbers]
+    variables = [column for column in columns.values() if column.numeric]
+    notes = choice.notes() + [note for column in columns.values() if (note := column.note())]
     _check_count(path, [column.name for column in variables])
     x = np.empty((choice.count, len(variables)), order="F")  # column by column: no more than one is there twice
     for index, column in enumerate(variables):
         np.concatenate(column.numbers, out=x[:, index])
         column.numbers.clear()
     names = [column.name for column in variables]
-    return _checked(DataTable(names=tuple(names), x=x, source=str(path), notes=tuple(notes)))
+    return checked(DataTable(names=tuple(names), x=x, source=str(path), notes=tuple(notes)))
 
 
 class _Choice:
@@ -151,13 +163,17 @@ class _Column:
         """Take the next cells and the rows they are from."""
         texts = [cell.strip() for cell in cells]
         values = _numbers(texts)
+        if values is None:
+            values = _numbers_with_gaps(texts)
         if values is not None:
-            self.numeric = True
+            self.numeric = self.numeric or not bool(np.isnan(values).all())
             self.numbers.append(values)
         else:
             for text in dict.fromkeys(texts):
                 if _number(text) is not None:
                     self.numeric = True
+                    continue
+                if text.lower() in MISSING:
                     continue
                 self.odd = self.odd or (lines[texts.index(text)], text)
                 if len(self.texts) < MANY:
@@ -167,9 +183,11 @@ class _Column:
         if self.numeric and self.odd:
             self._refuse(*self.odd)
 
-    def note(self) -> str:
-        """Say that this column is text, and what it is good for."""
-        texts = [text for text in self.texts if text.lower() not in MISSING]
+    def note(self) -> str | None:
+        """Say that this column is text, if it is, and what it is good for."""
+        if self.numeric:
+            return None
+        texts = list(self.texts)
         if not texts:
             raise DataError(f"{self.path}, column {show(self.name)}: holds no value in any row; remove it")
         if self.odd and all(map(_infinite, texts)):
@@ -177,13 +195,45 @@ class _Column:
         if len(self.texts) == MANY:
             return f"column {show(self.name)} is text and left aside ({MANY} different values or more)"
         values = f"{len(texts)} value{'s' if len(texts) > 1 else ''}: {listed(texts)}"
+        said = f"column {show(self.name)} is text and left aside ({values})"
+        variable = f"be a variable: --category {shlex.quote(self.name)}"
         if {text.lower() for text in texts} in TRUTH_WORDS:
-            return f"column {show(self.name)} is text and left aside ({values}); to make it a variable, write 0 and 1"
+            return f"{said}; it can {variable}"
         example = shlex.quote(f"{self.name}={texts[0]}")
-        return f"column {show(self.name)} is text and left aside ({values}); it can choose rows: --where {example}"
+        return f"{said}; it can choose rows: --where {example}{f', or {variable}' if len(texts) <= MOST_LEVELS else ''}"
 
     def _refuse(self, line: int, text: str) -> NoReturn:
         raise DataError(f"{self.path}, row {line}, column {show(self.name)}: {_fault(text)}")
+
+
+class _Coded(_Column):
+    """A column of categories while it is read."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        super().__init__(path, name)
+        self.numeric = True
+        self.coded = Categories(f"{path}, column {show(name)}", name)
+
+    def add(self, lines: list[int], cells: tuple[str, ...]) -> None:
+        """Take the next cells."""
+        # "none" is a level as good as "mild"
+        texts = [cell.strip() for cell in cells]
+        self.coded.add([None if text.lower() in MISSING - {"none"} else text for text in texts])
+
+    def note(self) -> str | None:
+        """Say which text became which number."""
+        values, said = self.coded.numbers()
+        self.numbers = [values]
+        return said
+
+
+def _numbers_with_gaps(cells: Sequence[str]) -> NDArray[np.float64] | None:
+    """The cells as numbers, NaN where one is missing, or None if even one is something else."""
+    gaps = [cell.lower() in MISSING for cell in cells]
+    values = _numbers(["0" if gap else cell for gap, cell in zip(gaps, cells, strict=True)])
+    if values is not None:
+        values[gaps] = np.nan
+    return values
 
 
 def _numbers(cells: Sequence[str]) -> NDArray[np.float64] | None:
@@ -219,9 +269,7 @@ def _infinite(text: str) -> bool:
 
 def _fault(text: str) -> str:
     """What is wrong with a cell that is no number, and what to do."""
-    found = f"found {show(text)}" if text else "the cell is empty"
-    if text.lower() in MISSING:
-        return f"{found}; missing values are not supported yet: fill it in, or remove the row or the column"
+    found = f"found {show(text)}"
     if OTHER_NOTATION.fullmatch(text):
         return f"{found}; write numbers with a decimal point and nothing between thousands, such as 1234.5"
     if _overflows(text):
@@ -239,24 +287,57 @@ def _check_header(path: Path, names: list[str]) -> None:
         )
 
 
+def _check_categories(path: Path, categories: Collection[str], names: list[str], where: Collection[str]) -> None:
+    for name in categories:
+        if name not in names:
+            raise DataError(f"{path}: no column is called {show(name)}, as --category asks; {suggest(name, names)}")
+        if name in where:
+            raise DataError(f"{path}: column {show(name)} chooses rows by --where, and is no variable; drop --category")
+
+
 def _check_count(path: Path, variables: list[str]) -> None:
     if len(variables) < 2:
         found = f"only column {show(variables[0])} holds numbers" if variables else "no column holds numbers"
         raise DataError(f"{path}: {found}; a graph needs at least two such columns")
 
 
-def _checked(table: DataTable) -> DataTable:
-    """The table, when no column is constant, with notes on columns that look like a mistake."""
-    _check_constant(table)
-    return attrs.evolve(table, notes=(*table.notes, *_suspicions(table)))
+def checked(table: DataTable) -> DataTable:
+    """The table, when no column is constant, with notes on columns that look like a mistake and on missing cells.
+
+    Raises:
+        DataError: columns that are constant where they are there, or not there at all.
+    """
+    gaps = [int(np.isnan(column).sum()) for column in table.x.T]
+    _check_constant(table, gaps)
+    return attrs.evolve(table, notes=(*table.notes, *_suspicions(table), *_missing(table, gaps)))
 
 
-def _check_constant(table: DataTable) -> None:
-    constant = [name for name, same in zip(table.names, (table.x == table.x[0]).all(axis=0), strict=True) if same]
+def _check_constant(table: DataTable, gaps: Sequence[int]) -> None:
+    rows = len(table.x)
+    empty = [name for name, missing in zip(table.names, gaps, strict=True) if missing == rows]
+    if empty:
+        which = f"column {show(empty[0])} holds" if len(empty) == 1 else f"columns {listed(empty)} hold"
+        raise DataError(
+            f"{table.source}: {which} no value in all {rows} rows used; remove {'it' if len(empty) == 1 else 'them'}"
+        )
+    constant = [
+        name for name, column in zip(table.names, table.x.T, strict=True) if np.nanmin(column) == np.nanmax(column)
+    ]
     if constant:
         which = f"column {show(constant[0])} has" if len(constant) == 1 else f"columns {listed(constant)} have"
         it = "it" if len(constant) == 1 else "them"
-        raise DataError(f"{table.source}: {which} the same value in all {len(table.x)} rows used; remove {it}")
+        there = " where there is one" if any(gaps) else ""
+        raise DataError(f"{table.source}: {which} the same value in all {rows} rows used{there}; remove {it}")
+
+
+def _missing(table: DataTable, gaps: Sequence[int]) -> list[str]:
+    """Say how many cells are missing, and where most of them."""
+    if not any(gaps):
+        return []
+    most = [index for index in np.argsort(-np.array(gaps), kind="stable").tolist() if gaps[index]]
+    shares = ", ".join(f"{show(table.names[index])} {100 * gaps[index] / len(table.x):.2g} %" for index in most[:5])
+    more = f" and {len(most) - 5} more columns" if len(most) > 5 else ""
+    return [f"{sum(gaps)} of {table.x.size} cells are missing and read as unknown: of {shares}{more}"]
 
 
 def _suspicions(table: DataTable) -> list[str]:

@@ -34,8 +34,11 @@ class Problem:
     lines: tuple[str, ...]
 
 
-class DataError(TabSCMError):
-    """A table (or graph) that cannot be used as it is: names the file, the row and the column."""
+class DataError(TabSCMError, ValueError):
+    """A table (or graph) that cannot be used as it is: names the file, the row and the column.
+
+    A ValueError too: what calls estimators expects one.
+    """
 
 
 class PluginError(TabSCMError):

@@ -21,8 +21,7 @@ BAD_TABLES = {
     "constant": ("a,b\n1,2\n3,2\n", "{}: column 'b' has the same value in all 2 rows used; remove it"),
     "NaN": (
         "a,b\n1,2\n3,nan\n",
-        "{}, row 3, column 'b': found 'nan'; missing values are not supported yet: fill it in, or remove the row or "
-        "the column",
+        "{}: column 'b' has the same value in all 2 rows used where there is one; remove it",
     ),
     "infinity": (
         "a,b,c\n1,2,inf\n3,5,inf\n",
@@ -92,6 +91,20 @@ def test_predict_prints_edges_and_notes_apart(call, trained):
     assert code == 0
     assert out.startswith("No edge is above 0.9, of 110 ordered pairs of 11 variables. The most probable ones:\n")
     assert err.splitlines()[0] == "note: kept 853 of 7466 rows with 'condition' = 'cd3_cd28'"
+
+
+def test_predict_with_categories_and_missing_cells(call, trained, tmp_path):
+    file = tmp_path / "x.csv"
+    file.write_text("a,b,dose\n" + "1,2,low\n3,,high\n2,5,low\n7,1,mid\n" * 10)
+    code, out, err = call("predict", file, "--run", trained, "--device", "cpu", "--category", "dose", "--json")
+    assert (code, err) == (0, "")
+    found = json.loads(out)
+    assert found["variables"] == ["a", "b", "dose"]
+    assert found["notes"][:2] == [
+        "column 'dose' is read as numbers: 'high' = 0, 'low' = 1, 'mid' = 2; if another order is meant, write numbers "
+        "in that order",
+        "10 of 120 cells are missing and read as unknown: of 'b' 25 %",
+    ]
 
 
 def test_predict_at_the_threshold_that_was_chosen_on_validation(call, trained):

@@ -61,7 +61,7 @@ def test_tables_with_constant_columns_are_passed_over(tiny, registry, monkeypatc
 
 
 def test_what_changes_is_counted(tiny, monkeypatch):
-    monkeypatch.setattr(predict, "canonical_order", lambda x, _: (np.arange(len(x)), np.arange(x.shape[1])))
+    monkeypatch.setattr(predict, "canonical_order", lambda x, *_: (np.arange(len(x)), np.arange(x.shape[1])))
     found = invariance(Positional(), tiny, device=CPU, tables=30)
     assert 20 < found["columns"].marginal == found["columns"].acyclic <= 30
     assert 5 < found["rows"].marginal < 25

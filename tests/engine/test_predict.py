@@ -85,18 +85,33 @@ def test_interventions_reach_the_network():
     assert str(refused.value) == "intervened: expected shape [N=100, D=3], found [9, 3]"
 
 
+def test_missing_cells_reach_the_network_as_missing():
+    model = Fake()
+    table = data()
+    table.x[[5, 5, 7], [0, 2, 2]] = np.nan
+    predict(model, table, device=CPU)
+    assert model.table.observed.shape == (1, 100, 3)
+    assert (~model.table.observed).sum(1).sort().values.tolist() == [[0, 1, 2]]
+    assert (model.table.x[~model.table.observed] == 0).all()
+    # what is there is on one scale, whatever is missing
+    there = model.table.observed
+    count = there.sum(1)
+    torch.testing.assert_close(model.table.x.sum(1) / count, torch.zeros(1, 3), atol=1e-5, rtol=0)
+    torch.testing.assert_close(model.table.x.square().sum(1) / count, torch.ones(1, 3), atol=1e-5, rtol=0)
+
+
 class Lopsided(Fake):
     """Depends on the order of rows and columns as no network should."""
 
     def forward(self, table):
         weight = torch.arange(table.x.shape[1]).float()[:, None]
-        logits = (table.x * weight).sum(1)[:, :, None] - table.x[:, 0, None]
+        logits = ((table.x + 2 * table.observed) * weight).sum(1)[:, :, None] - table.x[:, 0, None]
         return Prediction(logits=logits + torch.arange(table.x.shape[2]))
 
 
 @settings(deadline=None)
-@given(st.integers(0, 10**6), st.booleans())
-def test_the_order_and_the_units_of_a_table_change_no_digit_even_if_the_network_would(seed, coarse):
+@given(st.integers(0, 10**6), st.booleans(), st.booleans())
+def test_the_order_and_the_units_of_a_table_change_no_digit_even_if_the_network_would(seed, coarse, gaps):
     rng = np.random.default_rng(seed)
     rows, variables = rng.integers(3, 30), rng.integers(2, 6)
     # coarse: many equal cells and rows; each column has levels enough of its own to be told from the others
@@ -109,6 +124,10 @@ def test_the_order_and_the_units_of_a_table_change_no_digit_even_if_the_network_
         return  # two columns that are the same have no order of their own
     cells = rng.uniform(size=x.shape) < 0.2
     names = tuple("abcdef"[:variables])
+    if gaps:
+        x[rng.uniform(size=x.shape) < 0.2] = np.nan
+        if (np.nanmax(x, 0, initial=-np.inf) <= np.nanmin(x, 0, initial=np.inf)).any():
+            return  # a column without two values that differ
 
     def read(x, cells):
         return predict(Lopsided(), DataTable(names=names, x=x, source=""), device=CPU, intervened=cells).edge_prob
@@ -213,6 +232,7 @@ def test_printed_edges():
             "2 above 0.5, of 6 ordered pairs of 3 variables.",
         ]
     )
+    assert str(found) == found.render()
 
 
 def test_printed_edges_when_none_is_above_the_threshold():

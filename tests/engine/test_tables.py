@@ -126,21 +126,6 @@ REFUSED = {
         "t.csv, row 1: the header is a single field, 'a;b'; separate columns by commas (by tabs in a .tsv file)",
     ),
     # Cells
-    "empty cell": (
-        "a,b\n1,2\n3,\n5,6\n",
-        "t.csv, row 3, column 'b': the cell is empty; missing values are not supported yet: fill it in, or remove the "
-        "row or the column",
-    ),
-    "NaN": (
-        "a,b\n1,2\n3,4\nNaN,6\n",
-        "t.csv, row 4, column 'a': found 'NaN'; missing values are not supported yet: fill it in, or remove the row or "
-        "the column",
-    ),
-    "NA": (
-        "a,b\n1,2\n3,4\n NA,6\n",
-        "t.csv, row 4, column 'a': found 'NA'; missing values are not supported yet: fill it in, or remove the row or "
-        "the column",
-    ),
     "column without any value": (
         "a,b,c\n1,2,\n3,5,NA\n",
         "t.csv, column 'c': holds no value in any row; remove it",
@@ -155,8 +140,7 @@ REFUSED = {
     ),
     "column of infinities and nothing": (
         "a,b,c\n1,2,\n3,5,-inf\n",
-        "t.csv, row 2, column 'c': the cell is empty; missing values are not supported yet: fill it in, or remove the "
-        "row or the column",
+        "t.csv, row 3, column 'c': found '-inf' in a column of numbers; correct it, or remove the row or the column",
     ),
     "infinity": (
         "a,b\n1,2\n-inf,4\n5,6\n",
@@ -217,6 +201,10 @@ REFUSED = {
         "a,b,c\n1,2,3\n4,2.0,6\n",
         "t.csv: column 'b' has the same value in all 2 rows used; remove it",
     ),
+    "constant where it is there": (
+        "a,b,c\n1,2,3\n4,,6\n",
+        "t.csv: column 'b' has the same value in all 2 rows used where there is one; remove it",
+    ),
     "constant columns": (
         "a,b,c\n1,2,3\n4,2.0,3\n",
         "t.csv: columns 'b', 'c' have the same value in all 2 rows used; remove them",
@@ -252,8 +240,7 @@ CONDITIONS = "a,b,kind,batch\n" + "1,2,control,1\n3,5,control,1\n,x,treated,1\n4
         ({"batch": "3"}, "t.csv: there is one row with 'batch' = '3'; a table needs at least two rows"),
         (
             {"kind": "treated"},
-            "t.csv, row 4, column 'a': the cell is empty; missing values are not supported yet: fill it in, or remove "
-            "the row or the column",
+            "t.csv, row 4, column 'b': found 'x' in a column of numbers; correct it, or remove the row or the column",
         ),
     ],
 )
@@ -303,10 +290,61 @@ def test_text_columns_are_left_aside_with_a_note():
     assert table.names == ("a", "b")
     assert table.x.shape == (1500, 2)
     assert table.notes == (
-        "column 'kind' is text and left aside (3 values: 'x w', 'y w', 'z w'); it can choose rows: --where 'kind=x w'",
-        "column 'on' is text and left aside (2 values: 'True', 'False'); to make it a variable, write 0 and 1",
+        "column 'kind' is text and left aside (3 values: 'x w', 'y w', 'z w'); it can choose rows: --where 'kind=x w', "
+        "or be a variable: --category kind",
+        "column 'on' is text and left aside (2 values: 'True', 'False'); it can be a variable: --category on",
         "column 'id' is text and left aside (1000 different values or more)",
     )
+
+
+@pytest.mark.parametrize("word", ["", "NaN", " NA", "n/a", "null", "None", "?", "."])
+def test_a_cell_that_says_so_is_missing(word):
+    table = read_table(write(f"a,b,kind\n1,2,x\n3,{word},y\n5,6,{word}\n"))
+    assert table.names == ("a", "b")
+    np.testing.assert_array_equal(table.x, [[1, 2], [3, np.nan], [5, 6]])
+    assert "(2 values: 'x', 'y')" in table.notes[0]
+    assert table.notes[1] == "1 of 6 cells are missing and read as unknown: of 'b' 33 %"
+
+
+def test_missing_cells_far_from_the_others():
+    gap = ",1\n,2\n" * 6000
+    table = read_table(write(f"a,b\n{gap}3,4\n{gap}5,7\n"))
+    assert np.isnan(table.x[:, 0]).sum() == 24_000
+    assert table.x[~np.isnan(table.x[:, 0]), 0].tolist() == [3, 5]
+
+
+def test_text_that_is_asked_for_is_a_variable():
+    text = "a,dose,on,kind\n" + "1,5 mg,yes,x\n2,10 mg,no,x\n4,,no,y\n3,none,yes,x\n" * 4000
+    table = read_table(write(text), where={"kind": "x"}, categories=["dose", "on"])
+    assert table.names == ("a", "dose", "on")
+    assert table.x[:3].tolist() == [[1, 0, 1], [2, 1, 0], [3, 2, 1]]
+    assert table.notes == (
+        "kept 12000 of 16000 rows with 'kind' = 'x'",
+        "column 'dose' is read as numbers: '5 mg' = 0, '10 mg' = 1, 'none' = 2; if another order is meant, write "
+        "numbers in that order",
+        "column 'on' is read as numbers: 'no' = 0, 'yes' = 1",
+    )
+    whole = read_table("t.csv", categories=["dose", "kind"])
+    assert whole.names == ("a", "dose", "kind")
+    np.testing.assert_array_equal(whole.x[2], [4, np.nan, 1])
+
+
+@pytest.mark.parametrize(
+    ("categories", "message"),
+    [
+        (["knd"], "t.csv: no column is called 'knd', as --category asks; did you mean 'kind'?"),
+        (["kind"], "t.csv: column 'kind' chooses rows by --where, and is no variable; drop --category"),
+        (
+            ["id"],
+            "t.csv, column 'id': has more than 20 different values, too many for categories; leave it out, or make "
+            "numbers or fewer categories of it",
+        ),
+        (["empty"], "t.csv: column 'empty' holds no value in all 30 rows used; remove it"),
+    ],
+)
+def test_text_that_cannot_be_a_variable(categories, message):
+    content = "a,b,kind,id,empty\n" + "".join(f"{i},{i * i},x,s{i},\n" for i in range(30))
+    assert refusal(content, where={"kind": "x"}, categories=categories) == message
 
 
 def test_infinity_may_be_a_word_among_others():
@@ -345,7 +383,8 @@ def test_sachs():
     (note,) = read_table(SACHS).notes
     assert note == (
         "column 'condition' is text and left aside (9 values: 'cd3_cd28', 'cd3_cd28+icam2', 'cd3_cd28+aktinhib', "
-        "'cd3_cd28+g0076', 'cd3_cd28+psitect' and 4 more); it can choose rows: --where condition=cd3_cd28"
+        "'cd3_cd28+g0076', 'cd3_cd28+psitect' and 4 more); it can choose rows: --where condition=cd3_cd28, or "
+        "be a variable: --category condition"
     )
 
 
@@ -375,4 +414,4 @@ def test_any_file_is_read_or_refused_in_one_line(content, header):
         rows, variables = outcome.x.shape
         assert rows >= 2
         assert variables == len(outcome.names) >= 2
-        assert np.isfinite(outcome.x).all()
+        assert not np.isinf(outcome.x).any()

@@ -1,0 +1,152 @@
+"""Which cells an intervention set, from the ways in which people write it down."""
+
+from collections.abc import Iterable, Mapping
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tabscm.engine.frames import SOURCE, Frame, Values, missing, read_frame
+from tabscm.engine.rows import listed, show, suggest
+from tabscm.kernel.errors import DataError
+
+FORMS = (
+    "interventions: expected a boolean mask [rows, variables], a column of target names with one entry a row, the name "
+    "of such a column of X, or a mapping of conditions to targets together with conditions="
+)
+
+
+def intervened_cells(frame: Frame, interventions: object, conditions: object = None) -> tuple[Frame, NDArray[np.bool_]]:
+    """Read interventions in any of their forms.
+
+    Args:
+        frame: the table, perhaps with the column that holds targets or conditions.
+        interventions: None, when all rows are observational; a boolean mask [N, D], as an array or as a DataFrame,
+            which goes by name; a column [N] of targets, or the name of one in the table; or a mapping from each
+            condition to its targets. Targets are the name of a variable (its number in an array), several of them, or
+            None, blank or empty for none.
+        conditions: with a mapping, the condition of each row [N], or the name of a column of the table.
+
+    Returns:
+        The variables, without the column that was named, and the cells [N, D] bool.
+
+    Raises:
+        DataError: what does not fit, and where.
+    """
+    if not isinstance(interventions, Mapping):
+        if conditions is not None:
+            raise DataError(
+                "conditions: they need interventions={condition: targets}, which says what each of them sets"
+            )
+        if isinstance(interventions, str):
+            column, frame = frame.without(interventions, "interventions")
+            return frame, _by_row(frame, column, f"{SOURCE}, column {show(interventions)}")
+        if interventions is None:
+            return frame, np.zeros((frame.rows, len(frame.names)), dtype=np.bool_)
+        if _is_mask(interventions):
+            return frame, _mask(frame, interventions)
+        return frame, _by_row(frame, _column(frame, interventions, "interventions"), "interventions")
+    if conditions is None:
+        raise DataError("interventions: a mapping needs conditions=, the condition of each row or a column of X")
+    if isinstance(conditions, str):
+        column, frame = frame.without(conditions, "conditions")
+    else:
+        column = _column(frame, conditions, "conditions")
+    return frame, _by_condition(frame, column, interventions)
+
+
+def _is_mask(given: object) -> bool:
+    if isinstance(given, list | tuple):  # of lists of truth values; lists of names are several targets of a row
+        return all(isinstance(row, list | tuple) and row and isinstance(row[0], bool | np.bool_) for row in given)
+    return len(getattr(given, "shape", ())) == 2
+
+
+def _mask(frame: Frame, given: object) -> NDArray[np.bool_]:
+    mask = np.asarray(given)
+    if mask.dtype != np.bool_:
+        raise DataError(f"interventions: a mask holds True and False, and this one {mask.dtype}; compare it, mask != 0")
+    if hasattr(given, "columns") or hasattr(given, "column_names"):
+        by_name = read_frame(given)
+        if set(by_name.names) != set(frame.names):
+            odd = sorted(set(by_name.names) ^ set(frame.names))
+            raise DataError(f"interventions: the columns of the mask are not those of X; they differ in {listed(odd)}")
+        mask = mask[:, [by_name.names.index(name) for name in frame.names]]
+    shape = (frame.rows, len(frame.names))
+    if mask.shape != shape:
+        raise DataError(f"interventions: the mask has the shape {list(mask.shape)}, and X {list(shape)}")
+    return mask
+
+
+def _column(frame: Frame, given: object, what: str) -> Values:
+    """One entry for each row, [N] objects."""
+    if isinstance(given, str | bytes) or not isinstance(given, Iterable):
+        raise DataError(FORMS if what == "interventions" else "conditions: expected a column of X or one entry a row")
+    entries: list[Any] = list(given)
+    if len(entries) != frame.rows:
+        raise DataError(f"{what}: {len(entries)} entries, and X has {frame.rows} rows; give one for each row")
+    column = np.empty(len(entries), dtype=object)
+    for row, entry in enumerate(entries):  # numpy would unpack entries that are lists
+        column[row] = entry.as_py() if hasattr(entry, "as_py") else entry
+    return column
+
+
+def _by_row(frame: Frame, column: Values, where: str) -> NDArray[np.bool_]:
+    cells = np.zeros((frame.rows, len(frame.names)), dtype=np.bool_)
+    known: dict[object, list[int]] = {}
+    for row, entry in enumerate(column):
+        key = tuple(entry) if isinstance(entry, list | set | np.ndarray) else entry
+        if key not in known:
+            known[key] = _targets(frame, key, f"{where}, row {row}, counted from 0")
+        cells[row, known[key]] = True
+    return cells
+
+
+def _by_condition(frame: Frame, column: Values, mapping: Mapping[Any, object]) -> NDArray[np.bool_]:
+    cells = np.zeros((frame.rows, len(frame.names)), dtype=np.bool_)
+    targets = {
+        condition: _targets(frame, entry, f"interventions, condition {show(str(condition))}")
+        for condition, entry in mapping.items()
+    }
+    for row, condition in enumerate(column):
+        if missing(condition):
+            raise DataError(f"conditions, row {row}, counted from 0: holds none; give each row a condition")
+        if condition not in targets:
+            raise DataError(
+                f"conditions, row {row}, counted from 0: interventions says nothing of {show(str(condition))}; "
+                f"{suggest(str(condition), map(str, targets))} Map a condition to None when it sets nothing"
+            )
+        cells[row, targets[condition]] = True
+    return cells
+
+
+def _targets(frame: Frame, entry: object, where: str) -> list[int]:
+    """The variables that an entry names, by number."""
+    if missing(entry):
+        return []
+    if isinstance(entry, Iterable) and not isinstance(entry, str | bytes):
+        return [place for one in entry for place in _targets(frame, one, where)]
+    if isinstance(entry, str) and entry.strip() in frame.names:
+        return [frame.names.index(entry.strip())]
+    if isinstance(entry, str) and entry in frame.names:
+        return [frame.names.index(entry)]
+    if isinstance(entry, Integral) and not isinstance(entry, bool) and not frame.named:
+        if 0 <= int(entry) < len(frame.names):
+            return [int(entry)]
+        raise DataError(f"{where}: there is no variable {entry}; X has {len(frame.names)}, counted from 0")
+    raise DataError(f"{where}: no variable is called {show(str(entry))}; {suggest(str(entry), frame.names)}")
+
+
+def aligned(X: object, given: object, what: str) -> None:
+    """Refuse a Series or DataFrame of pandas whose rows are in another order than those of X.
+
+    Raises:
+        DataError: its index differs.
+    """
+    one, other = getattr(X, "index", None), getattr(given, "index", None)
+    if one is None or other is None or callable(one) or callable(other):
+        return
+    if len(one) == len(other) and not one.equals(other):
+        raise DataError(
+            f"{what}: its index is not that of X; sort it the same way, or pass .to_numpy() if the rows are in order"
+        )
