@@ -174,7 +174,7 @@ def test_what_is_read_back_otherwise_is_refused_and_older_checkpoints_stay(tmp_p
     real = checkpoint.write_new
 
     def bad(file, data):
-        real(file, data[:-1] + b"?" if file.name == "weights.safetensors" else data)
+        real(file, data[:-1] + b"!" if file.name == "weights.safetensors" else data)
 
     monkeypatch.setattr(checkpoint, "write_new", bad)
     with pytest.raises(CheckpointError) as fault:
