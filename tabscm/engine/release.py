@@ -1,5 +1,6 @@
 """Turn a finished run into a model that ships: its best weights, what reading them needs, and a card for people."""
 
+import json
 import math
 import re
 from collections.abc import Mapping
@@ -25,6 +26,7 @@ from tabscm.engine.evaluate import evaluate
 from tabscm.engine.hardware import describe
 from tabscm.engine.model import Model, parameter_count
 from tabscm.engine.runs import RESULTS, read_results
+from tabscm.engine.untrusted import read_object
 from tabscm.kernel.errors import CheckpointError
 from tabscm.kernel.experiment import Experiment
 from tabscm.kernel.registry import Registry
@@ -108,7 +110,11 @@ def release(
         most_variables=model.max_variables,
     )
     try:
-        texts = {"experiment": (run / EXPERIMENT).read_text("utf-8"), "origins": (run / ORIGINS).read_text("utf-8")}
+        try:
+            origins = json.dumps(read_object(run / ORIGINS), indent=2) + "\n"
+        except ValueError as error:
+            raise CheckpointError(f"{run / ORIGINS}: not what a run writes ({error})") from None
+        texts = {"experiment": (run / EXPERIMENT).read_text("utf-8"), "origins": origins}
     except OSError as error:
         raise CheckpointError(f"{error.filename}: cannot be read: {error.strerror}. A release needs it.") from None
     try:
