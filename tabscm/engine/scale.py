@@ -31,6 +31,10 @@ VARIABLES = (10, 20, 50, 100, 200)
 ROWS = (100, 1_000, 10_000, 100_000, 1_000_000)
 MOST_CELLS = 50_000_000
 """Larger tables are not tried: a million rows of fifty columns is the promise."""
+MANY_CELLS = 1_000_000
+"""Of a table whose time is in proportion to its rows, at the least."""
+MOST_SECONDS = 120.0
+"""Sizes are not tried that would take longer, where time grows no slower than rows do."""
 ENOUGH = 1.0
 """Seconds after which a prediction is not repeated, of at most REPEATS."""
 REPEATS = 5
@@ -66,7 +70,8 @@ def scale(experiment: Experiment, *, device: torch.device, say: Callable[[str], 
         say: told of every measurement.
 
     Returns:
-        By (variables, rows), without the sizes that were skipped: larger than the network takes, or than MOST_CELLS.
+        By (variables, rows), without the sizes that were skipped: larger than the network takes, or than MOST_CELLS,
+        or slower than MOST_SECONDS by what the last one of as many variables took.
 
     Raises:
         TabSCMError: a process ended without a result.
@@ -77,15 +82,20 @@ def scale(experiment: Experiment, *, device: torch.device, say: Callable[[str], 
         file = Path(folder) / "experiment.toml"
         file.write_text(dump(experiment), "utf-8")
         for variables in VARIABLES:
+            per_row = 0.0  # seconds, of the last size
             for rows in ROWS:
                 name = f"prediction, D = {variables}, N = {rows:,}"
                 if variables > most:
                     say(f"{name}: skipped, the network takes at most {most} variables")
                 elif variables * rows > MOST_CELLS:
                     say(f"{name}: skipped, more than {MOST_CELLS:,} cells")
+                elif per_row * rows > MOST_SECONDS:
+                    say(f"{name}: skipped, it would take about {per_row * rows:,.0f} s, more than {MOST_SECONDS:g} s")
                 else:
                     cost = _elsewhere(Order(str(file), device.type, variables, rows))
                     found[variables, rows] = cost
+                    # a small table costs more for a row than a large one: what it takes does not foresee anything
+                    per_row = cost.seconds / rows if variables * rows >= MANY_CELLS else 0.0
                     say(f"{name}: {_shown(cost)}")
     return found
 

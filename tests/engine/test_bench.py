@@ -80,6 +80,19 @@ def test_predictions_are_measured_each_in_its_own_process(tiny, monkeypatch):
     assert table[2].split() == ["D", "=", "50", "skipped", "skipped", "skipped"]
 
 
+def test_a_prediction_that_would_take_long_is_skipped(tiny, monkeypatch):
+    monkeypatch.setattr(scale, "VARIABLES", (5, 6))
+    monkeypatch.setattr(scale, "ROWS", (100, 1000, 10_000))
+    monkeypatch.setattr(scale, "MANY_CELLS", 5000)
+    monkeypatch.setattr(scale, "MOST_SECONDS", 120.0)
+    monkeypatch.setattr(scale, "_elsewhere", lambda order: scale.Cost(0.02 * order.rows, None))
+    said = []
+    found = scale.scale(tiny, device=torch.device("cpu"), say=said.append)
+    assert list(found) == [(5, 100), (5, 1000), (6, 100), (6, 1000)]
+    assert said[2] == "prediction, D = 5, N = 10,000: skipped, it would take about 200 s, more than 120 s"
+    assert scale.render(found).splitlines()[1].split()[-1] == "skipped"
+
+
 def test_a_prediction_that_fails_is_named(tiny, monkeypatch, tmp_path):
     order = scale.Order(str(tmp_path / "none.toml"), "cpu", 5, 30)
     with pytest.raises(TabSCMError, match="a prediction of 30 rows and 5 variables failed: "):
