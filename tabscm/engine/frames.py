@@ -109,8 +109,7 @@ def read_frame(X: object) -> Frame:
         )
     try:
         # numpy forgets the mask of an array otherwise
-        masked = isinstance(given, np.ma.MaskedArray)
-        array = np.ma.filled(given.astype(np.float64), np.nan) if masked else np.asarray(given)
+        array = np.ma.filled(given.astype(np.float64), np.nan) if np.ma.isMaskedArray(given) else np.asarray(given)
     except ValueError as error:
         raise DataError(f"{SOURCE}: expected a DataFrame or an array with rows and columns: {error}") from None
     if array.ndim != 2:
