@@ -62,7 +62,7 @@ def test_a_component_that_is_gone_is_named_with_who_brought_it(call, trained, tm
     (run / "experiment.toml").write_text(experiment.replace('use = "sine"', 'use = "wave"'))
     for manifest in run.glob("checkpoints/*/manifest.json"):
         sealed = json.loads(manifest.read_text())
-        del sealed["experiment"]
+        del sealed["experiment"], sealed["seal"]
         manifest.write_text(json.dumps(sealed))
     code, _, err = call("predict", SACHS, "--run", run, *PREDICT)
     assert code == 2
