@@ -7,6 +7,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from tabscm.engine.knowledge import Knowledge as Knowledge
+    from tabscm.engine.knowledge import read_knowledge as read_knowledge
     from tabscm.engine.predict import Result as Result
     from tabscm.estimator import TabSCM as TabSCM
     from tabscm.estimator import discover as discover
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from tabscm.kernel.values import within as within
 
 _HOMES = {
+    "tabscm.engine.knowledge": ("Knowledge", "read_knowledge"),
     "tabscm.engine.predict": ("Result",),
     "tabscm.estimator": ("TabSCM", "discover"),
     "tabscm.kernel.errors": (

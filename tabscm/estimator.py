@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tabscm.engine.checkpoint import load_run
+from tabscm.engine.checkpoint import load_model
 from tabscm.engine.frames import read_frame
+from tabscm.engine.knowledge import Knowledge
 from tabscm.engine.model import Model
 from tabscm.engine.predict import Result, predict
 from tabscm.engine.released import find
@@ -40,6 +41,7 @@ class TabSCM:
         threshold: probability above which an edge belongs to `adjacency_matrix_` and `causal_graph_`, in [0, 1], or
             "chosen", the one that was best in the network's validation.
         acyclic: whether these two are the best graph without a cycle; else edges are judged one by one.
+        knowledge: what is known already, which the result obeys; see `read_knowledge` for files.
         device: "auto" takes a GPU if there is one; "cpu", "cuda".
 
     Attributes:
@@ -67,11 +69,13 @@ class TabSCM:
         *,
         threshold: float | str = 0.5,
         acyclic: bool = False,
+        knowledge: Knowledge | None = None,
         device: str = "auto",
     ) -> None:
         self.model = model
         self.threshold = threshold
         self.acyclic = acyclic
+        self.knowledge = knowledge
         self.device = device
 
     @classmethod
@@ -81,6 +85,7 @@ class TabSCM:
         *,
         threshold: float | str = 0.5,
         acyclic: bool = False,
+        knowledge: Knowledge | None = None,
         device: str = "auto",
     ) -> Self:
         """An estimator whose network is read now and not at the first `fit`; the arguments are those of the class.
@@ -88,7 +93,7 @@ class TabSCM:
         Raises:
             CheckpointError: there is no such network, or it is damaged.
         """
-        estimator = cls(path_or_name, threshold=threshold, acyclic=acyclic, device=device)
+        estimator = cls(path_or_name, threshold=threshold, acyclic=acyclic, knowledge=knowledge, device=device)
         estimator._obtain()
         return estimator
 
@@ -109,6 +114,7 @@ class TabSCM:
         Raises:
             DataError: X or the interventions cannot be used; a ValueError, too.
             CheckpointError: the network cannot be read.
+            ConfigError: the knowledge names other variables, or contradicts itself.
         """
         _expect_no_interventions(y)
         aligned(X, interventions, "interventions")
@@ -117,7 +123,7 @@ class TabSCM:
         data = frame.table()
         model, device = self._obtain()
         threshold = _threshold(self.threshold, model)
-        result = predict(model, data, device=device, intervened=cells)
+        result = predict(model, data, device=device, intervened=cells, knowledge=self.knowledge)
         self.result_ = result
         self.edge_prob_ = result.edge_prob
         self.direction_prob_ = result.direction_prob
@@ -176,7 +182,7 @@ class TabSCM:
         key = (path, device)
         network: tuple[tuple[Path, torch.device], Model] | None = getattr(self, "_network", None)
         if network is None or network[0] != key:
-            network = (key, load_run(path, discover_components(), device)[0])
+            network = (key, load_model(path, discover_components(), device))
             self._network = network
         return network[1], device
 
@@ -186,11 +192,16 @@ def discover(
     *,
     interventions: object = None,
     conditions: object = None,
+    knowledge: Knowledge | None = None,
     model: str | Path | None = None,
     device: str = "auto",
 ) -> Result:
     """The causal graph of a table in one call; the arguments are those of `TabSCM` and `TabSCM.fit`."""
-    return TabSCM(model, device=device).fit(X, interventions=interventions, conditions=conditions).result_
+    return (
+        TabSCM(model, knowledge=knowledge, device=device)
+        .fit(X, interventions=interventions, conditions=conditions)
+        .result_
+    )
 
 
 def _parameters(estimator: type[TabSCM]) -> list[str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tabscm import read_knowledge
 from tabscm.__main__ import main
 from tabscm.kernel.config import load
 from tabscm.kernel.registry import discover
@@ -77,6 +78,24 @@ def test_the_plugin_is_the_one_that_is_tested():
     assert (WAVE / "test_wave.py").read_text() in shown
     (entry_point,) = [block for block in blocks("toml") if "entry-points" in block]
     assert entry_point == (WAVE / "pyproject.toml").read_text()
+
+
+def test_the_python_works(capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    (shown,) = [block for block in blocks("python") if "discover(" in block]
+    names = {}
+    exec(compile(shown, "README.md", "exec"), names)  # noqa: S102 - our own
+    assert "->" in capsys.readouterr().out
+    assert set(names["dag"].nodes) == set(names["est"].feature_names_in_)
+
+
+def test_the_knowledge_is_obeyed(tmp_path):
+    (known,) = [block for block in blocks("toml") if "tiers" in block]
+    (tmp_path / "k.toml").write_text(known)
+    names = (ROOT / "tabscm/data/sachs.csv").read_text().splitlines()[0].split(",")[:-1]
+    found = read_knowledge(tmp_path / "k.toml").resolve(names)
+    assert found.required[names.index("raf"), names.index("mek")]
+    assert found.forbidden[names.index("p38")].sum() == len(names) - 1
 
 
 def test_every_command_is_listed():
