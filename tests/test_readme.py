@@ -84,7 +84,7 @@ def test_the_python_works(capsys, monkeypatch):
     monkeypatch.chdir(ROOT)
     (shown,) = [block for block in blocks("python") if "discover(" in block]
     names = {}
-    exec(compile(shown, "README.md", "exec"), names)  # noqa: S102 - our own
+    exec(compile(shown, "README.md", "exec"), names)
     assert "->" in capsys.readouterr().out
     assert set(names["dag"].nodes) == set(names["est"].feature_names_in_)
 
