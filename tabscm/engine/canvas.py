@@ -1,6 +1,6 @@
 """The sheet that pictures are drawn on, where matplotlib is installed."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -10,14 +10,16 @@ INK, PALE, TEAL, RUST, GREY = "#1f2933", "#d5dbe1", "#0f766e", "#b4471f", "#6b77
 """The colours of all pictures: of text, of lines in the background, and three for what is drawn."""
 
 
-def sheet(width: float, height: float, panels: int, **options: str) -> "tuple[Figure, list[Axes]] | None":
+def sheet(
+    width: float, height: float, panels: int, *, layout: Literal["constrained"] | None = None
+) -> "tuple[Figure, list[Axes]] | None":
     """A white sheet that needs no display, with panels side by side that share their vertical axis.
 
     Args:
         width: in inches.
         height: in inches.
         panels: how many.
-        options: further ones of matplotlib's Figure.
+        layout: leaves matplotlib to find room for labels; None leaves that to the caller.
 
     Returns:
         The sheet and its panels; None when matplotlib is not installed.
@@ -27,7 +29,7 @@ def sheet(width: float, height: float, panels: int, **options: str) -> "tuple[Fi
         from matplotlib.figure import Figure
     except ImportError:
         return None
-    figure = Figure(figsize=(width, height), dpi=160, facecolor="white", **options)
+    figure = Figure(figsize=(width, height), dpi=160, facecolor="white", layout=layout)
     FigureCanvasAgg(figure)
     return figure, list(figure.subplots(1, panels, sharey=True, squeeze=False)[0])
 
