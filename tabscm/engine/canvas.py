@@ -11,7 +11,7 @@ INK, PALE, TEAL, RUST, GREY = "#1f2933", "#d5dbe1", "#0f766e", "#b4471f", "#6b77
 
 
 def sheet(
-    width: float, height: float, panels: int, layout: Literal["constrained", "tight"] | None = None
+    width: float, height: float, panels: int, *, layout: Literal["constrained"] | None = None
 ) -> "tuple[Figure, list[Axes]] | None":
     """A white sheet that needs no display, with panels side by side that share their vertical axis.
 
@@ -19,7 +19,7 @@ def sheet(
         width: in inches.
         height: in inches.
         panels: how many.
-        layout: what matplotlib places panels by.
+        layout: leaves matplotlib to find room for labels; None leaves that to the caller.
 
     Returns:
         The sheet and its panels; None when matplotlib is not installed.
