@@ -138,11 +138,14 @@ def merge(under: Data, over: Data) -> Data:
 
 
 def _contradicted(under: Data, over: Data) -> tuple[str, ...]:
-    """The keys of a Draw that end when the other way to write one is laid on it. Cells may have these names too."""
+    """The keys of a Draw that end when another is laid on it: one of the other kind, or one that says its scale anew,
+    and with it whether values are few. Cells may have these names too."""
     if isinstance(over.get("choices"), list):
         return ("low", "high", "scale", "per_decade")
     if isinstance(under.get("choices"), list) and ("low" in over or "high" in over):
         return ("choices",)
+    if isinstance(over.get("scale"), str):
+        return ("per_decade",)
     return ()
 
 

@@ -157,6 +157,9 @@ def test_a_list_replaces(read):
         ('low = 10, high = 20, scale = "log"', "choices = [5, 7]", Draw(choices=(5.0, 7.0))),
         ('low = 10, high = 20, scale = "log", per_decade = 6', "choices = [5, 7]", Draw(choices=(5.0, 7.0))),
         ('low = 10, high = 20, scale = "log"', "per_decade = 6", Draw(10.0, 20.0, "log", per_decade=6)),
+        ('low = 10, high = 20, scale = "log", per_decade = 6', "low = 5", Draw(5.0, 20.0, "log", per_decade=6)),
+        ('low = 10, high = 20, scale = "log", per_decade = 6', 'scale = "linear"', Draw(10.0, 20.0)),
+        ('low = 10, high = 20, scale = "log", per_decade = 6', 'low = 5, scale = "log"', Draw(5.0, 20.0, "log")),
         ("choices = [5, 7]", "low = 10, high = 20", Draw(low=10.0, high=20.0)),
         ("choices = [5, 7]", "choices = [6]", Draw(choices=(6.0,))),
         # every key written, as in a dump
