@@ -58,7 +58,7 @@ class Knots:
             [
                 phi(torch.stack([part, torch.full_like(part, state % 2), torch.full_like(part, state < 2), rank], -1))
                 for state in range(states)
-                for part, rank in zip(value.split(AT_ONCE), self.rank[:, 0].split(AT_ONCE), strict=True)
+                for part, rank in zip(torch.split(value, AT_ONCE), torch.split(self.rank[:, 0], AT_ONCE), strict=True)
             ]
         )  # [states K, m]
 

@@ -53,9 +53,8 @@ class Sums:
 
     def _settle(self) -> None:
         if self.recent:
-            self.total = [
-                old + new for old, new in zip(self.total or (0, 0), map(Tensor.double, self.recent), strict=True)
-            ]
+            recent = [each.double() for each in self.recent]
+            self.total = [old + new for old, new in zip(self.total, recent, strict=True)] if self.total else recent
             self.recent = []
 
 
