@@ -1,4 +1,4 @@
-"""Long columns, read at a few thousand places each.
+"""Long columns, read at some thousands of places each, 27 700 at most.
 
 What a network makes of a cell follows from its value, its rank and what is known of it, so that in a long column it
 makes nearly the same of many cells. Cells are sorted into bins within which neither value nor rank differs by more than

@@ -53,7 +53,7 @@ class Sums:
 
     def _settle(self) -> None:
         if self.recent:
-            recent = [each.double() for each in self.recent]
+            recent = [value.double() for value in self.recent]
             self.total = [old + new for old, new in zip(self.total, recent, strict=True)] if self.total else recent
             self.recent = []
 
@@ -92,10 +92,14 @@ def linear_evidence(x: Tensor, ridges: Sequence[float]) -> Tensor:
         correlation = x.mT @ x / rows
         both = [correlation]
         for ridge in ridges:
-            precision = torch.linalg.inv(correlation + ridge * torch.eye(variables, device=x.device))
+            # of a positive definite matrix; checking that it has an inverse would wait for the device
+            precision = torch.linalg.inv_ex(correlation + ridge * torch.eye(variables, device=x.device)).inverse
             scale = torch.diagonal(precision, dim1=1, dim2=2).rsqrt()
             both.append(precision * scale[:, :, None] * scale[:, None, :])
         coefficients = torch.stack(both, -1)  # [B, D, D, 1 + R]
-        sizes = torch.tensor([math.log10(rows) - 2, math.log10(variables) - 1], device=x.device)
+        # filled on the device: a number sent there would be waited for
+        sizes = torch.stack(
+            [torch.full((), size, device=x.device) for size in (math.log10(rows) - 2, math.log10(variables) - 1)]
+        )
         fisher = torch.atanh(coefficients.clamp(-LARGEST, LARGEST))
         return torch.cat([coefficients, fisher, sizes.expand(*correlation.shape, 2)], -1)
