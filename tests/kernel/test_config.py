@@ -834,6 +834,9 @@ def draws(numbers: Any = POSITIVE) -> Any:
     )
 
 
+CELL_NAMES = st.text(st.characters(exclude_categories=["C", "Z"], exclude_characters="/\\:."), min_size=1, max_size=5)
+
+
 def weighted(component: Any) -> Any:
     ramps = st.one_of(POSITIVE.map(Ramp.constant), st.builds(Ramp, POSITIVE, POSITIVE, st.integers(1, 10**6)))
     return st.lists(st.builds(Weighted, component, ramps), min_size=1, max_size=3).map(tuple)
@@ -890,7 +893,7 @@ def experiments(shelf: Registry) -> Any:
         ),
         curriculum=st.lists(st.builds(Level, stream=stream, metric=metric, reach=NUMBERS), max_size=2).map(tuple),
         evaluation=st.builds(
-            Evaluation, tables=st.integers(1, 99), cells=st.dictionaries(st.text(max_size=5), stream, max_size=2)
+            Evaluation, tables=st.integers(1, 99), cells=st.dictionaries(CELL_NAMES, stream, max_size=2)
         ),
     )
 
