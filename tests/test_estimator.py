@@ -132,7 +132,13 @@ def test_a_parameter_that_is_not_there():
 
 def test_it_shows_what_differs_from_the_defaults():
     assert repr(TabSCM("base", threshold=0.3)) == "TabSCM(model='base', threshold=0.3)"
-    assert TabSCM().get_params() == {"model": None, "threshold": 0.5, "acyclic": False, "device": "auto"}
+    assert TabSCM().get_params() == {
+        "model": None,
+        "threshold": 0.5,
+        "acyclic": False,
+        "knowledge": None,
+        "device": "auto",
+    }
 
 
 def test_what_is_pickled_holds_no_weights(pretrained, chain):

@@ -240,7 +240,7 @@ def _train(
             rate = optimiser.step(step)
             if done < settings.steps:
                 health.prepare(stream, behind + done, 0, ahead)
-            health.after_update(step, optimiser.state())
+            health.after_update(step, optimiser.state(), late=glance.late)
 
             if logs:
                 whole = [

@@ -150,11 +150,11 @@ class Health:
             self.scalars |= scalars
             self.events += events
 
-    def after_update(self, step: int, momenta: Mapping[str, Tensor]) -> None:
+    def after_update(self, step: int, momenta: Mapping[str, Tensor], *, late: bool = False) -> None:
         """The weights have moved, and so have the momenta.
 
-        On a GPU, where looking means waiting, this looks in steps that are logged or validated. After any other the
-        trainer does, with the loss of the next step, in `numbers`.
+        If `late`, as on a GPU, where looking means waiting, this looks in steps that are logged or validated. After any
+        other the trainer does, with the loss of the next step, in `numbers`.
 
         Raises:
             NotFinite: some are not finite now.
@@ -163,8 +163,7 @@ class Health:
         self.events += self.times.ended(done)
         self.momenta = momenta
         self.numbers = self._moved()
-        waits = self.numbers.device.type != "cpu"
-        if waits and not self._due(done, self.settings.log_every) and not self._due(done, self.settings.validate_every):
+        if late and not self._due(done, self.settings.log_every) and not self._due(done, self.settings.validate_every):
             return
         if not bool(torch.isfinite(self.numbers)):
             what = broken_by_update(self.model, momenta)
