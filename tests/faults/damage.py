@@ -55,6 +55,8 @@ def judge(run):
             restored = restore(run, "last")
         except CheckpointError as refusal:
             return f"refused: {refusal}"
+        except (OSError, ValueError) as error:
+            return f"raised {type(error).__name__}: {error}"
     if not is_of(10, restored):
         return "what came back is not the checkpoint before"
     lines = said.getvalue().splitlines()

@@ -69,8 +69,8 @@ def injected(kind: str, at: int, value: float, pick: random.Random):
     weights: dict[str, torch.Tensor] = {}
     steps = iter(range(STEPS * 2))
 
-    def beginning(self: watch.Health) -> None:
-        begin(self)
+    def beginning(self: watch.Health, step: int) -> None:
+        begin(self, step)
         weights.update(self.model.named_parameters())
         if next(steps) == at and kind == "gradient":
             name = pick.choice(list(weights))
