@@ -495,8 +495,8 @@ MISTAKES = {
         "[trainer]\nsteeps = 3",
         "trainer.steeps",
         'unknown key. Did you mean "steps"?\nallowed: accumulate, clip, compile, drop_at, early_stopping, floor, '
-        "gradient_checkpointing, log_every, lr, muon_lr, optimiser, precision, schedule, steps, validate_every, "
-        "validation_tables, warmup, weight_decay",
+        "gradient_checkpointing, log_every, lr, muon_lr, optimiser, precision, rollback_rate, rollbacks, schedule, split, "
+        "steps, validate_every, validation_tables, warmup, weight_decay",
     ),
     "unknown-quoted-key": ("[evaluation]\n'a b' = 3", 'evaluation."a b"', "unknown key.\nallowed: cells, tables"),
     "unknown-key-of-component": (
@@ -931,6 +931,7 @@ def test_every_default_is_written(write, shelf):
     assert data["trainer"] == {
         "steps": 10,
         "accumulate": 1,
+        "split": 1,
         "optimiser": "muon",
         "muon_lr": 3e-3,
         "lr": 1e-3,
@@ -946,6 +947,8 @@ def test_every_default_is_written(write, shelf):
         "log_every": 10,
         "validate_every": 100,
         "validation_tables": 64,
+        "rollbacks": 0,
+        "rollback_rate": 0.5,
     }
     assert data["embedding"] == {"use": "moments", "features": 8, "label": "plain", "between": {"use": "identity"}}
     assert data["stream"]["mechanisms"] == [
