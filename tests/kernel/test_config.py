@@ -495,8 +495,8 @@ MISTAKES = {
         "[trainer]\nsteeps = 3",
         "trainer.steeps",
         'unknown key. Did you mean "steps"?\nallowed: accumulate, clip, compile, drop_at, early_stopping, floor, '
-        "gradient_checkpointing, log_every, lr, muon_lr, optimiser, precision, rollback_rate, rollbacks, schedule, split, "
-        "steps, validate_every, validation_tables, warmup, weight_decay",
+        "gradient_checkpointing, log_every, lr, muon_lr, optimiser, precision, rollback_rate, rollbacks, schedule, "
+        "split, steps, validate_every, validation_tables, warmup, weight_decay",
     ),
     "unknown-quoted-key": ("[evaluation]\n'a b' = 3", 'evaluation."a b"', "unknown key.\nallowed: cells, tables"),
     "unknown-key-of-component": (
