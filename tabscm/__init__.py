@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tabscm.engine.knowledge import Knowledge as Knowledge
     from tabscm.engine.knowledge import read_knowledge as read_knowledge
-    from tabscm.engine.predict import Result as Result
+    from tabscm.engine.result import Result as Result
     from tabscm.estimator import TabSCM as TabSCM
     from tabscm.estimator import discover as discover
     from tabscm.kernel.errors import CheckpointError as CheckpointError
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "tabscm.engine.knowledge": ("Knowledge", "read_knowledge"),
-    "tabscm.engine.predict": ("Result",),
+    "tabscm.engine.result": ("Result",),
     "tabscm.estimator": ("TabSCM", "discover"),
     "tabscm.kernel.errors": (
         "CheckpointError",

@@ -25,11 +25,12 @@ from tabscm.engine.limits import check_sizes
 from tabscm.engine.lock import locked
 from tabscm.engine.measures import MEASURES
 from tabscm.engine.model import Model, parameter_count
-from tabscm.engine.predict import predict, render_score
+from tabscm.engine.predict import predict
 from tabscm.engine.processes import joined, restarted
 from tabscm.engine.rehearsal import rehearse
 from tabscm.engine.release import release
 from tabscm.engine.report import write_report
+from tabscm.engine.result import render_score
 from tabscm.engine.runs import REPORT, RESULTS, carry_out, is_started, prepare, write_results
 from tabscm.engine.signals import Stopped
 from tabscm.engine.start import read_start

@@ -13,8 +13,9 @@ from tabscm.engine.checkpoint import load_model
 from tabscm.engine.frames import read_frame
 from tabscm.engine.knowledge import Knowledge
 from tabscm.engine.model import Model
-from tabscm.engine.predict import Result, predict
+from tabscm.engine.predict import predict
 from tabscm.engine.released import find
+from tabscm.engine.result import Result
 from tabscm.engine.targets import aligned, intervened_cells
 from tabscm.kernel.errors import DataError, TabSCMError, did_you_mean
 from tabscm.kernel.registry import discover as discover_components

@@ -16,7 +16,7 @@ import pytest
 from tabscm import TabSCMError
 from tabscm.engine import exports
 from tabscm.engine.graphs import read_graph
-from tabscm.engine.predict import Result
+from tabscm.engine.result import Result
 
 # of pydot itself, about pyparsing
 pytestmark = pytest.mark.filterwarnings("ignore:'.*' deprecated - use:DeprecationWarning")

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from tabscm import ConfigError
 from tabscm.engine.knowledge import Knowledge, Link, Tier, read_knowledge
-from tabscm.engine.predict import Result
+from tabscm.engine.result import Result
 
 THRESHOLDS = (0.0, 0.3, 0.5, 1.0)
 STEMS = ("dose_", "t1.", "Gene", "gene")

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from torch import nn
 
 from tabscm import ConfigError, ContractError, DataError, Prediction, TabSCMError
+from tabscm.engine.exports import Edge
 from tabscm.engine.knowledge import Knowledge
-from tabscm.engine.predict import Edge, Result, predict, render_score
+from tabscm.engine.predict import predict
+from tabscm.engine.result import Result, render_score
 from tabscm.engine.tables import DataTable
 
 CPU = torch.device("cpu")

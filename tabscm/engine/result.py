@@ -1,0 +1,308 @@
+"""What the network says of a table: probabilities, graphs, and their other forms."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import attrs
+import networkx as nx  # type: ignore[import-untyped]
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tabscm.engine import exports, metrics
+from tabscm.engine.acyclic import decode
+from tabscm.engine.exports import Edge
+from tabscm.engine.knowledge import Constraints, Knowledge
+from tabscm.engine.layout import align, number
+from tabscm.engine.rows import show
+from tabscm.engine.sampling import sample
+from tabscm.kernel.errors import TabSCMError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from causallearn.graph.GeneralGraph import GeneralGraph
+
+CLOSEST = 5
+"""Edges that are shown when none is above the threshold."""
+
+PROBABLE, DOUBTFUL = 0.5, 0.1
+"""What is known is compared with the network where it gave a forbidden edge more, or a required one less."""
+
+
+@attrs.frozen(eq=False)
+class Result:
+    """What the network says of a table."""
+
+    names: tuple[str, ...]
+    """[D] the variables."""
+    edge_prob: NDArray[np.float64]
+    """[D, D], at [i, j] the probability that i causes j directly; 0 on the diagonal."""
+    notes: tuple[str, ...] = ()
+    """What the user should know of the table and of how far it is from what the network was trained on."""
+    knowledge: Constraints | None = None
+    """What was known before, which probabilities, graphs and samples obey; see `given`."""
+
+    def given(self, knowledge: Knowledge) -> "Result":
+        """This result with its probabilities conditioned on knowledge, see `Constraints.condition`.
+
+        Raises:
+            ConfigError: the knowledge names other variables, or contradicts itself.
+            TabSCMError: the result obeys other knowledge already.
+        """
+        if self.knowledge is not None:
+            raise TabSCMError(f"this result obeys {self.knowledge.source} already; write both into one Knowledge")
+        known = knowledge.resolve(self.names)
+        edge_prob = known.condition(self.edge_prob)
+        notes = (*self.notes, *_compared(self, known))
+        return attrs.evolve(self, edge_prob=edge_prob, knowledge=known, notes=notes)
+
+    def graph(self, threshold: float = 0.5, *, acyclic: bool = False) -> NDArray[np.bool_]:
+        """The edges whose probability is above `threshold`: [D, D] bool, True at [i, j] for i -> j.
+
+        Edges are judged one by one, so that they may hold a cycle; `acyclic` takes of them the best graph without one,
+        see `acyclic.decode`. Edges that are required are there whatever the threshold, forbidden ones never. In the
+        acyclic graph no path leads from a later tier to an earlier one, not even through variables of no tier.
+        """
+        required, before = self._fixed()
+        if acyclic:
+            return decode(self.edge_prob, threshold, required=required, before=before)
+        above = self.edge_prob > threshold
+        return above if required is None else above | required
+
+    def sample(self, count: int, seed: int = 0) -> NDArray[np.bool_]:
+        """Draw graphs: [count, D, D] bool, each acyclic and within the knowledge; `sampling.sample` says from what."""
+        required, before = self._fixed()
+        return sample(self.edge_prob, count, np.random.default_rng(seed), required=required, before=before)
+
+    def edges(self, threshold: float = 0.5, *, acyclic: bool = False) -> list[Edge]:
+        """The edges of `graph`, the most probable first."""
+        return self._ranked(self.graph(threshold, acyclic=acyclic))
+
+    @property
+    def direction_prob(self) -> NDArray[np.float64]:
+        """[D, D], at [i, j] the probability of i -> j if there is an edge between i and j; see `exports`."""
+        return exports.direction_prob(self.edge_prob)
+
+    def to_networkx(self, threshold: float = 0.5, *, acyclic: bool = False) -> nx.DiGraph:
+        """`graph` over all variables by name, with the edge attribute "probability"."""
+        return exports.digraph(self.names, self.edges(threshold, acyclic=acyclic))
+
+    def to_dag(self, threshold: float = 0.5) -> nx.DiGraph:
+        """The best graph without a cycle, see `acyclic.decode`; DoWhy takes it as the graph of a CausalModel."""
+        return self.to_networkx(threshold, acyclic=True)
+
+    def to_pdag(self, threshold: float = 0.5, *, sure: float = 0.75) -> nx.DiGraph:
+        """Edges without a direction where the network does not know it, see `exports.partly_directed`.
+
+        An edge without a direction is there both ways. Edge attributes: "directed", and "probability" of this
+        direction. The edges with a direction hold no cycle.
+
+        Args:
+            threshold: an edge is there when the probabilities of its two directions have a sum above it.
+            sure: in [0.5, 1]; it has the more probable direction when that has more than this share of the sum.
+        """
+        return exports.pdag(self.names, self.edge_prob, threshold, sure)
+
+    def to_causal_learn(self, threshold: float = 0.5, *, sure: float | None = None) -> "GeneralGraph":
+        """`to_dag` as causal-learn's GeneralGraph, or, when `sure` is given, `to_pdag`.
+
+        Raises:
+            TabSCMError: causal-learn is not installed.
+        """
+        if sure is None:
+            return exports.causal_learn(self.names, self.graph(threshold, acyclic=True))
+        return exports.causal_learn(self.names, *exports.partly_directed(self.edge_prob, threshold, sure))
+
+    def to_gml(self, threshold: float = 0.5, *, acyclic: bool = False) -> str:
+        """`graph` in the graph modelling language, which networkx, Gephi, Cytoscape and DoWhy read."""
+        return exports.gml(self.to_networkx(threshold, acyclic=acyclic))
+
+    def to_dot(self, threshold: float = 0.5, *, acyclic: bool = False) -> str:
+        """`graph` in the language of Graphviz."""
+        return exports.dot(self.to_networkx(threshold, acyclic=acyclic))
+
+    def to_edges_csv(self, threshold: float = 0.5, *, acyclic: bool = False, spreadsheet: bool = False) -> str:
+        """The edges of `graph` as CSV with the header from,to,probability, which `read_graph` reads.
+
+        Args:
+            threshold: as in `graph`.
+            acyclic: as in `graph`.
+            spreadsheet: put an apostrophe before names that a spreadsheet would run as formulas. Without it, every name
+                is written as it is.
+        """
+        return exports.edges_csv(self.edges(threshold, acyclic=acyclic), spreadsheet=spreadsheet)
+
+    def to_frame(self) -> "pd.DataFrame":
+        """`edge_prob` as a pandas DataFrame: rows are causes, columns effects.
+
+        Raises:
+            TabSCMError: pandas is not installed.
+        """
+        return exports.frame(self.names, self.edge_prob)
+
+    def to_edges_frame(self, threshold: float = 0.5, *, acyclic: bool = False) -> "pd.DataFrame":
+        """The edges of `graph` as a pandas DataFrame with the columns from, to, probability."""
+        return exports.edges_frame(self.edges(threshold, acyclic=acyclic))
+
+    def to_json(self, threshold: float = 0.5, *, acyclic: bool = False) -> dict[str, object]:
+        """Everything as plain values: "variables", "edge_prob", "threshold", "acyclic", "edges" of `graph`, "notes",
+        and "knowledge": null, or its "source" with the edges that are "required" and "forbidden"."""
+        return {
+            "variables": list(self.names),
+            "edge_prob": self.edge_prob.tolist(),
+            "threshold": threshold,
+            "acyclic": acyclic,
+            "edges": [
+                {"from": edge.source, "to": edge.target, "probability": edge.probability}
+                for edge in self.edges(threshold, acyclic=acyclic)
+            ],
+            "notes": list(self.notes),
+            "knowledge": self._known(),
+        }
+
+    def render(self, threshold: float = 0.5, *, acyclic: bool = False) -> str:
+        """The edges of `graph` for the terminal; the most probable ones where there is none above `threshold`."""
+        count = len(self.names)
+        pairs = f"{count * (count - 1)} ordered pairs of {count} variables"
+        edges = self.edges(threshold, acyclic=acyclic)
+        if not edges:
+            possible = ~np.eye(count, dtype=np.bool_)
+            if self.knowledge is not None:
+                possible &= ~self.knowledge.forbidden
+            closest = self._ranked(possible)[:CLOSEST]
+            return f"No edge is above {threshold:g}, of {pairs}. The most probable ones:\n{_lines(closest)}"
+        or_required = " or required" if any(edge.required for edge in edges) else ""
+        text = f"{_lines(edges)}\n{len(edges)} above {threshold:g}{or_required}, of {pairs}."
+        if acyclic:
+            left_out = self._ranked(self.graph(threshold) & ~self.graph(threshold, acyclic=True))
+            if left_out:
+                what = "a cycle" if self.knowledge is None else "a cycle, or a path against what is known"
+                text += f"\nLeft out, because they close {what}:\n{_lines(left_out)}"
+            return text
+        graph = self.to_networkx(threshold)
+        if not nx.is_directed_acyclic_graph(graph):
+            cycle = [_printed(source) for source, _ in nx.find_cycle(graph)]
+            text += (
+                f"\nThey are judged one by one, and here they hold a cycle: {' -> '.join([*cycle, cycle[0]])}. "
+                "--acyclic shows the best graph without one."
+            )
+        return text
+
+    def __str__(self) -> str:
+        """What `render` shows at 0.5."""
+        return self.render()
+
+    def _repr_html_(self) -> str:
+        """The most probable edges above 0.5 for a notebook."""
+        count = len(self.names)
+        return exports.table_html(self.edges(), self.notes, pairs=count * (count - 1), threshold=0.5)
+
+    def score(self, adj: NDArray[np.bool_], threshold: float = 0.5, *, acyclic: bool = False) -> dict[str, float]:
+        """Judge these probabilities against a known graph.
+
+        Args:
+            adj: [D, D] bool, True at [i, j] when i causes j.
+            threshold: of the graph that precision, recall, F1 and SHD judge.
+            acyclic: that graph is the one without cycles.
+
+        Returns:
+            "threshold", and the values of `metrics.score`, NaN where undefined.
+        """
+        # 1e-15 is what a float64 probability can be short of 1
+        logits, truth = torch.logit(torch.from_numpy(self.edge_prob), eps=1e-15), torch.from_numpy(adj)[None]
+        scores = metrics.score(logits[None], truth, threshold=threshold)
+        if acyclic:
+            decoded = torch.from_numpy(self.graph(threshold, acyclic=True)).double() - 0.5
+            decided = metrics.score(decoded[None], truth)
+            scores |= {name: decided[name] for name in ("precision", "recall", "f1", "shd")}
+        return {"threshold": threshold, **{name: value.item() for name, value in scores.items()}}
+
+    def _ranked(self, chosen: NDArray[np.bool_]) -> list[Edge]:
+        """The `chosen` edges [D, D], the most probable first."""
+        ends = np.argwhere(chosen)
+        order = np.argsort(-self.edge_prob[chosen], kind="stable")
+        required, _ = self._fixed()
+        return [
+            Edge(
+                self.names[source],
+                self.names[target],
+                float(self.edge_prob[source, target]),
+                required is not None and bool(required[source, target]),
+            )
+            for source, target in ends[order]
+        ]
+
+    def _fixed(self) -> tuple[NDArray[np.bool_] | None, NDArray[np.bool_] | None]:
+        """What is required and what comes before what, as `decode` and `sample` take it."""
+        known = self.knowledge
+        return (None, None) if known is None else (known.required, known.before)
+
+    def _known(self) -> dict[str, object] | None:
+        """The knowledge as plain values."""
+        known = self.knowledge
+        if known is None:
+            return None
+        pairs = {
+            what: [{"from": self.names[source], "to": self.names[target]} for source, target in np.argwhere(edges)]
+            for what, edges in (("required", known.required), ("forbidden", known.forbidden))
+        }
+        return {"source": known.source, **pairs}
+
+
+def render_score(scores: dict[str, float]) -> str:
+    """The values of `Result.score` for the terminal, each beside what a guess would score."""
+    at = f"edges above {scores['threshold']:g}"
+    lines = [
+        ("AUROC", number(scores["auroc"]), "guessing: 0.500"),
+        ("AP", number(scores["ap"]), f"guessing: {number(scores['density'])}"),
+        ("direction", number(scores["direction"]), "true edges that point the right way; guessing: 0.500"),
+        (
+            "F1",
+            number(scores["f1"]),
+            f"{at}: precision {number(scores['precision'])}, recall {number(scores['recall'])}",
+        ),
+        ("SHD", number(scores["shd"], ".0f"), f"{at}; the graph without edges: {number(scores['shd_empty'], '.0f')}"),
+    ]
+    return f"Against the known graph, which has {scores['edges']:.0f} edges:\n{align(lines, left=3)}"
+
+
+def _lines(edges: list[Edge]) -> str:
+    lines = [
+        (_printed(edge.source), _printed(edge.target), edge.probability, "  required" if edge.required else "")
+        for edge in edges
+    ]
+    sources = max((len(source) for source, _, _, _ in lines), default=0)
+    targets = max((len(target) for _, target, _, _ in lines), default=0)
+    return "\n".join(
+        f"{source:>{sources}} -> {target:<{targets}}  {probability:.2f}{mark}"
+        for source, target, probability, mark in lines
+    )
+
+
+def _printed(name: str) -> str:
+    """A name as a terminal can show it on one line: what would steer the terminal is written out."""
+    return name if name.isprintable() else repr(name)
+
+
+def _compared(result: Result, known: Constraints) -> Iterator[str]:
+    """What is known, as notes, and where the network would have said otherwise."""
+    required, forbidden = int(known.required.sum()), int(known.forbidden.sum())
+    yield f"{known.source}: {required} edge{'' if required == 1 else 's'} required, {forbidden} forbidden"
+    for what, edges in (
+        (
+            f"forbidden, though the network gives it more than {PROBABLE:g}",
+            known.forbidden & (result.edge_prob > PROBABLE),
+        ),
+        (
+            f"required, though the network gives it less than {DOUBTFUL:g}",
+            known.required & (result.edge_prob < DOUBTFUL),
+        ),
+    ):
+        ends = np.argwhere(edges)
+        shown = [
+            f"{show(result.names[source])} -> {show(result.names[target])} ({result.edge_prob[source, target]:.2f})"
+            for source, target in ends[:CLOSEST]
+        ]
+        more = f" and {len(ends) - CLOSEST} more" if len(ends) > CLOSEST else ""
+        if shown:
+            yield f"{what}: {', '.join(shown)}{more}"
