@@ -17,11 +17,12 @@ import torch
 import tabscm.data
 from tabscm.engine import ablation, bench, comparison, faults, invariance, picture, released, scale, workers
 from tabscm.engine.benchmark import methods, results, runner, suites
-from tabscm.engine.checkpoint import CARD, EXPERIMENT, is_released, load_model, load_run
+from tabscm.engine.checkpoint import CARD, EXPERIMENT, is_released
 from tabscm.engine.evaluate import evaluate, render
 from tabscm.engine.graphs import read_graph
 from tabscm.engine.knowledge import read_knowledge
 from tabscm.engine.limits import check_sizes
+from tabscm.engine.loading import load_model, load_run
 from tabscm.engine.lock import locked
 from tabscm.engine.measures import MEASURES
 from tabscm.engine.model import Model, parameter_count

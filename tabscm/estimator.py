@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tabscm.engine.checkpoint import load_model
 from tabscm.engine.frames import read_frame
 from tabscm.engine.knowledge import Knowledge
+from tabscm.engine.loading import load_model
 from tabscm.engine.model import Model
 from tabscm.engine.predict import predict
 from tabscm.engine.released import find

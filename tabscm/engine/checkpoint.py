@@ -21,31 +21,26 @@ A released model (see release.py) is the same without a run around it, and is re
 Only what needs the tables of its training reads experiment.toml: a stream that changed leaves the network readable.
 """
 
-import contextlib
 import hashlib
 import json
 import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import attrs
-import torch
 from safetensors.torch import save as packed
 from torch import Tensor
 
-from tabscm.engine.limits import check_sizes
-from tabscm.engine.model import Model
 from tabscm.engine.state import State, read_state
 from tabscm.engine.untrusted import read_object, read_tensors
 from tabscm.engine.whole import flush, write_new
-from tabscm.kernel.config import dump, load, load_network, origins
-from tabscm.kernel.errors import CheckpointError, ConfigError
-from tabscm.kernel.experiment import Experiment, Network
-from tabscm.kernel.registry import Registry
+from tabscm.kernel.config import dump
+from tabscm.kernel.errors import CheckpointError
+from tabscm.kernel.experiment import Network
 
 EXPERIMENT = "experiment.toml"
 """The resolved experiment, in the run folder."""
@@ -181,116 +176,6 @@ def seal(run: Path, which: Literal["last", "best"]) -> tuple[State, str]:
     return state, str(_manifest(folder)["files"][WEIGHTS]["sha256"])
 
 
-def load_model(run: Path, registry: Registry, device: torch.device) -> Model:
-    """The best network of a run, or a released one, ready to predict.
-
-    Raises:
-        CheckpointError: as `load_run`.
-        ConfigError: the network needs a plugin that is not installed.
-    """
-    if not (is_released(run) and (run / NETWORK).is_file()):
-        return load_run(run, registry, device)[0]
-    weights, state = restore_weights(run, "best")  # whether the network is the one it was is seen here
-    with _absent_named(run, registry):
-        network = load_network(run / NETWORK, registry)
-    return _ready(network, weights, state, run, device)
-
-
-def load_run(run: Path, registry: Registry, device: torch.device) -> tuple[Model, Experiment]:
-    """The best network of a run, or a released one, ready to predict, and the experiment it was trained by.
-
-    Raises:
-        CheckpointError: not a run folder, no checkpoint, only damaged ones, or an experiment that changed.
-        ConfigError: the experiment needs a plugin that is not installed.
-    """
-    if not (run / EXPERIMENT).is_file():
-        raise CheckpointError(
-            f"{run}: not a run folder, it has no {EXPERIMENT}. Train one: python -m tabscm run EXPERIMENT --out {run}"
-        )
-    weights, state = restore_weights(run, "best")  # whether the experiment is the one it was is seen here
-    with _absent_named(run, registry):
-        experiment = load(run / EXPERIMENT, registry)
-    if not is_released(run):  # which was tried with the components it ships with
-        compare_origins(run, experiment, registry)
-    return _ready(experiment, weights, state, run, device), experiment
-
-
-def load_weights(model: torch.nn.Module, weights: Mapping[str, Tensor], run: Path) -> None:
-    """Put `weights` into `model`.
-
-    Raises:
-        CheckpointError: they are of another network.
-    """
-    check_fit(model, weights, run)
-    model.load_state_dict(dict(weights))
-
-
-def check_fit(model: torch.nn.Module, weights: Mapping[str, Tensor], run: Path) -> None:
-    """Check that `weights`, read from `run`, are those of `model`: the same names, of the same shapes.
-
-    Raises:
-        CheckpointError: names the first parameters that differ, and how.
-    """
-    own = model.state_dict()
-    names = [*own, *sorted(weights.keys() - own.keys())]
-    wrong = [name for name in names if _shape(own, name) != _shape(weights, name)]
-    if wrong:
-        shown = [f"{name} ({_shape(weights, name)} there, {_shape(own, name)} here)" for name in wrong[:3]]
-        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-        raise CheckpointError(f"{run}: the weights do not fit the experiment: {', '.join(shown)}{more}")
-
-
-def compare_origins(run: Path, experiment: Experiment, registry: Registry) -> None:
-    """Note on standard error which components of a run come from another distribution or version now."""
-    changed: dict[str, list[str]] = {}
-    try:
-        before = read_object(run / ORIGINS)
-        for component, now in origins(experiment, registry).items():
-            then = before[component]
-            if then != now:
-                both = [f"{origin['distribution']} {origin['version']}" for origin in (then, now)]
-                changed.setdefault(" then, ".join(both) + " now", []).append(component)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        _note(f"{run / ORIGINS}: cannot be compared with what is installed ({type(error).__name__}: {error})")
-    for versions, components in changed.items():
-        more = f" and {len(components) - 3} more" if len(components) > 3 else ""
-        _note(f"{run}: {versions}: {', '.join(components[:3])}{more}")
-
-
-@contextlib.contextmanager
-def _absent_named(run: Path, registry: Registry) -> Iterator[None]:
-    """Where a file of `run` cannot be read, note which distributions its components came from that are gone now."""
-    try:
-        yield
-    except ConfigError:
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-            for component, origin in read_object(run / ORIGINS).items():
-                kind, _, name = component.partition("/")
-                if name not in registry.names(kind):
-                    away = [one for one in registry.left_out if one.distribution == origin["distribution"]]
-                    then = f"which {away[0].how} leaves out" if away else "install it again"
-                    came = f"{origin['distribution']} {origin['version']}"
-                    _note(f"{run}: {kind} {name} came from {came}{', ' if away else '; '}{then}")
-        raise
-
-
-def _ready(
-    experiment: Experiment | Network, weights: Mapping[str, Tensor], state: State, run: Path, device: torch.device
-) -> Model:
-    """The network with the weights and the threshold that were read from `run`."""
-    check_sizes(experiment)
-    model = Model(experiment)
-    load_weights(model, weights, run)
-    model.threshold = state.threshold
-    return model.to(device).eval()
-
-
-def _shape(weights: Mapping[str, Tensor], name: str) -> str:
-    if name not in weights:
-        return "none"
-    return " x ".join(map(str, weights[name].shape)) or "a scalar"
-
-
 def _folder(run: Path, step: int) -> Path:
     return run / CHECKPOINTS / f"step-{step:08d}"
 
@@ -332,7 +217,7 @@ def _choose(run: Path, which: Literal["last", "best"], needed: tuple[str, ...]) 
     if best in faults:
         chosen = newest
     for folder, fault in faults.items():
-        _note(f"{folder}: {fault}; using {chosen.name} instead")
+        note(f"{folder}: {fault}; using {chosen.name} instead")
     sealed = _manifest(chosen).get("experiment")
     if sealed is not None and sealed != _experiment_print(run):
         raise CheckpointError(
@@ -459,5 +344,6 @@ def _print(data: bytes) -> dict[str, int | str]:
     return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
 
-def _note(text: str) -> None:
+def note(text: str) -> None:
+    """Say something on standard error."""
     print(f"note: {text}", file=sys.stderr)

@@ -12,18 +12,10 @@ from torch import Tensor
 
 from tabscm.engine import released
 from tabscm.engine.card import Facts, card
-from tabscm.engine.checkpoint import (
-    EXPERIMENT,
-    MODEL,
-    ORIGINS,
-    is_released,
-    load_run,
-    load_weights,
-    restore_weights,
-    save_released,
-)
+from tabscm.engine.checkpoint import EXPERIMENT, MODEL, ORIGINS, is_released, restore_weights, save_released
 from tabscm.engine.evaluate import evaluate
 from tabscm.engine.hardware import describe
+from tabscm.engine.loading import load_run, load_weights
 from tabscm.engine.model import Model, parameter_count
 from tabscm.engine.runs import RESULTS, read_results
 from tabscm.engine.untrusted import read_object

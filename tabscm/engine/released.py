@@ -12,7 +12,7 @@ DEFAULT = "base"
 
 
 def released(name: str = DEFAULT) -> Path:
-    """The folder of a released model, for `checkpoint.load_model`.
+    """The folder of a released model, for `loading.load_model`.
 
     Raises:
         CheckpointError: there is none of this name, or none at all.

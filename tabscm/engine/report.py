@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tabscm.engine import metrics
-from tabscm.engine.checkpoint import EXPERIMENT, ORIGINS, has_checkpoint, load_run, seal
+from tabscm.engine.checkpoint import EXPERIMENT, ORIGINS, has_checkpoint, seal
 from tabscm.engine.health.event import Event
 from tabscm.engine.journal import events, read_log, scalar
+from tabscm.engine.loading import load_run
 from tabscm.engine.model import parameter_count
 from tabscm.engine.page import render
 from tabscm.engine.page.charts import charts

@@ -21,9 +21,10 @@ from typing import TextIO
 
 import torch
 
-from tabscm.engine.checkpoint import CHECKPOINTS, EXPERIMENT, ORIGINS, compare_origins, has_checkpoint
+from tabscm.engine.checkpoint import CHECKPOINTS, EXPERIMENT, ORIGINS, has_checkpoint
 from tabscm.engine.evaluate import evaluate
 from tabscm.engine.journal import scalar
+from tabscm.engine.loading import compare_origins
 from tabscm.engine.lock import LOCK
 from tabscm.engine.processes import ALONE, Processes
 from tabscm.engine.start import Start, begin

@@ -7,7 +7,8 @@ from pathlib import Path
 import attrs
 from torch import Tensor, nn
 
-from tabscm.engine.checkpoint import check_fit, restore_weights, save, seal
+from tabscm.engine.checkpoint import restore_weights, save, seal
+from tabscm.engine.loading import check_fit
 from tabscm.engine.state import Ancestor, State
 
 

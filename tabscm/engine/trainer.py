@@ -18,13 +18,14 @@ from torch import Tensor
 from tabscm.engine import faults
 from tabscm.engine.ahead import Ahead
 from tabscm.engine.board import Board
-from tabscm.engine.checkpoint import has_checkpoint, load_weights, restore, restore_weights, save
+from tabscm.engine.checkpoint import has_checkpoint, restore, restore_weights, save
 from tabscm.engine.curriculum import Curriculum
 from tabscm.engine.evaluate import judge
 from tabscm.engine.glance import Glance
 from tabscm.engine.health.event import Event
 from tabscm.engine.health.finite import NotFinite
 from tabscm.engine.health.watch import Asked, Health
+from tabscm.engine.loading import load_weights
 from tabscm.engine.metrics import summarise
 from tabscm.engine.model import Model, autocast, parameter_count, resolved
 from tabscm.engine.optimiser import Optimiser

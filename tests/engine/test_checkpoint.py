@@ -8,16 +8,8 @@ import pytest
 import torch
 
 from tabscm import CheckpointError
-from tabscm.engine.checkpoint import (
-    State,
-    compare_origins,
-    has_checkpoint,
-    load_run,
-    load_weights,
-    restore,
-    restore_weights,
-    save,
-)
+from tabscm.engine.checkpoint import State, has_checkpoint, restore, restore_weights, save
+from tabscm.engine.loading import compare_origins, load_run, load_weights
 from tabscm.engine.runs import prepare
 
 STATE = State(step=10, best_step=10, best_gain=0.1, seconds=1.0)

@@ -13,7 +13,8 @@ import torch
 from tabscm import CheckpointError, ConfigError
 from tabscm.engine import release as releasing
 from tabscm.engine import released
-from tabscm.engine.checkpoint import load_model, load_run, restore_weights, save, seal
+from tabscm.engine.checkpoint import restore_weights, save, seal
+from tabscm.engine.loading import load_model, load_run
 from tabscm.engine.model import Model
 from tabscm.engine.release import release
 from tabscm.engine.runs import carry_out, prepare

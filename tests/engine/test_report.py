@@ -11,8 +11,8 @@ import torch
 
 from tabscm import CheckpointError, TabSCMError
 from tabscm.__main__ import main
-from tabscm.engine.checkpoint import load_run
 from tabscm.engine.evaluate import evaluate
+from tabscm.engine.loading import load_run
 from tabscm.engine.page.pictures import layers
 from tabscm.engine.page.shown import DASH
 from tabscm.engine.report import gather, write_report

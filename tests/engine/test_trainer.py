@@ -11,7 +11,8 @@ import torch
 
 from tabscm import ContractError, Draw, Loss, Ramp, Regulariser, TrainingError
 from tabscm.engine import trainer
-from tabscm.engine.checkpoint import load_run, restore
+from tabscm.engine.checkpoint import restore
+from tabscm.engine.loading import load_run
 from tabscm.engine.model import Model
 from tabscm.engine.runs import prepare
 from tabscm.engine.stream import Stream

@@ -13,7 +13,7 @@ from tabscm.engine.benchmark.answer import Answer
 from tabscm.engine.benchmark.case import Case
 from tabscm.engine.benchmark.notears import notears
 from tabscm.engine.benchmark.score_matching import score_matching
-from tabscm.engine.checkpoint import load_model
+from tabscm.engine.loading import load_model
 from tabscm.engine.model import Model
 from tabscm.engine.predict import predict
 from tabscm.engine.released import find
