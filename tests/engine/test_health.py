@@ -372,7 +372,7 @@ def test_health_changes_nothing(fast, registry, tmp_path, monkeypatch):
     _, found = follow(experiment, tmp_path / "with", 8, validate_every=2)
     assert "drowned" in monitors(found)  # it has replayed
     for name in ("before_update", "after_update", "logged", "validated", "report"):
-        monkeypatch.setattr(watch.Health, name, lambda *_: None)
+        monkeypatch.setattr(watch.Health, name, lambda *_, **__: None)
     _, without = follow(experiment, tmp_path / "without", 8, validate_every=2)
     assert without["monitors"] == []
     weights = [restore(tmp_path / name, "last")[0] for name in ("with", "without")]
@@ -534,7 +534,7 @@ def test_a_stalled_data_step_is_named_while_it_happens(fast, registry, tmp_path,
     events = [event for event in found["health"] if event["monitor"] == "slow"]
     assert [event["step"] for event in events] == named_at
     for event in events:
-        assert "times what its size takes (0.03" in event["line"]
+        assert "times what its size takes (0.05" in event["line"]
         assert "% of it went into making tables" in event["line"]
 
 

@@ -54,7 +54,7 @@ def test_tables_with_constant_columns_are_passed_over(tiny, registry, monkeypatc
     both = (registry.find("measurement", "levels")(count=Draw.constant(1.0)), registry.find("measurement", "exact")())
     stream = attrs.evolve(tiny.stream, tables=8, measurements=tuple(map(Weighted, both)))
     monkeypatch.setattr(counting, "PATIENCE", 20)
-    monkeypatch.setattr(predict, "canonical_order", lambda x, _: (np.arange(len(x)), np.arange(x.shape[1])))
+    monkeypatch.setattr(predict, "canonical_order", lambda x, *_: (np.arange(len(x)), np.arange(x.shape[1])))
     found = invariance(Positional(), attrs.evolve(tiny, stream=stream), device=CPU, tables=30)
     assert 20 < found["columns"].marginal <= 30
     assert found["units"] == Changed(0, 0, 0.0)
