@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tabscm.engine import exports, metrics
 from tabscm.engine.acyclic import decode
+from tabscm.engine.doubt import Bootstrap, Familiarity, Finding
 from tabscm.engine.exports import Edge
 from tabscm.engine.knowledge import Constraints, Knowledge
 from tabscm.engine.layout import align, number
@@ -41,6 +42,12 @@ class Result:
     """What the user should know of the table and of how far it is from what the network was trained on."""
     knowledge: Constraints | None = None
     """What was known before, which probabilities, graphs and samples obey; see `given`."""
+    findings: tuple[Finding, ...] = ()
+    """What is odd about the table."""
+    bootstrap: Bootstrap | None = None
+    """How often each edge is there in tables of rows drawn again, if that was asked for."""
+    familiarity: Familiarity | None = None
+    """How much the table looks like those of the training, if the network says what those look like."""
 
     def given(self, knowledge: Knowledge) -> "Result":
         """This result with its probabilities conditioned on knowledge, see `Constraints.condition`.
