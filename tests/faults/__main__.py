@@ -7,7 +7,16 @@ import subprocess
 import sys
 from pathlib import Path
 
-SCRIPTS = ("failing.py", "damage.py", "cuts.py", "stopping.py", "kill.py")
+SCRIPTS = (
+    "failing.py",
+    "damage.py",
+    "non_finite.py",
+    "strangers.py",
+    "processes.py",
+    "cuts.py",
+    "stopping.py",
+    "kill.py",
+)
 """The quickest first."""
 
 if __name__ == "__main__":
