@@ -1,5 +1,7 @@
 """Check tensors where they cross from a component into the engine."""
 
+from collections.abc import Mapping, Sequence
+
 import torch
 from torch import Tensor
 
@@ -34,17 +36,21 @@ def expect(
         ContractError: says what was expected and what was found.
     """
     axes = shape.split()
-    wanted = "[" + ", ".join(f"{axis}={sizes[axis]}" if axis in sizes else axis for axis in axes) + "]"
     if not isinstance(value, Tensor):
-        raise ContractError(f"{what}: expected a tensor {wanted}, found {type(value).__name__}")
+        raise ContractError(f"{what}: expected a tensor {_wanted(axes, sizes)}, found {type(value).__name__}")
     found = dict(sizes)
     fits = len(axes) == value.ndim
     for axis, size in zip(axes, value.shape, strict=False):
         fits = fits and size == (int(axis) if axis.isdigit() else found.setdefault(axis, size))
     if not fits:
-        raise ContractError(f"{what}: expected shape {wanted}, found {list(value.shape)}")
+        raise ContractError(f"{what}: expected shape {_wanted(axes, sizes)}, found {list(value.shape)}")
     if dtype is not None and value.dtype != dtype:
         raise ContractError(f"{what}: expected {dtype}, found {value.dtype}")
     if finite and value.is_floating_point() and not bool(torch.isfinite(value).all()):
         raise ContractError(f"{what}: holds NaN or infinity")
     return {axis: found[axis] for axis in axes if not axis.isdigit()}
+
+
+def _wanted(axes: Sequence[str], sizes: Mapping[str, int]) -> str:
+    """Written only when it is needed: torch.compile makes a graph of its own for each size that is put into words."""
+    return "[" + ", ".join(f"{axis}={sizes[axis]}" if axis in sizes else axis for axis in axes) + "]"

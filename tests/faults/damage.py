@@ -91,4 +91,4 @@ if __name__ == "__main__":
     parser.add_argument("--cuts", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     words = parser.parse_args()
-    sys.exit("\n".join(damage(words.flips, words.cuts, words.seed)))
+    sys.exit("\n".join(damage(words.flips, words.cuts, words.seed)) or 0)

@@ -68,4 +68,4 @@ if __name__ == "__main__":
     parser.add_argument("--seed", type=int, default=0)
     words = parser.parse_args()
     faults = kill(words.kills, words.seed)
-    sys.exit("\n".join(faults))
+    sys.exit("\n".join(faults) or 0)

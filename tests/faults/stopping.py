@@ -86,4 +86,4 @@ if __name__ == "__main__":
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--phases", nargs="+", choices=PHASES, default=list(PHASES))
     words = parser.parse_args()
-    sys.exit("\n".join(stopping(words.times, words.seed, phases=words.phases)))
+    sys.exit("\n".join(stopping(words.times, words.seed, phases=words.phases)) or 0)

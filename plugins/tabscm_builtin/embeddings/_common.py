@@ -9,3 +9,12 @@ from tabscm import Table
 def channels(table: Table) -> Tensor:
     """What is known of each cell: [B, N, D, 3] float32: value, intervened, observed."""
     return torch.stack([table.x, table.intervened.float(), table.observed.float()], -1)
+
+
+def parts(count: int, most: int) -> list[slice]:
+    """All of `count`, `most` at one time or one.
+
+    Where one part does, none is counted out: torch.compile would make a graph of its own for each `count`.
+    """
+    most = max(1, most)
+    return [slice(None)] if count <= most else [slice(first, first + most) for first in range(0, count, most)]

@@ -8,6 +8,8 @@ so that rows are only ever added up. Letters: B tasks, N rows, D variables, K cu
 import torch
 from torch import Tensor
 
+from tabscm_builtin.embeddings._common import parts
+
 CURVES = 3
 """K."""
 REACH = 3.0
@@ -109,10 +111,8 @@ def regress(correlation: Tensor, score: Tensor, ridge: float) -> Tensor:
     eye = torch.eye(variables, device=correlation.device)
     penalty = torch.exp(-score.clamp(-5, 5)) + ridge + EXCLUDED * eye  # [B, D, D]
     target = correlation * (1 - eye)
-    most = max(1, (1 << 24) // (len(correlation) * variables**2))  # systems at one time
     found = []
-    for first in range(0, variables, most):
-        part = slice(first, first + most)
+    for part in parts(variables, (1 << 24) // (len(correlation) * variables**2)):  # systems at one time
         system = correlation[:, None] + torch.diag_embed(penalty[:, :, part].mT)  # [B, d, D, D]
         found.append(torch.linalg.solve_ex(system, target[:, :, part].mT).result)  # [B, d, D]
     return torch.cat(found, 1).mT

@@ -1,6 +1,5 @@
 """Second moments over rows, of tables that may be too long to hold more than their values. Letters: as in a table."""
 
-import math
 from collections.abc import Iterable, Sequence
 
 import torch
@@ -97,9 +96,9 @@ def linear_evidence(x: Tensor, ridges: Sequence[float]) -> Tensor:
             scale = torch.diagonal(precision, dim1=1, dim2=2).rsqrt()
             both.append(precision * scale[:, :, None] * scale[:, None, :])
         coefficients = torch.stack(both, -1)  # [B, D, D, 1 + R]
-        # filled on the device: a number sent there would be waited for
-        sizes = torch.stack(
-            [torch.full((), size, device=x.device) for size in (math.log10(rows) - 2, math.log10(variables) - 1)]
-        )
+        # filled on the device: a number sent there would be waited for; and there a logarithm is taken of it, for
+        # torch.compile makes a graph of its own for each size that Python does more than arithmetic with
+        sizes = torch.stack([torch.full((), size, device=x.device) for size in (rows / 100, variables / 10)])
+        sizes = sizes.log10()
         fisher = torch.atanh(coefficients.clamp(-LARGEST, LARGEST))
         return torch.cat([coefficients, fisher, sizes.expand(*correlation.shape, 2)], -1)

@@ -5,6 +5,8 @@ import math
 import torch
 from torch import Tensor
 
+from tabscm_builtin.embeddings._common import parts
+
 RANKED = 1 << 20
 """Cells that are ranked at one time, which takes twenty times their memory."""
 OUTERMOST = 1 - 2.0**-24
@@ -17,10 +19,8 @@ def ranks(x: Tensor) -> Tensor:
     if x.numel() <= RANKED:
         return gaussian_rank(x)
     found = torch.empty_like(x)
-    columns = max(1, RANKED // rows)
     for task in range(tasks):
-        for first in range(0, variables, columns):
-            part = slice(first, first + columns)
+        for part in parts(variables, RANKED // rows):
             found[task, :, part] = gaussian_rank(x[task, None, :, part])[0]
     return found
 

@@ -9,7 +9,7 @@ from attrs.validators import deep_iterable, ge, gt, min_len
 from torch import Tensor, nn
 
 from tabscm import Embedding, Encoder, Evidence, Table
-from tabscm_builtin.embeddings._common import channels
+from tabscm_builtin.embeddings._common import channels, parts
 from tabscm_builtin.embeddings._independence import (
     CURVES,
     LEAST,
@@ -132,11 +132,11 @@ class _CrossMoment(nn.Module):
             cells = _cells(table, ranks(table.x))
             return [(cells, self.phi(cells))]  # a list, for torch.compile
         most = CELLS.get(table.x.device.type, CELLS["cpu"]) // (tasks * variables)
-        parts = [slice(first, first + max(1, most)) for first in range(0, rows, max(1, most))]
+        some = parts(rows, most)
         return (
-            _Binned(table, Knots(table, self.phi), parts)
+            _Binned(table, Knots(table, self.phi), some)
             if rows > LONG
-            else _Pieces(table, self.phi, parts, ranks(table.x))
+            else _Pieces(table, self.phi, some, ranks(table.x))
         )
 
 
