@@ -81,13 +81,15 @@ _HOMES = {
     "tabscm.kernel.values": ("Draw", "Ramp", "within"),
 }
 
+__all__ = sorted(name for names in _HOMES.values() for name in names)
+
 
 def __getattr__(name: str) -> object:
     for module, names in _HOMES.items():
         if name in names:
-            return getattr(import_module(module), name)
+            return globals().setdefault(name, getattr(import_module(module), name))
     raise AttributeError(f"module 'tabscm' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted(name for names in _HOMES.values() for name in names)
+    return __all__
