@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tabscm.engine import released
@@ -137,6 +138,17 @@ def test_predict_for_machines(call, trained, tmp_path):
     assert again == (2, "", f"{file}: exists already. Use --overwrite to replace it.\n")
     assert call("predict", SACHS, "--run", trained, *PREDICT, "--json", file, "--overwrite")[0] == 0
     assert "score" not in json.loads(file.read_text())
+
+
+def test_predict_with_a_bootstrap(call, trained):
+    words = ["predict", SACHS, "--run", trained, *PREDICT, "--bootstrap", "3"]
+    code, out, _ = call(*words)
+    assert code == 0
+    assert out.splitlines()[1].endswith("  0% ->    0% <-  100% none")
+    assert out.splitlines()[-1] == "In per cent: what 3 graphs at 0.9 of rows drawn again have there."
+    found = json.loads(call(*words, "--acyclic", "--json")[1])["bootstrap"]
+    assert (found["repeats"], found["threshold"], found["acyclic"]) == (3, 0.9, True)
+    assert np.array(found["frequency"]).shape == (11, 11)
 
 
 def test_predict_obeys_knowledge(call, trained, tmp_path):
