@@ -199,7 +199,7 @@ def _predict(args: argparse.Namespace, registry: Registry) -> int:
             print(text, end="")
             return 0
         _write(file, text)
-    for note in result.notes:
+    for note in (*result.notes, *(finding.line for finding in result.findings)):
         print(f"note: {note}", file=sys.stderr)
     print(result.render(threshold, acyclic=args.acyclic))
     if score is not None:

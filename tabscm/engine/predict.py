@@ -11,6 +11,7 @@ from tabscm.engine.bootstrap import Places, bootstrap
 from tabscm.engine.canonical import canonical_order, on_grid
 from tabscm.engine.knowledge import Knowledge
 from tabscm.engine.model import Model
+from tabscm.engine.preflight import MOST_SORTED, preflight, sortable
 from tabscm.engine.progress import Counting
 from tabscm.engine.result import Result
 from tabscm.engine.rows import listed
@@ -89,6 +90,10 @@ def predict(
     result = Result(names=data.names, edge_prob=edge_prob, notes=(*data.notes, *_notes(model, data, x)))
     if knowledge is not None:
         result = result.given(knowledge)
+    findings = preflight(data, intervened)
+    if variables <= MOST_SORTED:
+        findings += sortable(data, result.graph(acyclic=True))
+    result = attrs.evolve(result, findings=findings)
     if repeats:
         counting = Counting(out, "rows drawn again", repeats)
         drawn, notes = bootstrap(

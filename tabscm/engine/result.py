@@ -212,7 +212,8 @@ class Result:
     def _repr_html_(self) -> str:
         """The most probable edges above 0.5 for a notebook."""
         count = len(self.names)
-        return exports.table_html(self.edges(), self.notes, pairs=count * (count - 1), threshold=0.5)
+        notes = [*self.notes, *(finding.line for finding in self.findings)]
+        return exports.table_html(self.edges(), notes, pairs=count * (count - 1), threshold=0.5)
 
     def score(self, adj: NDArray[np.bool_], threshold: float = 0.5, *, acyclic: bool = False) -> dict[str, float]:
         """Judge these probabilities against a known graph.
