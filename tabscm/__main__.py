@@ -124,6 +124,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="tiers, forbidden and required edges to obey: a TOML file or one of Tetrad",
     )
+    predict.add_argument(
+        "--bootstrap",
+        type=_positive,
+        default=0,
+        metavar="N",
+        help="draw the rows again N times, such as 100, and say how often each edge is there",
+    )
     predict.add_argument("--graph", type=Path, metavar="FILE", help="score against a known graph: CSV with from,to")
     predict.add_argument(
         "--json", nargs="?", const="-", metavar="FILE", help="write everything as JSON, into FILE or to the terminal"

@@ -178,8 +178,17 @@ def _predict(args: argparse.Namespace, registry: Registry) -> int:
     model = load_model(run, registry, device)
     if not is_released(run) and not (run / RESULTS).exists():
         print(f"note: {run} has not finished its training", file=sys.stderr)
-    result = predict(model, data, device=device, knowledge=knowledge)
     threshold = model.threshold if args.threshold == "chosen" else args.threshold
+    result = predict(
+        model,
+        data,
+        device=device,
+        knowledge=knowledge,
+        repeats=args.bootstrap,
+        threshold=threshold,
+        acyclic=args.acyclic,
+        out=sys.stderr,
+    )
     score = result.score(adj, threshold, acyclic=args.acyclic) if adj is not None else None
     if args.json is not None:
         whole = result.to_json(threshold, acyclic=args.acyclic)
@@ -190,7 +199,7 @@ def _predict(args: argparse.Namespace, registry: Registry) -> int:
             print(text, end="")
             return 0
         _write(file, text)
-    for note in result.notes:
+    for note in (*result.notes, *(finding.line for finding in result.findings)):
         print(f"note: {note}", file=sys.stderr)
     print(result.render(threshold, acyclic=args.acyclic))
     if score is not None:

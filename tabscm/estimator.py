@@ -1,6 +1,7 @@
 """The network as an estimator in the manner of scikit-learn, which need not be installed."""
 
 import inspect
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -43,6 +44,8 @@ class TabSCM:
             "chosen", the one that was best in the network's validation.
         acyclic: whether these two are the best graph without a cycle; else edges are judged one by one.
         knowledge: what is known already, which the result obeys; see `read_knowledge` for files.
+        bootstrap: how many tables are drawn again from the rows, with replacement, to see how steady the graph is, at
+            this `threshold` and with `acyclic`; `result_.bootstrap` holds the frequencies. 0 for none.
         device: "auto" takes a GPU if there is one; "cpu", "cuda".
 
     Attributes:
@@ -71,12 +74,14 @@ class TabSCM:
         threshold: float | str = 0.5,
         acyclic: bool = False,
         knowledge: Knowledge | None = None,
+        bootstrap: int = 0,
         device: str = "auto",
     ) -> None:
         self.model = model
         self.threshold = threshold
         self.acyclic = acyclic
         self.knowledge = knowledge
+        self.bootstrap = bootstrap
         self.device = device
 
     @classmethod
@@ -87,6 +92,7 @@ class TabSCM:
         threshold: float | str = 0.5,
         acyclic: bool = False,
         knowledge: Knowledge | None = None,
+        bootstrap: int = 0,
         device: str = "auto",
     ) -> Self:
         """An estimator whose network is read now and not at the first `fit`; the arguments are those of the class.
@@ -94,7 +100,14 @@ class TabSCM:
         Raises:
             CheckpointError: there is no such network, or it is damaged.
         """
-        estimator = cls(path_or_name, threshold=threshold, acyclic=acyclic, knowledge=knowledge, device=device)
+        estimator = cls(
+            path_or_name,
+            threshold=threshold,
+            acyclic=acyclic,
+            knowledge=knowledge,
+            bootstrap=bootstrap,
+            device=device,
+        )
         estimator._obtain()
         return estimator
 
@@ -124,7 +137,16 @@ class TabSCM:
         data = frame.table()
         model, device = self._obtain()
         threshold = _threshold(self.threshold, model)
-        result = predict(model, data, device=device, intervened=cells, knowledge=self.knowledge)
+        result = predict(
+            model,
+            data,
+            device=device,
+            intervened=cells,
+            knowledge=self.knowledge,
+            repeats=_repeats(self.bootstrap),
+            threshold=threshold,
+            acyclic=self.acyclic,
+        )
         self.result_ = result
         self.edge_prob_ = result.edge_prob
         self.direction_prob_ = result.direction_prob
@@ -194,12 +216,13 @@ def discover(
     interventions: object = None,
     conditions: object = None,
     knowledge: Knowledge | None = None,
+    bootstrap: int = 0,
     model: str | Path | None = None,
     device: str = "auto",
 ) -> Result:
     """The causal graph of a table in one call; the arguments are those of `TabSCM` and `TabSCM.fit`."""
     return (
-        TabSCM(model, knowledge=knowledge, device=device)
+        TabSCM(model, knowledge=knowledge, bootstrap=bootstrap, device=device)
         .fit(X, interventions=interventions, conditions=conditions)
         .result_
     )
@@ -224,6 +247,12 @@ def _threshold(threshold: float | str, model: Model) -> float:
     if isinstance(threshold, str | bool) or not 0 <= threshold <= 1:
         raise ValueError(f'threshold: expected a number from 0 to 1, or "{CHOSEN}", found {threshold!r}')
     return float(threshold)
+
+
+def _repeats(bootstrap: int) -> int:
+    if isinstance(bootstrap, bool) or not isinstance(bootstrap, Integral) or bootstrap < 0:
+        raise ValueError(f"bootstrap: expected a whole number from 0, how many tables to draw, found {bootstrap!r}")
+    return int(bootstrap)
 
 
 def _device(name: str) -> torch.device:

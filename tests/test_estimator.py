@@ -130,6 +130,20 @@ def test_a_parameter_that_is_not_there():
         TabSCM().set_params(treshold=0.3)
 
 
+def test_bootstrap(pretrained, chain):
+    est = clone(pretrained).set_params(bootstrap=8, threshold=0.3).fit(chain)
+    found = est.result_.bootstrap
+    assert (found.repeats, found.threshold, found.names) == (8, 0.3, tuple(chain.columns))
+    assert set(np.unique(found.frequency * 8)) <= set(range(9))
+    assert discover(chain, bootstrap=8).bootstrap.repeats == 8
+    assert clone(pretrained).fit(chain).result_.bootstrap is None
+    for wrong in (-1, 2.5, True):
+        with pytest.raises(
+            ValueError, match=r"^bootstrap: expected a whole number from 0, how many tables to draw, fou"
+        ):
+            clone(pretrained).set_params(bootstrap=wrong).fit(chain)
+
+
 def test_it_shows_what_differs_from_the_defaults():
     assert repr(TabSCM("base", threshold=0.3)) == "TabSCM(model='base', threshold=0.3)"
     assert TabSCM().get_params() == {
@@ -137,6 +151,7 @@ def test_it_shows_what_differs_from_the_defaults():
         "threshold": 0.5,
         "acyclic": False,
         "knowledge": None,
+        "bootstrap": 0,
         "device": "auto",
     }
 

@@ -1,8 +1,15 @@
 """How far a result can be trusted: what a resampled table says, and what is odd about the table."""
 
+from typing import TYPE_CHECKING
+
 import attrs
 import numpy as np
 from numpy.typing import NDArray
+
+from tabscm.engine import exports
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @attrs.frozen
@@ -24,11 +31,36 @@ class Bootstrap:
     names: tuple[str, ...]
     """[D] the variables."""
     frequency: NDArray[np.float64]
-    """[D, D], at [i, j] the share of the drawn tables in whose graph i -> j is; 0 on the diagonal."""
+    """[D, D], at [i, j] the share of the drawn tables in whose graph i -> j is; 0 on the diagonal. Where a graph has
+    both directions of a pair, the more probable one counts."""
     repeats: int
     """How many tables were drawn."""
     threshold: float
     """Of their graphs."""
+    acyclic: bool = False
+    """Whether they are the best graphs without a cycle."""
+
+    @property
+    def none(self) -> NDArray[np.float64]:
+        """[D, D], symmetric, the share of the drawn tables in whose graph there is no edge between i and j."""
+        return np.clip(1 - self.frequency - self.frequency.T, 0.0, 1.0)
+
+    def to_frame(self) -> "pd.DataFrame":
+        """A row for each unordered pair: the columns a, b, "a->b", "b->a" and "none", whose shares have the sum 1.
+
+        Raises:
+            TabSCMError: pandas is not installed.
+        """
+        return exports.bootstrap_frame(self.names, self.frequency, self.none)
+
+    def to_json(self) -> dict[str, object]:
+        """The fields as plain values, without the names."""
+        return {
+            "repeats": self.repeats,
+            "threshold": self.threshold,
+            "acyclic": self.acyclic,
+            "frequency": self.frequency.tolist(),
+        }
 
 
 @attrs.frozen

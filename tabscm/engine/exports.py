@@ -197,6 +197,15 @@ def edges_frame(edges: Sequence[Edge]) -> "pd.DataFrame":
     return found
 
 
+def bootstrap_frame(names: Sequence[str], frequency: NDArray[np.float64], none: NDArray[np.float64]) -> "pd.DataFrame":
+    """A row for each unordered pair: two names, the shares [D, D] of either direction, and that of neither."""
+    named = np.array(names, dtype=object)
+    a, b = np.triu_indices(len(names), 1)
+    columns = {"a": named[a], "b": named[b], "a->b": frequency[a, b], "b->a": frequency[b, a], "none": none[a, b]}
+    found: pd.DataFrame = _pandas().DataFrame(columns)
+    return found
+
+
 def causal_learn(
     names: Sequence[str], directed: NDArray[np.bool_], undirected: NDArray[np.bool_] | None = None
 ) -> "GeneralGraph":

@@ -1,12 +1,18 @@
 """From a user's table to the probability of every edge."""
 
+from typing import TextIO
+
+import attrs
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tabscm.engine.bootstrap import Places, bootstrap
 from tabscm.engine.canonical import canonical_order, on_grid
 from tabscm.engine.knowledge import Knowledge
 from tabscm.engine.model import Model
+from tabscm.engine.preflight import MOST_SORTED, preflight, sortable
+from tabscm.engine.progress import Counting
 from tabscm.engine.result import Result
 from tabscm.engine.rows import listed
 from tabscm.engine.standardise import LIMIT, standardise_exactly
@@ -23,6 +29,10 @@ def predict(
     device: torch.device,
     intervened: NDArray[np.bool_] | None = None,
     knowledge: Knowledge | None = None,
+    repeats: int = 0,
+    threshold: float = 0.5,
+    acyclic: bool = False,
+    out: TextIO | None = None,
 ) -> Result:
     """Read a table in one forward pass.
 
@@ -35,6 +45,10 @@ def predict(
         device: where the network runs.
         intervened: [N, D] bool, True where an intervention set the cell; None means nowhere.
         knowledge: what the result has to obey; the network does not see it.
+        repeats: tables to draw again from the rows, see `bootstrap`; 0 for none.
+        threshold: of the graphs of those tables.
+        acyclic: whether these are the best graphs without a cycle.
+        out: where the progress of that is shown, if it takes long; None for nowhere.
 
     Raises:
         DataError: more variables than the model takes, or a column that does not vary enough to be read.
@@ -46,8 +60,8 @@ def predict(
             f"{data.source}: {variables} variables, and this model takes at most {model.max_variables}; "
             "remove columns, or train a model on larger tables"
         )
-    if knowledge is not None:
-        knowledge.resolve(data.names)  # before the network reads for a while
+    # before the network reads for a while
+    constraints = None if knowledge is None else knowledge.resolve(data.names)
     x = np.empty(data.x.shape, dtype=np.float32)
     observed: NDArray[np.bool_] | None = None  # where no cell is missing
     for index, column in enumerate(data.x.T):  # one at a time: float64 copies of all would need most of the memory
@@ -74,7 +88,28 @@ def predict(
     edge_prob = np.empty((variables, variables))
     edge_prob[np.ix_(by_column, by_column)] = logits.double().sigmoid().fill_diagonal_(0).numpy()
     result = Result(names=data.names, edge_prob=edge_prob, notes=(*data.notes, *_notes(model, data, x)))
-    return result if knowledge is None else result.given(knowledge)
+    if knowledge is not None:
+        result = result.given(knowledge)
+    findings = preflight(data, intervened)
+    if variables <= MOST_SORTED:
+        findings += sortable(data, result.graph(acyclic=True))
+    result = attrs.evolve(result, findings=findings)
+    if repeats:
+        counting = Counting(out, "rows drawn again", repeats)
+        drawn, notes = bootstrap(
+            model,
+            data,
+            Places(by_row, by_column, set_by[0].numpy()),
+            device=device,
+            repeats=repeats,
+            threshold=threshold,
+            acyclic=acyclic,
+            knowledge=constraints,
+            done=counting.show,
+        )
+        counting.end()
+        result = attrs.evolve(result, bootstrap=drawn, notes=(*result.notes, *notes))
+    return result
 
 
 def _check_flat(data: DataTable, x: NDArray[np.float32]) -> None:

@@ -1,10 +1,49 @@
-"""What a person sees of a training: a line that moves on a terminal, a line per validation that stays."""
+"""What a person sees of what takes long: a line that moves on a terminal; of a training, lines that stay, too."""
 
 import time
 from typing import TextIO
 
 SILENCE = 20.0
 """Seconds without a line after which a file, which has no line that moves, gets one."""
+
+SOON = 2.0
+"""Seconds that pass before a short work is worth a line."""
+
+
+class Counting:
+    """How far a work of a known number of parts is, on a line that goes away in the end; in a file now and then.
+
+    Args:
+        out: where to; None for nowhere.
+        what: is counted.
+        whole: how many there are.
+    """
+
+    def __init__(self, out: TextIO | None, what: str, whole: int) -> None:
+        self.out = out
+        self.what = what
+        self.whole = whole
+        self.began = self.said = time.perf_counter()
+        self.moved = False
+
+    def show(self, done: int) -> None:
+        """So many are done."""
+        now = time.perf_counter()
+        if self.out is None or now - self.began < SOON:
+            return
+        left = round((now - self.began) / max(1, done) * (self.whole - done))
+        line = f"{self.what}: {done}/{self.whole}  {left // 60}:{left % 60:02d} left"
+        if self.out.isatty():
+            print(f"\r{line}", end="\x1b[K", file=self.out, flush=True)
+            self.moved = True
+        elif now - self.said > SILENCE:
+            print(line, file=self.out, flush=True)
+            self.said = now
+
+    def end(self) -> None:
+        """It is over: clear the line."""
+        if self.moved:
+            print("\r\x1b[K", end="", file=self.out, flush=True)
 
 
 class Progress:

@@ -54,10 +54,12 @@ class Result:
 
         Raises:
             ConfigError: the knowledge names other variables, or contradicts itself.
-            TabSCMError: the result obeys other knowledge already.
+            TabSCMError: the result obeys other knowledge already, or has a bootstrap, which does not.
         """
         if self.knowledge is not None:
             raise TabSCMError(f"this result obeys {self.knowledge.source} already; write both into one Knowledge")
+        if self.bootstrap is not None:
+            raise TabSCMError("the bootstrap of this result was drawn without knowledge; give both to `discover`")
         known = knowledge.resolve(self.names)
         edge_prob = known.condition(self.edge_prob)
         notes = (*self.notes, *_compared(self, known))
@@ -152,8 +154,12 @@ class Result:
         return exports.edges_frame(self.edges(threshold, acyclic=acyclic))
 
     def to_json(self, threshold: float = 0.5, *, acyclic: bool = False) -> dict[str, object]:
-        """Everything as plain values: "variables", "edge_prob", "threshold", "acyclic", "edges" of `graph`, "notes",
-        and "knowledge": null, or its "source" with the edges that are "required" and "forbidden"."""
+        """Everything as plain values.
+
+        "variables", "edge_prob", "threshold", "acyclic", "edges" of `graph`, "notes"; "knowledge": null, or its
+        "source" with the edges that are "required" and "forbidden"; "findings", each a "kind", "columns" and a "line";
+        "bootstrap" and "familiarity": null, or their fields.
+        """
         return {
             "variables": list(self.names),
             "edge_prob": self.edge_prob.tolist(),
@@ -165,6 +171,9 @@ class Result:
             ],
             "notes": list(self.notes),
             "knowledge": self._known(),
+            "findings": [attrs.asdict(finding) for finding in self.findings],
+            "bootstrap": None if self.bootstrap is None else self.bootstrap.to_json(),
+            "familiarity": None if self.familiarity is None else attrs.asdict(self.familiarity),
         }
 
     def render(self, threshold: float = 0.5, *, acyclic: bool = False) -> str:
@@ -177,14 +186,15 @@ class Result:
             if self.knowledge is not None:
                 possible &= ~self.knowledge.forbidden
             closest = self._ranked(possible)[:CLOSEST]
-            return f"No edge is above {threshold:g}, of {pairs}. The most probable ones:\n{_lines(closest)}"
+            text = f"No edge is above {threshold:g}, of {pairs}. The most probable ones:\n{self._lines(closest)}"
+            return text + self._legend()
         or_required = " or required" if any(edge.required for edge in edges) else ""
-        text = f"{_lines(edges)}\n{len(edges)} above {threshold:g}{or_required}, of {pairs}."
+        text = f"{self._lines(edges)}\n{len(edges)} above {threshold:g}{or_required}, of {pairs}.{self._legend()}"
         if acyclic:
             left_out = self._ranked(self.graph(threshold) & ~self.graph(threshold, acyclic=True))
             if left_out:
                 what = "a cycle" if self.knowledge is None else "a cycle, or a path against what is known"
-                text += f"\nLeft out, because they close {what}:\n{_lines(left_out)}"
+                text += f"\nLeft out, because they close {what}:\n{self._lines(left_out)}"
             return text
         graph = self.to_networkx(threshold)
         if not nx.is_directed_acyclic_graph(graph):
@@ -202,7 +212,8 @@ class Result:
     def _repr_html_(self) -> str:
         """The most probable edges above 0.5 for a notebook."""
         count = len(self.names)
-        return exports.table_html(self.edges(), self.notes, pairs=count * (count - 1), threshold=0.5)
+        notes = [*self.notes, *(finding.line for finding in self.findings)]
+        return exports.table_html(self.edges(), notes, pairs=count * (count - 1), threshold=0.5)
 
     def score(self, adj: NDArray[np.bool_], threshold: float = 0.5, *, acyclic: bool = False) -> dict[str, float]:
         """Judge these probabilities against a known graph.
@@ -239,6 +250,30 @@ class Result:
             for source, target in ends[order]
         ]
 
+    def _lines(self, edges: list[Edge]) -> str:
+        """A line for each edge, with what the bootstrap says of it, if there is one."""
+        names = [(_printed(edge.source), _printed(edge.target)) for edge in edges]
+        sources = max((len(source) for source, _ in names), default=0)
+        targets = max((len(target) for _, target in names), default=0)
+        places = {name: index for index, name in enumerate(self.names)}
+        lines = []
+        for edge, (source, target) in zip(edges, names, strict=True):
+            line = f"{source:>{sources}} -> {target:<{targets}}  {edge.probability:.2f}"
+            if self.bootstrap is not None:
+                i, j = places[edge.source], places[edge.target]
+                frequency, none = self.bootstrap.frequency, self.bootstrap.none
+                line += f"  {frequency[i, j]:>4.0%} ->  {frequency[j, i]:>4.0%} <-  {none[i, j]:>4.0%} none"
+            lines.append(f"{line}  required" if edge.required else line)
+        return "\n".join(lines)
+
+    def _legend(self) -> str:
+        """What the columns of the bootstrap are, if there is one."""
+        if self.bootstrap is None:
+            return ""
+        drawn = self.bootstrap
+        graphs = "graphs without a cycle" if drawn.acyclic else "graphs"
+        return f"\nIn per cent: what {drawn.repeats} {graphs} at {drawn.threshold:g} of rows drawn again have there."
+
     def _fixed(self) -> tuple[NDArray[np.bool_] | None, NDArray[np.bool_] | None]:
         """What is required and what comes before what, as `decode` and `sample` take it."""
         known = self.knowledge
@@ -271,19 +306,6 @@ def render_score(scores: dict[str, float]) -> str:
         ("SHD", number(scores["shd"], ".0f"), f"{at}; the graph without edges: {number(scores['shd_empty'], '.0f')}"),
     ]
     return f"Against the known graph, which has {scores['edges']:.0f} edges:\n{align(lines, left=3)}"
-
-
-def _lines(edges: list[Edge]) -> str:
-    lines = [
-        (_printed(edge.source), _printed(edge.target), edge.probability, "  required" if edge.required else "")
-        for edge in edges
-    ]
-    sources = max((len(source) for source, _, _, _ in lines), default=0)
-    targets = max((len(target) for _, target, _, _ in lines), default=0)
-    return "\n".join(
-        f"{source:>{sources}} -> {target:<{targets}}  {probability:.2f}{mark}"
-        for source, target, probability, mark in lines
-    )
 
 
 def _printed(name: str) -> str:

@@ -3,7 +3,6 @@
 A cell that is empty or says so, see MISSING, is missing.
 """
 
-import hashlib
 import math
 import re
 import shlex
@@ -47,7 +46,7 @@ class DataTable:
     source: str
     """Where it was read."""
     notes: tuple[str, ...] = ()
-    """What the user should know: rows that were chosen, columns left aside, columns that look like a mistake."""
+    """What the user should know: rows that were chosen, columns left aside, cells that are missing."""
 
 
 def read_table(
@@ -302,14 +301,14 @@ def _check_count(path: Path, variables: list[str]) -> None:
 
 
 def checked(table: DataTable) -> DataTable:
-    """The table, when no column is constant, with notes on columns that look like a mistake and on missing cells.
+    """The table, when no column is constant, with a note on missing cells.
 
     Raises:
         DataError: columns that are constant where they are there, or not there at all.
     """
     gaps = [int(np.isnan(column).sum()) for column in table.x.T]
     _check_constant(table, gaps)
-    return attrs.evolve(table, notes=(*table.notes, *_suspicions(table), *_missing(table, gaps)))
+    return attrs.evolve(table, notes=(*table.notes, *_missing(table, gaps)))
 
 
 def _check_constant(table: DataTable, gaps: Sequence[int]) -> None:
@@ -338,20 +337,3 @@ def _missing(table: DataTable, gaps: Sequence[int]) -> list[str]:
     shares = ", ".join(f"{show(table.names[index])} {100 * gaps[index] / len(table.x):.2g} %" for index in most[:5])
     more = f" and {len(most) - 5} more columns" if len(most) > 5 else ""
     return [f"{sum(gaps)} of {table.x.size} cells are missing and read as unknown: of {shares}{more}"]
-
-
-def _suspicions(table: DataTable) -> list[str]:
-    """Columns that are probably not meant as variables."""
-    notes = []
-    first: dict[bytes, str] = {}
-    for name, column in zip(table.names, table.x.T, strict=True):
-        twin = first.setdefault(hashlib.sha256(column.tobytes()).digest(), name)
-        if twin != name:
-            notes.append(
-                f"columns {show(twin)} and {show(name)} are identical: which of them causes what is undecidable"
-            )
-        with np.errstate(over="ignore"):  # cells may be as far apart as 64 bits allow
-            steps = np.diff(column)
-        if np.all(steps == 1):
-            notes.append(f"column {show(name)} counts the rows; if it is no measurement, remove it")
-    return notes

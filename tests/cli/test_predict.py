@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tabscm.engine import released
@@ -137,6 +138,36 @@ def test_predict_for_machines(call, trained, tmp_path):
     assert again == (2, "", f"{file}: exists already. Use --overwrite to replace it.\n")
     assert call("predict", SACHS, "--run", trained, *PREDICT, "--json", file, "--overwrite")[0] == 0
     assert "score" not in json.loads(file.read_text())
+
+
+def test_predict_says_what_is_odd_about_a_table(call, trained, tmp_path):
+    file = tmp_path / "x.csv"
+    values = np.random.default_rng(0).normal(size=(60, 3))
+    file.write_text("id,a,b,c\n" + "".join(f"{row},{a},{b},{2 * a}\n" for row, (a, b, _) in enumerate(values)))
+    code, _, err = call("predict", file, "--run", trained, "--device", "cpu")
+    assert code == 0
+    assert err.splitlines()[-2:] == [
+        "note: column 'id' counts the rows; kept. If it is no measurement, remove it",
+        "note: columns 'a' and 'c' are the same but for their units: which of them causes what is undecidable; both "
+        "are kept",
+    ]
+    found = json.loads(call("predict", file, "--run", trained, "--device", "cpu", "--json")[1])
+    assert [(finding["kind"], finding["columns"]) for finding in found["findings"]] == [
+        ("id-like", ["id"]),
+        ("duplicate", ["a", "c"]),
+    ]
+    assert found["findings"][0]["line"] == err.splitlines()[-2].removeprefix("note: ")
+
+
+def test_predict_with_a_bootstrap(call, trained):
+    words = ["predict", SACHS, "--run", trained, *PREDICT, "--bootstrap", "3"]
+    code, out, _ = call(*words)
+    assert code == 0
+    assert out.splitlines()[1].endswith("  0% ->    0% <-  100% none")
+    assert out.splitlines()[-1] == "In per cent: what 3 graphs at 0.9 of rows drawn again have there."
+    found = json.loads(call(*words, "--acyclic", "--json")[1])["bootstrap"]
+    assert (found["repeats"], found["threshold"], found["acyclic"]) == (3, 0.9, True)
+    assert np.array(found["frequency"]).shape == (11, 11)
 
 
 def test_predict_obeys_knowledge(call, trained, tmp_path):

@@ -212,6 +212,9 @@ def test_plain_values():
         "edges": [{"from": "pka", "to": "raf", "probability": 0.9}],
         "notes": ["a note"],
         "knowledge": None,
+        "findings": [],
+        "bootstrap": None,
+        "familiarity": None,
     }
 
 

@@ -352,15 +352,6 @@ def test_infinity_may_be_a_word_among_others():
     assert table.names == ("a", "b")
 
 
-def test_columns_that_look_like_a_mistake_are_noted():
-    table = read_table(write("id,a,b\n5,2,2\n6,1,1\n7,4,4\n"))
-    assert table.names == ("id", "a", "b")
-    assert table.notes == (
-        "column 'id' counts the rows; if it is no measurement, remove it",
-        "columns 'a' and 'b' are identical: which of them causes what is undecidable",
-    )
-
-
 def test_rows_are_chosen_by_text_and_by_number():
     table = read_table(write(CONDITIONS), where={"kind": "control", "batch": "1"})
     assert table.names == ("a", "b")
