@@ -92,7 +92,12 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.set_defaults(command="eval")
 
     predict = commands.add_parser("predict", help="read the causal graph off a table")
-    predict.add_argument("table", type=Path, metavar="TABLE", help="a CSV file whose first row names the columns")
+    predict.add_argument(
+        "table",
+        type=Path,
+        metavar="TABLE",
+        help="CSV or TSV whose first row names the columns, perhaps packed (.gz), or Parquet",
+    )
     predict.add_argument("--run", type=Path, metavar="RUN", help=f"folder of a trained run {RELEASED}")
     predict.add_argument(
         "--where",
