@@ -115,6 +115,23 @@ def _parser() -> argparse.ArgumentParser:
         metavar="COLUMN",
         help="make a variable of this column of text, its values numbered in order; may be repeated",
     )
+    how = predict.add_mutually_exclusive_group()
+    how.add_argument(
+        "--interventions",
+        metavar="COLUMN",
+        help="the column that names the variable an intervention set in each row, several with ; between, or is blank",
+    )
+    how.add_argument(
+        "--conditions",
+        metavar="COLUMN",
+        help="the column that names the condition of each row; what each of them sets is in the file of --targets",
+    )
+    predict.add_argument(
+        "--targets",
+        type=Path,
+        metavar="FILE",
+        help="TOML: for each condition the variable it sets, a list of them, or [] where it sets none",
+    )
     predict.add_argument(
         "--threshold",
         type=_threshold,

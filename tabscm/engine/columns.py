@@ -39,6 +39,20 @@ class Chunk:
         )
 
 
+@attrs.frozen(eq=False)
+class Labels:
+    """A column of words that says of each row how it came about: what was set in it, or under which condition."""
+
+    name: str
+    """Of the column."""
+    texts: tuple[str, ...]
+    """[K] what occurs in it; blank where nothing is written."""
+    rows: tuple[int, ...]
+    """[K] the row that each is in first, as messages call it."""
+    codes: NDArray[np.int32]
+    """[N] which of the texts each row has."""
+
+
 class Column:
     """One column while it is read.
 
@@ -162,6 +176,32 @@ class CodedColumn(Column):
         values, said = self.coded.numbers()
         self.numbers = [values]
         return said
+
+
+class LabelColumn(Column):
+    """A column of words about the rows, while it is read; no variable."""
+
+    def __init__(self, where: str, name: str) -> None:
+        super().__init__(where, name)
+        self.first: dict[str, int] = {}
+        self.number: dict[str, int] = {}
+        self.codes: list[NDArray[np.int32]] = []
+
+    def add(self, rows: Sequence[int], cells: Cells) -> None:
+        """Take the next cells."""
+        texts = [cell.strip() for cell in as_texts(cells)]
+        for text in dict.fromkeys(texts):
+            if text not in self.first:
+                self.number[text] = len(self.first)
+                self.first[text] = rows[texts.index(text)]
+        self.codes.append(np.fromiter(map(self.number.__getitem__, texts), dtype=np.int32, count=len(texts)))
+
+    def note(self) -> None:
+        """There is nothing odd about it."""
+
+    def labels(self) -> Labels:
+        """What was read."""
+        return Labels(self.name, tuple(self.first), tuple(self.first.values()), np.concatenate(self.codes))
 
 
 def as_texts(cells: Cells) -> Sequence[str]:

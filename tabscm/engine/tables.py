@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tabscm.engine import notation
-from tabscm.engine.columns import MANY, Chunk, CodedColumn, Column, as_texts
+from tabscm.engine.columns import MANY, Chunk, CodedColumn, Column, LabelColumn, Labels, as_texts
 from tabscm.engine.parquet import is_parquet, read_parquet
 from tabscm.engine.plain import read_plain
 from tabscm.engine.rows import Row, delimiter, listed, read_header, read_rows, show, suggest
@@ -25,6 +25,15 @@ CHUNK = 10_000
 
 _PANDAS_INDEX = re.compile(r"__index_level_\d+__|Unnamed: 0(\.\d+)?")
 """What pandas calls an index that was written as a column."""
+
+
+@attrs.frozen
+class Asked:
+    """A column that an option names."""
+
+    name: str
+    option: str
+    """As messages call it."""
 
 
 @attrs.frozen(eq=False)
@@ -39,10 +48,16 @@ class DataTable:
     """Where it was read."""
     notes: tuple[str, ...] = ()
     """What the user should know: rows that were chosen, columns left aside, columns that look like a mistake."""
+    labels: Labels | None = None
+    """The column that says how each row came about, where one was asked for."""
 
 
 def read_table(
-    path: str | Path, *, where: Mapping[str, str] | None = None, categories: Collection[str] = ()
+    path: str | Path,
+    *,
+    where: Mapping[str, str] | None = None,
+    categories: Collection[str] = (),
+    labels: Asked | None = None,
 ) -> DataTable:
     """Read a table from a file: Parquet, or text with a header; see `rows.read_rows` for its formats.
 
@@ -53,6 +68,7 @@ def read_table(
         where: {column: text} keeps only the rows whose cell reads exactly so. These columns are no variables. Cells of
             other rows are not judged.
         categories: columns whose texts become numbers, see `levels.ordered`; a note says which.
+        labels: a column that is no variable and says how each row came about, and the option that asks for it.
 
     Raises:
         DataError: one line with file, row, column and what to do.
@@ -65,18 +81,27 @@ def read_table(
         rows = read_rows(path)
         names = read_header(path, rows)
         _check_header(path, names)
-        if not where and not categories:
+        if not where and not categories and not labels:
             plain = read_plain(path, len(names), delimiter(path))
             if plain is not None and len(names) > 1 and len(plain) > 1:
                 return checked(DataTable(names=tuple(names), x=plain, source=str(path)))
         chunks = _chunks(rows)
     choice = _Choice(path, names, where or {})
-    _check_categories(path, categories, names, choice.where)
-    columns = {
-        index: CodedColumn(str(path), name) if name in categories else Column(str(path), name, typed=typed)
-        for index, name in enumerate(names)
-        if name not in choice.where
-    }
+    for name in categories:
+        _check_asked(path, Asked(name, "--category"), names, choice.where)
+    if labels:
+        _check_asked(path, labels, names, choice.where)
+        if labels.name in categories:
+            raise DataError(f"{path}: column {show(labels.name)} is asked for by --category, too; drop {labels.option}")
+
+    columns: dict[int, Column] = {}
+    for index, name in enumerate(names):
+        if labels and name == labels.name:
+            columns[index] = LabelColumn(str(path), name)
+        elif name in categories:
+            columns[index] = CodedColumn(str(path), name)
+        elif name not in choice.where:
+            columns[index] = Column(str(path), name, typed=typed)
     for chunk in choice.kept(chunks):
         for index, column in columns.items():
             column.add(chunk.rows, chunk.cells[index])
@@ -89,7 +114,8 @@ def read_table(
         np.concatenate(column.numbers, out=x[:, index])
         column.numbers.clear()
     names = [column.name for column in variables]
-    return checked(DataTable(names=tuple(names), x=x, source=str(path), notes=tuple(notes)))
+    of_rows = next((column.labels() for column in columns.values() if isinstance(column, LabelColumn)), None)
+    return checked(DataTable(names=tuple(names), x=x, source=str(path), notes=tuple(notes), labels=of_rows))
 
 
 def _chunks(rows: Iterator[Row]) -> Iterator[Chunk]:
@@ -160,12 +186,16 @@ def _check_header(path: Path, names: list[str]) -> None:
         )
 
 
-def _check_categories(path: Path, categories: Collection[str], names: list[str], where: Collection[str]) -> None:
-    for name in categories:
-        if name not in names:
-            raise DataError(f"{path}: no column is called {show(name)}, as --category asks; {suggest(name, names)}")
-        if name in where:
-            raise DataError(f"{path}: column {show(name)} chooses rows by --where, and is no variable; drop --category")
+def _check_asked(path: Path, asked: Asked, names: list[str], taken: Collection[str]) -> None:
+    """Check that a column is there, and that no option before wants something else of it."""
+    if asked.name not in names:
+        raise DataError(
+            f"{path}: no column is called {show(asked.name)}, as {asked.option} asks; {suggest(asked.name, names)}"
+        )
+    if asked.name in taken:
+        raise DataError(
+            f"{path}: column {show(asked.name)} chooses rows by --where, and is no variable; drop {asked.option}"
+        )
 
 
 def _check_count(path: Path, variables: list[str]) -> None:
