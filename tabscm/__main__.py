@@ -92,7 +92,12 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.set_defaults(command="eval")
 
     predict = commands.add_parser("predict", help="read the causal graph off a table")
-    predict.add_argument("table", type=Path, metavar="TABLE", help="a CSV file whose first row names the columns")
+    predict.add_argument(
+        "table",
+        type=Path,
+        metavar="TABLE",
+        help="CSV or TSV whose first row names the columns, perhaps packed (.gz), or Parquet",
+    )
     predict.add_argument("--run", type=Path, metavar="RUN", help=f"folder of a trained run {RELEASED}")
     predict.add_argument(
         "--where",
@@ -109,6 +114,23 @@ def _parser() -> argparse.ArgumentParser:
         dest="categories",
         metavar="COLUMN",
         help="make a variable of this column of text, its values numbered in order; may be repeated",
+    )
+    how = predict.add_mutually_exclusive_group()
+    how.add_argument(
+        "--interventions",
+        metavar="COLUMN",
+        help="the column that names the variable an intervention set in each row, several with ; between, or is blank",
+    )
+    how.add_argument(
+        "--conditions",
+        metavar="COLUMN",
+        help="the column that names the condition of each row; what each of them sets is in the file of --targets",
+    )
+    predict.add_argument(
+        "--targets",
+        type=Path,
+        metavar="FILE",
+        help="TOML: for each condition the variable it sets, a list of them, or [] where it sets none",
     )
     predict.add_argument(
         "--threshold",

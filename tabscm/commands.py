@@ -12,6 +12,7 @@ from contextlib import nullcontext
 from itertools import zip_longest
 from pathlib import Path
 
+import attrs
 import torch
 
 import tabscm.data
@@ -35,7 +36,8 @@ from tabscm.engine.result import render_score
 from tabscm.engine.runs import REPORT, RESULTS, carry_out, is_started, prepare, write_results
 from tabscm.engine.signals import Stopped
 from tabscm.engine.start import read_start
-from tabscm.engine.tables import read_table
+from tabscm.engine.tables import Asked, read_table
+from tabscm.engine.targets import described, labelled_cells, read_targets
 from tabscm.engine.untrusted import one_line
 from tabscm.kernel.config import load
 from tabscm.kernel.errors import ConfigError, ContractError, TabSCMError, did_you_mean
@@ -170,9 +172,19 @@ def _predict(args: argparse.Namespace, registry: Registry) -> int:
     file = Path(args.json) if args.json not in (None, "-") else None
     if file is not None and file.exists() and not args.overwrite:
         raise TabSCMError(f"{file}: exists already. Use --overwrite to replace it.")
+    if (args.conditions is None) != (args.targets is None):
+        raise TabSCMError(
+            "--conditions and --targets belong together: the column of the conditions, and the file that says what "
+            "each of them sets"
+        )
     device = _device(args.device)
     run = released.find(args.run)
-    data = read_table(args.table, where=_once(args.where), categories=args.categories)
+    targets = read_targets(args.targets) if args.targets else None
+    data = read_table(args.table, where=_once(args.where), categories=args.categories, labels=_labels(args))
+    cells = None
+    if data.labels is not None:
+        cells = labelled_cells(data, targets)
+        data = attrs.evolve(data, notes=(*data.notes, described(data, cells)))
     adj = read_graph(args.graph, data.names) if args.graph else None
     knowledge = read_knowledge(args.knowledge) if args.knowledge else None
     model = load_model(run, registry, device)
@@ -183,6 +195,7 @@ def _predict(args: argparse.Namespace, registry: Registry) -> int:
         model,
         data,
         device=device,
+        intervened=cells,
         knowledge=knowledge,
         repeats=args.bootstrap,
         threshold=threshold,
@@ -205,6 +218,13 @@ def _predict(args: argparse.Namespace, registry: Registry) -> int:
     if score is not None:
         print(f"\n{render_score(score)}")
     return 0
+
+
+def _labels(args: argparse.Namespace) -> Asked | None:
+    """The column that says how each row came about."""
+    if args.interventions is not None:
+        return Asked(args.interventions, "--interventions")
+    return None if args.conditions is None else Asked(args.conditions, "--conditions")
 
 
 def _report(args: argparse.Namespace, registry: Registry) -> int:

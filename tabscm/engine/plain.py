@@ -6,6 +6,7 @@ say what is wrong where.
 
 import gzip
 import io
+import re
 import zlib
 from pathlib import Path
 
@@ -58,6 +59,8 @@ def _parse(text: bytes, columns: int, delimiter: str) -> NDArray[np.float64] | N
     """The numbers of some whole lines [n, D]; None where there is anything else."""
     if text.translate(None, NUMERIC + delimiter.encode()):
         return None
+    if re.search(rb"(^|[\n%s])[+-]?0\d" % delimiter.encode(), text):
+        return None  # leading zeros, of which the careful reader says a word
     text = text.replace(b"\r\n", b"\n")
     # a line end of its own, and empty lines, which numpy would skip
     if b"\r" in text or text.startswith(b"\n") or b"\n\n" in text:

@@ -8,16 +8,21 @@ import csv
 import difflib
 import gzip
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO, TextIO, cast
 
+from tabscm.engine.signatures import LOOKED_AT, SAVE, disguised
 from tabscm.kernel.errors import DataError
 
 LONGEST = 1 << 24
 """Characters of a line: a million cells with sixteen each."""
 WIDEST = 10_000
 """Columns of a table: of more, the graph alone is 100 million pairs."""
+PROBE = 1 << 26
+"""Bytes of a gzip file that are unpacked to see how much larger they are than packed."""
+RATIO = 200
+"""Times that a table may be larger than packed: digits are 2 to 10 times, the emptiest file is 1000 times."""
 
 Row = tuple[int, list[str]]
 """The line on which a row starts, counted from 1, and its cells."""
@@ -34,6 +39,7 @@ def read_rows(path: Path) -> Iterator[Row]:
         DataError: names file, row and what to do.
     """
     try:
+        _check_kind(path)
         with _open(path) as lines:
             yield from _checked(path, lines, delimiter(path))
     except FileNotFoundError:
@@ -41,14 +47,16 @@ def read_rows(path: Path) -> Iterator[Row]:
     except IsADirectoryError:
         raise DataError(f"{path}: this is a folder; name a CSV file in it") from None
     except UnicodeDecodeError:
-        found = (
-            ": this is an Excel or ZIP file" if _zipped(path) else f", row {_undecodable(path)}: this is not UTF-8 text"
-        )
-        raise DataError(f"{path}{found}; save the table as CSV in UTF-8") from None
+        raise DataError(f"{path}, {_undecodable(path)}: this is not UTF-8 text; {SAVE}") from None
     except (gzip.BadGzipFile, EOFError, zlib.error):
         raise DataError(f"{path}: this is not a whole gzip file; copy it again, or unpack it first") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def unpacked(path: Path) -> BinaryIO:
+    """The bytes of a file, those inside it where it ends in `.gz`."""
+    return cast(BinaryIO, gzip.open(path) if _packed(path) else path.open("rb"))
 
 
 def delimiter(path: Path) -> str:
@@ -60,30 +68,40 @@ def read_header(path: Path, rows: Iterator[Row]) -> list[str]:
     """Take the first of `rows`, the column names.
 
     Raises:
-        DataError: a name is empty, occurs twice, or could not be printed.
+        DataError: as `check_names`, or a name shows that another character separates the columns.
     """
     names = [cell.strip() for cell in next(rows)[1]]
+    for name in names:
+        if "\t" in name:
+            raise DataError(f"{path}, row 1: columns are separated by tabs; rename the file to end in .tsv")
+    check_names(f"{path}, row 1", names)
+    return names
+
+
+def check_names(where: str, names: Sequence[str]) -> None:
+    """Check the names of columns, read from `where`.
+
+    Raises:
+        DataError: a name is empty, occurs twice, or could not be printed, or there are too many.
+    """
     if len(names) > WIDEST:
-        raise DataError(
-            f"{path}, row 1: there are {len(names):,} columns, and at most {WIDEST:,} are read; choose some"
-        )
+        raise DataError(f"{where}: there are {len(names):,} columns, and at most {WIDEST:,} are read; choose some")
     first: dict[str, int] = {}
     for position, name in enumerate(names, start=1):
         if not name:
-            hint = "; if it numbers the rows, remove it (pandas: index=False)" if position == 1 else ""
-            raise DataError(f"{path}, row 1: column {position} has no name; give it one{hint}")
-        if "\t" in name:
-            raise DataError(f"{path}, row 1: columns are separated by tabs; rename the file to end in .tsv")
+            hint = ""
+            if position == 1:
+                hint = "; if it numbers the rows, remove it (pandas: index=False)"
+            elif position == len(names):
+                hint = "; if every row ends with a separator, remove these"
+            raise DataError(f"{where}: column {position} has no name; give it one{hint}")
         if not name.isprintable():
             raise DataError(
-                f"{path}, row 1: the name of column {position}, {show(name)}, holds a control character; rename it"
+                f"{where}: the name of column {position}, {show(name)}, holds a control character; rename it"
             )
         if name in first:
-            raise DataError(
-                f"{path}, row 1: columns {first[name]} and {position} are both called {show(name)}; rename one"
-            )
+            raise DataError(f"{where}: columns {first[name]} and {position} are both called {show(name)}; rename one")
         first[name] = position
-    return names
 
 
 def show(cell: str) -> str:
@@ -113,6 +131,24 @@ def _open(path: Path) -> TextIO:
     return path.open(encoding="utf-8-sig", newline="")
 
 
+def _check_kind(path: Path) -> None:
+    """Refuse what is no text, before it is read as such."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise DataError(f"{path}: this is a pipe or a device; save the table as a file first")
+    with unpacked(path) as file:
+        head = file.read(LOOKED_AT)
+        found = disguised(head)
+        if found:
+            raise DataError(f"{path}: {found}")
+        if isinstance(file, gzip.GzipFile):
+            size = len(head) + sum(map(len, iter(lambda: file.read(1 << 20) if file.tell() < PROBE else b"", b"")))
+            if size >= PROBE and size > RATIO * file.fileobj.tell():
+                raise DataError(
+                    f"{path}: unpacks to more than {RATIO} times its size, as no table of measurements does; unpack it "
+                    "yourself, if it is one"
+                )
+
+
 def _packed(path: Path) -> bool:
     return path.suffix.lower() == ".gz"
 
@@ -126,12 +162,16 @@ def _checked(path: Path, lines: TextIO, separator: str) -> Iterator[Row]:
                 blank = blank or start
             else:
                 if blank:
-                    raise DataError(f"{path}, row {blank}: this row is empty; remove it")
+                    raise DataError(
+                        f"{path}, row {blank}: this row is empty; remove it, or, if another table follows, give that a "
+                        "file of its own"
+                    )
                 width = width or len(row)
                 if len(row) != width:
+                    title = "; if the first row is a title, remove it" if width == 1 else ""
                     raise DataError(
                         f"{path}, row {start}: {_fields(len(row))} where the header has {width}; "
-                        "give every row one field per column, and quote a field that contains a separator"
+                        f"give every row one field per column, and quote a field that contains a separator{title}"
                     )
                 yield start, row
             start = reader.line_num + 1
@@ -161,20 +201,16 @@ def _unclosed(error: csv.Error) -> bool:
     return "unexpected end" in str(error) or "field limit" in str(error)
 
 
-def _undecodable(path: Path) -> int:
-    """The first line that is not UTF-8, counted from 1. A decoder reads ahead and does not say."""
-    with gzip.open(path) if _packed(path) else path.open("rb") as lines:
+def _undecodable(path: Path) -> str:
+    """The first row and column that are not UTF-8, counted from 1. A decoder reads ahead and does not say."""
+    with unpacked(path) as lines:
         for number, line in enumerate(lines, start=1):
             try:
                 line.decode()
-            except UnicodeDecodeError:
-                return number
+            except UnicodeDecodeError as error:
+                before = next(csv.reader([line[: error.start].decode() + "?"], delimiter=delimiter(path)))
+                return f"row {number}, column {len(before)}"
     raise AssertionError("every line is UTF-8")
-
-
-def _zipped(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(4) == b"PK\x03\x04"
 
 
 def _fields(count: int) -> str:

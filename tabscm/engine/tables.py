@@ -1,21 +1,20 @@
 """Read a user's table: a column is numbers, or categories when asked for, or left aside with a note, or refused.
 
-A cell that is empty or says so, see MISSING, is missing.
+A cell that is empty or says so, see `notation.MISSING`, is missing.
 """
 
-import math
 import re
-import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import NoReturn
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from tabscm.engine.levels import MOST_LEVELS, Categories
+from tabscm.engine import notation
+from tabscm.engine.columns import MANY, Chunk, CodedColumn, Column, LabelColumn, Labels, as_texts
+from tabscm.engine.parquet import is_parquet, read_parquet
 from tabscm.engine.plain import read_plain
 from tabscm.engine.rows import Row, delimiter, listed, read_header, read_rows, show, suggest
 from tabscm.kernel.errors import DataError
@@ -23,16 +22,17 @@ from tabscm.kernel.errors import DataError
 CHUNK = 10_000
 """Rows that are text at one time; the rest are numbers already."""
 
-MANY = 1_000
-"""Distinct texts of a column that are remembered for a message."""
+_PANDAS_INDEX = re.compile(r"__index_level_\d+__|Unnamed: 0(\.\d+)?")
+"""What pandas calls an index that was written as a column."""
 
-MISSING = {"", "na", "n/a", "nan", "null", "none", "?", "."}
-"""What people write for a missing value, in lower case."""
 
-TRUTH_WORDS = ({"true", "false"}, {"yes", "no"}, {"t", "f"}, {"y", "n"})
+@attrs.frozen
+class Asked:
+    """A column that an option names."""
 
-OTHER_NOTATION = re.compile(r"[+-]?\d+([.,' _\u00a0\u202f]\d+)*[,' _\u00a0\u202f]\d+(\.\d+)?", re.ASCII)
-"""A number with a decimal comma or with thousands separators."""
+    name: str
+    option: str
+    """As messages call it."""
 
 
 @attrs.frozen(eq=False)
@@ -47,12 +47,18 @@ class DataTable:
     """Where it was read."""
     notes: tuple[str, ...] = ()
     """What the user should know: rows that were chosen, columns left aside, cells that are missing."""
+    labels: Labels | None = None
+    """The column that says how each row came about, where one was asked for."""
 
 
 def read_table(
-    path: str | Path, *, where: Mapping[str, str] | None = None, categories: Collection[str] = ()
+    path: str | Path,
+    *,
+    where: Mapping[str, str] | None = None,
+    categories: Collection[str] = (),
+    labels: Asked | None = None,
 ) -> DataTable:
-    """Read a table with a header from a CSV file; see `rows.read_rows` for the formats.
+    """Read a table from a file: Parquet, or text with a header; see `rows.read_rows` for its formats.
 
     A column in which no cell is a number is text. It can choose rows, or be a variable as one of the `categories`.
 
@@ -61,31 +67,43 @@ def read_table(
         where: {column: text} keeps only the rows whose cell reads exactly so. These columns are no variables. Cells of
             other rows are not judged.
         categories: columns whose texts become numbers, see `levels.ordered`; a note says which.
+        labels: a column that is no variable and says how each row came about, and the option that asks for it.
 
     Raises:
         DataError: one line with file, row, column and what to do.
     """
     path = Path(path)
-    rows = read_rows(path)
-    names = read_header(path, rows)
-    _check_header(path, names)
-    if not where and not categories:
-        plain = read_plain(path, len(names), delimiter(path))
-        if plain is not None and len(names) > 1 and len(plain) > 1:
-            return checked(DataTable(names=tuple(names), x=plain, source=str(path)))
+    typed = is_parquet(path)
+    if typed:
+        names, chunks = read_parquet(path, rows=CHUNK)
+    else:
+        rows = read_rows(path)
+        names = read_header(path, rows)
+        _check_header(path, names)
+        if not where and not categories and not labels:
+            plain = read_plain(path, len(names), delimiter(path))
+            if plain is not None and len(names) > 1 and len(plain) > 1:
+                return checked(DataTable(names=tuple(names), x=plain, source=str(path)))
+        chunks = _chunks(rows)
     choice = _Choice(path, names, where or {})
-    _check_categories(path, categories, names, choice.where)
-    columns = {
-        index: _Coded(path, name) if name in categories else _Column(path, name)
-        for index, name in enumerate(names)
-        if name not in choice.where
-    }
-    kept = choice.kept(rows)
-    while chunk := list(islice(kept, CHUNK)):
-        lines = [line for line, _ in chunk]
-        cells = list(zip(*(cells for _, cells in chunk), strict=True))  # column by column
+    for name in categories:
+        _check_asked(path, Asked(name, "--category"), names, choice.where)
+    if labels:
+        _check_asked(path, labels, names, choice.where)
+        if labels.name in categories:
+            raise DataError(f"{path}: column {show(labels.name)} is asked for by --category, too; drop {labels.option}")
+
+    columns: dict[int, Column] = {}
+    for index, name in enumerate(names):
+        if labels and name == labels.name:
+            columns[index] = LabelColumn(str(path), name)
+        elif name in categories:
+            columns[index] = CodedColumn(str(path), name)
+        elif name not in choice.where:
+            columns[index] = Column(str(path), name, typed=typed)
+    for chunk in choice.kept(chunks):
         for index, column in columns.items():
-            column.add(lines, cells[index])
+            column.add(chunk.rows, chunk.cells[index])
     choice.check()
     variables = [column for column in columns.values() if column.numeric]
     notes = choice.notes() + [note for column in columns.values() if (note := column.note())]
@@ -95,7 +113,14 @@ def read_table(
         np.concatenate(column.numbers, out=x[:, index])
         column.numbers.clear()
     names = [column.name for column in variables]
-    return checked(DataTable(names=tuple(names), x=x, source=str(path), notes=tuple(notes)))
+    of_rows = next((column.labels() for column in columns.values() if isinstance(column, LabelColumn)), None)
+    return checked(DataTable(names=tuple(names), x=x, source=str(path), notes=tuple(notes), labels=of_rows))
+
+
+def _chunks(rows: Iterator[Row]) -> Iterator[Chunk]:
+    """The rows of a text file, column by column."""
+    while some := list(islice(rows, CHUNK)):
+        yield Chunk([row for row, _ in some], list(zip(*(cells for _, cells in some), strict=True)))
 
 
 class _Choice:
@@ -111,19 +136,21 @@ class _Choice:
         self.seen: list[dict[str, None]] = [{} for _ in self.wanted]
         self.total = self.count = 0
 
-    def kept(self, rows: Iterator[Row]) -> Iterator[Row]:
+    def kept(self, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
         """The rows to use."""
-        for line, cells in rows:
-            self.total += 1
-            fits = True
+        for chunk in chunks:
+            fits = np.ones(len(chunk.rows), dtype=np.bool_)
             for (index, text), seen in zip(self.wanted, self.seen, strict=True):
-                cell = cells[index].strip()
+                found = [cell.strip() for cell in as_texts(chunk.cells[index])]
                 if len(seen) < MANY:
-                    seen[cell] = None
-                fits = fits and cell == text
-            if fits:
-                self.count += 1
-                yield line, cells
+                    seen.update(dict.fromkeys(found))
+                fits &= [cell == text for cell in found]
+            self.total += len(chunk.rows)
+            self.count += int(fits.sum())
+            if fits.all():
+                yield chunk
+            elif fits.any():
+                yield chunk.only(fits)
 
     def check(self) -> None:
         """Refuse a table of fewer than two rows, once all of them were read."""
@@ -147,151 +174,27 @@ class _Choice:
         return " and".join(f" with {show(name)} = {show(text)}" for name, text in self.where.items())
 
 
-class _Column:
-    """One column while it is read: numbers, or text, but not both."""
-
-    def __init__(self, path: Path, name: str) -> None:
-        self.path = path
-        self.name = name
-        self.numbers: list[NDArray[np.float64]] = []
-        self.texts: dict[str, None] = {}
-        self.numeric = False
-        self.odd: tuple[int, str] | None = None  # the first cell that is no number, and its row
-
-    def add(self, lines: list[int], cells: tuple[str, ...]) -> None:
-        """Take the next cells and the rows they are from."""
-        texts = [cell.strip() for cell in cells]
-        values = _numbers(texts)
-        if values is None:
-            values = _numbers_with_gaps(texts)
-        if values is not None:
-            self.numeric = self.numeric or not bool(np.isnan(values).all())
-            self.numbers.append(values)
-        else:
-            for text in dict.fromkeys(texts):
-                if _number(text) is not None:
-                    self.numeric = True
-                    continue
-                if text.lower() in MISSING:
-                    continue
-                self.odd = self.odd or (lines[texts.index(text)], text)
-                if len(self.texts) < MANY:
-                    self.texts[text] = None
-                if _meant_as_number(text):
-                    self._refuse(lines[texts.index(text)], text)
-        if self.numeric and self.odd:
-            self._refuse(*self.odd)
-
-    def note(self) -> str | None:
-        """Say that this column is text, if it is, and what it is good for."""
-        if self.numeric:
-            return None
-        texts = list(self.texts)
-        if not texts:
-            raise DataError(f"{self.path}, column {show(self.name)}: holds no value in any row; remove it")
-        if self.odd and all(map(_infinite, texts)):
-            self._refuse(*self.odd)
-        if len(self.texts) == MANY:
-            return f"column {show(self.name)} is text and left aside ({MANY} different values or more)"
-        values = f"{len(texts)} value{'s' if len(texts) > 1 else ''}: {listed(texts)}"
-        said = f"column {show(self.name)} is text and left aside ({values})"
-        variable = f"be a variable: --category {shlex.quote(self.name)}"
-        if {text.lower() for text in texts} in TRUTH_WORDS:
-            return f"{said}; it can {variable}"
-        example = shlex.quote(f"{self.name}={texts[0]}")
-        return f"{said}; it can choose rows: --where {example}{f', or {variable}' if len(texts) <= MOST_LEVELS else ''}"
-
-    def _refuse(self, line: int, text: str) -> NoReturn:
-        raise DataError(f"{self.path}, row {line}, column {show(self.name)}: {_fault(text)}")
-
-
-class _Coded(_Column):
-    """A column of categories while it is read."""
-
-    def __init__(self, path: Path, name: str) -> None:
-        super().__init__(path, name)
-        self.numeric = True
-        self.coded = Categories(f"{path}, column {show(name)}", name)
-
-    def add(self, lines: list[int], cells: tuple[str, ...]) -> None:
-        """Take the next cells."""
-        # "none" is a level as good as "mild"
-        texts = [cell.strip() for cell in cells]
-        self.coded.add([None if text.lower() in MISSING - {"none"} else text for text in texts])
-
-    def note(self) -> str | None:
-        """Say which text became which number."""
-        values, said = self.coded.numbers()
-        self.numbers = [values]
-        return said
-
-
-def _numbers_with_gaps(cells: Sequence[str]) -> NDArray[np.float64] | None:
-    """The cells as numbers, NaN where one is missing, or None if even one is something else."""
-    gaps = [cell.lower() in MISSING for cell in cells]
-    values = _numbers(["0" if gap else cell for gap, cell in zip(gaps, cells, strict=True)])
-    if values is not None:
-        values[gaps] = np.nan
-    return values
-
-
-def _numbers(cells: Sequence[str]) -> NDArray[np.float64] | None:
-    """The cells as numbers, or None if even one is not a finite number."""
-    try:
-        values = np.fromiter(map(float, cells), dtype=np.float64, count=len(cells))
-    except ValueError:
-        return None
-    # float() also reads 1_000 and digits of other scripts
-    text = "".join(cells)
-    return values if "_" not in text and text.isascii() and bool(np.isfinite(values).all()) else None
-
-
-def _number(text: str) -> float | None:
-    values = _numbers([text])
-    return None if values is None else float(values[0])
-
-
-def _meant_as_number(text: str) -> bool:
-    return bool(OTHER_NOTATION.fullmatch(text)) or _overflows(text)
-
-
-def _overflows(text: str) -> bool:
-    return _infinite(text) and any(map(str.isdigit, text))
-
-
-def _infinite(text: str) -> bool:
-    try:
-        return math.isinf(float(text))
-    except ValueError:
-        return False
-
-
-def _fault(text: str) -> str:
-    """What is wrong with a cell that is no number, and what to do."""
-    found = f"found {show(text)}"
-    if OTHER_NOTATION.fullmatch(text):
-        return f"{found}; write numbers with a decimal point and nothing between thousands, such as 1234.5"
-    if _overflows(text):
-        return f"{found}, which is beyond the largest 64-bit number, 1.8e308; rescale the column"
-    return f"{found} in a column of numbers; correct it, or remove the row or the column"
-
-
 def _check_header(path: Path, names: list[str]) -> None:
-    if all(_number(name) is not None for name in names):
+    if all(notation.number(name) is not None for name in names):
         raise DataError(f"{path}, row 1: holds only numbers; the first row must name the columns")
     if len(names) == 1 and any(separator in names[0] for separator in ",;|\t "):
+        title = "; if it is a title, remove it" if " " in names[0] else ""
         raise DataError(
             f"{path}, row 1: the header is a single field, {show(names[0])}; separate columns by commas "
-            "(by tabs in a .tsv file)"
+            f"(by tabs in a .tsv file){title}"
         )
 
 
-def _check_categories(path: Path, categories: Collection[str], names: list[str], where: Collection[str]) -> None:
-    for name in categories:
-        if name not in names:
-            raise DataError(f"{path}: no column is called {show(name)}, as --category asks; {suggest(name, names)}")
-        if name in where:
-            raise DataError(f"{path}: column {show(name)} chooses rows by --where, and is no variable; drop --category")
+def _check_asked(path: Path, asked: Asked, names: list[str], taken: Collection[str]) -> None:
+    """Check that a column is there, and that no option before wants something else of it."""
+    if asked.name not in names:
+        raise DataError(
+            f"{path}: no column is called {show(asked.name)}, as {asked.option} asks; {suggest(asked.name, names)}"
+        )
+    if asked.name in taken:
+        raise DataError(
+            f"{path}: column {show(asked.name)} chooses rows by --where, and is no variable; drop {asked.option}"
+        )
 
 
 def _check_count(path: Path, variables: list[str]) -> None:

@@ -1,15 +1,19 @@
 """Which cells an intervention set, from the ways in which people write it down."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tabscm.engine.frames import SOURCE, Frame, Values, missing, read_frame
+from tabscm.engine.notation import MISSING
 from tabscm.engine.rows import listed, show, suggest
-from tabscm.kernel.errors import DataError
+from tabscm.engine.tables import DataTable
+from tabscm.kernel.errors import ConfigError, DataError, Problem
+from tabscm.kernel.files import parse
 
 FORMS = (
     "interventions: expected a boolean mask [rows, variables], a column of target names with one entry a row, the name "
@@ -24,8 +28,8 @@ def intervened_cells(frame: Frame, interventions: object, conditions: object = N
         frame: the table, perhaps with the column that holds targets or conditions.
         interventions: None, when all rows are observational; a boolean mask [N, D], as an array or as a DataFrame,
             which goes by name; a column [N] of targets, or the name of one in the table; or a mapping from each
-            condition to its targets. Targets are the name of a variable (its number in an array), several of them, or
-            None, blank or empty for none.
+            condition to its targets. Targets are the name of a variable (its number in an array), several of them (in a
+            list, or in a text with semicolons between), or None, blank or empty for none.
         conditions: with a mapping, the condition of each row [N], or the name of a column of the table.
 
     Returns:
@@ -54,6 +58,68 @@ def intervened_cells(frame: Frame, interventions: object, conditions: object = N
     else:
         column = _column(frame, conditions, "conditions")
     return frame, _by_condition(frame, column, interventions)
+
+
+def labelled_cells(data: DataTable, targets: Mapping[str, object] | None = None) -> NDArray[np.bool_]:
+    """The cells [N, D] bool that interventions set in a table read from a file, by the labels of its rows.
+
+    Args:
+        data: with labels: the target of each row, or its condition.
+        targets: what each condition sets; None where the labels are targets themselves.
+
+    Raises:
+        DataError: a target that is no variable, or a condition of which `targets` says nothing.
+    """
+    labels = data.labels
+    assert labels is not None
+    kinds = np.zeros((len(labels.texts), len(data.names)), dtype=np.bool_)
+    for kind, (text, row) in enumerate(zip(labels.texts, labels.rows, strict=True)):
+        where = f"{data.source}, row {row}, column {show(labels.name)}"
+        entry: object = text
+        if targets is not None:
+            if text not in targets:
+                raise DataError(
+                    f"{where}: the targets say nothing of {show(text)}; {suggest(text, targets)} Give it [] as targets "
+                    "when it sets nothing"
+                )
+            entry, where = targets[text], f"the targets of {show(text)}"
+        elif text not in data.names and text.lower() in MISSING:
+            entry = None
+        kinds[kind, _targets(data.names, entry, where)] = True
+    return kinds[labels.codes]
+
+
+def read_targets(path: Path) -> dict[str, list[str]]:
+    """What each condition sets, from a TOML file: `condition = "variable"`, or a list of them; [] where it is none.
+
+    Raises:
+        ConfigError: the file cannot be read, or holds anything else.
+    """
+    targets = {}
+    problems = []
+    for condition, entry in parse(path).items():
+        names = [entry] if isinstance(entry, str) else entry
+        if isinstance(names, list) and all(isinstance(name, str) and name.strip() for name in names):
+            targets[condition] = names
+        else:
+            problems.append(
+                Problem(condition, (f"expected the name of a variable, or a list of names, found {entry!r}",))
+            )
+    if problems:
+        raise ConfigError(str(path), problems)
+    return targets
+
+
+def described(data: DataTable, cells: NDArray[np.bool_]) -> str:
+    """Say how many rows are interventional, and what they set."""
+    counts = {name: int(count) for name, count in zip(data.names, cells.sum(0), strict=True) if count}
+    rows = int(cells.any(1).sum())
+    if not rows:
+        return f"all {len(cells)} rows are read as observational"
+    by_size = sorted(counts, key=lambda name: -counts[name])
+    shown = ", ".join(f"{show(name)} in {counts[name]}" for name in by_size[:10])
+    more = f" and {len(counts) - 10} more" if len(counts) > 10 else ""
+    return f"{rows} of {len(cells)} rows are interventional: set {shown}{more}"
 
 
 def _is_mask(given: object) -> bool:
@@ -97,7 +163,7 @@ def _by_row(frame: Frame, column: Values, where: str) -> NDArray[np.bool_]:
     for row, entry in enumerate(column):
         key = tuple(entry) if isinstance(entry, list | set | np.ndarray) else entry
         if key not in known:
-            known[key] = _targets(frame, key, f"{where}, row {row}, counted from 0")
+            known[key] = _targets(frame.names, key, f"{where}, row {row}, counted from 0", named=frame.named)
         cells[row, known[key]] = True
     return cells
 
@@ -105,7 +171,7 @@ def _by_row(frame: Frame, column: Values, where: str) -> NDArray[np.bool_]:
 def _by_condition(frame: Frame, column: Values, mapping: Mapping[Any, object]) -> NDArray[np.bool_]:
     cells = np.zeros((frame.rows, len(frame.names)), dtype=np.bool_)
     targets = {
-        condition: _targets(frame, entry, f"interventions, condition {show(str(condition))}")
+        condition: _targets(frame.names, entry, f"interventions, condition {show(str(condition))}", named=frame.named)
         for condition, entry in mapping.items()
     }
     for row, condition in enumerate(column):
@@ -120,21 +186,23 @@ def _by_condition(frame: Frame, column: Values, mapping: Mapping[Any, object]) -
     return cells
 
 
-def _targets(frame: Frame, entry: object, where: str) -> list[int]:
-    """The variables that an entry names, by number."""
+def _targets(names: Sequence[str], entry: object, where: str, *, named: bool = True) -> list[int]:
+    """The variables that an entry names, by number; several in a text are separated by semicolons."""
     if missing(entry):
         return []
     if isinstance(entry, Iterable) and not isinstance(entry, str | bytes):
-        return [place for one in entry for place in _targets(frame, one, where)]
-    if isinstance(entry, str) and entry.strip() in frame.names:
-        return [frame.names.index(entry.strip())]
-    if isinstance(entry, str) and entry in frame.names:
-        return [frame.names.index(entry)]
-    if isinstance(entry, Integral) and not isinstance(entry, bool) and not frame.named:
-        if 0 <= int(entry) < len(frame.names):
+        return [place for one in entry for place in _targets(names, one, where, named=named)]
+    if isinstance(entry, str) and entry.strip() in names:
+        return [names.index(entry.strip())]
+    if isinstance(entry, str) and entry in names:
+        return [names.index(entry)]
+    if isinstance(entry, str) and ";" in entry:
+        return [place for one in entry.split(";") for place in _targets(names, one, where, named=named)]
+    if isinstance(entry, Integral) and not isinstance(entry, bool) and not named:
+        if 0 <= int(entry) < len(names):
             return [int(entry)]
-        raise DataError(f"{where}: there is no variable {entry}; X has {len(frame.names)}, counted from 0")
-    raise DataError(f"{where}: no variable is called {show(str(entry))}; {suggest(str(entry), frame.names)}")
+        raise DataError(f"{where}: there is no variable {entry}; X has {len(names)}, counted from 0")
+    raise DataError(f"{where}: no variable is called {show(str(entry))}; {suggest(str(entry), names)}")
 
 
 def aligned(X: object, given: object, what: str) -> None:

@@ -31,7 +31,7 @@ BAD_TABLES = {
     "duplicate names": ("a,b,a\n1,2,3\n4,5,6\n", "{}, row 1: columns 1 and 3 are both called 'a'; rename one"),
     "not UTF-8": (
         b"a,b\n1,2\n\xff,3\n",
-        "{}, row 3: this is not UTF-8 text; save the table as CSV in UTF-8",
+        "{}, row 3, column 1: this is not UTF-8 text; save the table as CSV in UTF-8",
     ),
     "text": (
         "a,b\n1,2\n3,x\n",

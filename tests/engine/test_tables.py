@@ -59,15 +59,15 @@ REFUSED = {
     "one row": ("a,b\n1,2\n", "t.csv: there is one row; a table needs at least two rows"),
     "not UTF-8": (
         b"a,b\n1,2\n\xff,3\n",
-        "t.csv, row 3: this is not UTF-8 text; save the table as CSV in UTF-8",
+        "t.csv, row 3, column 1: this is not UTF-8 text; save the table as CSV in UTF-8",
     ),
     "not UTF-8, far down": (
         b"a,b\n" + b"1,2\n" * 9000 + b"3,\xe9\n",
-        "t.csv, row 9002: this is not UTF-8 text; save the table as CSV in UTF-8",
+        "t.csv, row 9002, column 2: this is not UTF-8 text; save the table as CSV in UTF-8",
     ),
     "UTF-16": (
         "a,b\n1,2\n".encode("utf-16"),
-        "t.csv, row 1: this is not UTF-8 text; save the table as CSV in UTF-8",
+        "t.csv: this is UTF-16 text; save the table as CSV in UTF-8",
     ),
     "NUL byte": (
         b"a,b\n1,2\n3\0,4\n",
@@ -100,13 +100,19 @@ REFUSED = {
         "t.csv, row 5: 1 field where the header has 2; give every row one field per column, and quote a field that "
         "contains a separator",
     ),
-    "blank row": ("a,b\n1,2\n\n3,4\n", "t.csv, row 3: this row is empty; remove it"),
+    "blank row": (
+        "a,b\n1,2\n\n3,4\n",
+        "t.csv, row 3: this row is empty; remove it, or, if another table follows, give that a file of its own",
+    ),
     # Header
     "two columns of one name": (
         "a,b, a\n1,2,3\n4,5,6\n",
         "t.csv, row 1: columns 1 and 3 are both called 'a'; rename one",
     ),
-    "no name": ("a,\n1,2\n3,5\n", "t.csv, row 1: column 2 has no name; give it one"),
+    "no name": (
+        "a,\n1,2\n3,5\n",
+        "t.csv, row 1: column 2 has no name; give it one; if every row ends with a separator, remove these",
+    ),
     "row index of pandas": (
         ",a,b\n0,1,2\n1,3,5\n",
         "t.csv, row 1: column 1 has no name; give it one; if it numbers the rows, remove it (pandas: index=False)",
