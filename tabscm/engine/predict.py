@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from tabscm.engine.canonical import canonical_order, on_grid
 from tabscm.engine.knowledge import Knowledge
 from tabscm.engine.model import Model
+from tabscm.engine.provenance import Provenance, fingerprint, versions
 from tabscm.engine.result import Result
 from tabscm.engine.rows import listed
 from tabscm.engine.standardise import LIMIT, standardise_exactly
@@ -73,8 +74,25 @@ def predict(
     expect(logits, "D D", what="logits", finite=True, D=variables)
     edge_prob = np.empty((variables, variables))
     edge_prob[np.ix_(by_column, by_column)] = logits.double().sigmoid().fill_diagonal_(0).numpy()
-    result = Result(names=data.names, edge_prob=edge_prob, notes=(*data.notes, *_notes(model, data, x)))
+    result = Result(
+        names=data.names,
+        edge_prob=edge_prob,
+        notes=(*data.notes, *_notes(model, data, x)),
+        provenance=_provenance(model, data),
+    )
     return result if knowledge is None else result.given(knowledge)
+
+
+def _provenance(model: Model, data: DataTable) -> Provenance:
+    return Provenance(
+        table=data.source,
+        rows=len(data.x),
+        data=fingerprint(data.names, data.x),
+        network=model.sha256,
+        trained_variables=model.trained_variables,
+        trained_rows=model.trained_rows,
+        versions=versions(),
+    )
 
 
 def _check_flat(data: DataTable, x: NDArray[np.float32]) -> None:

@@ -15,6 +15,7 @@ from tabscm.engine.doubt import Bootstrap, Familiarity, Finding
 from tabscm.engine.exports import Edge
 from tabscm.engine.knowledge import Constraints, Knowledge
 from tabscm.engine.layout import align, number
+from tabscm.engine.provenance import Provenance
 from tabscm.engine.rows import show
 from tabscm.engine.sampling import sample
 from tabscm.kernel.errors import TabSCMError
@@ -48,6 +49,8 @@ class Result:
     """How often each edge is there in tables of rows drawn again, if that was asked for."""
     familiarity: Familiarity | None = None
     """How much the table looks like those of the training, if the network says what those look like."""
+    provenance: Provenance | None = None
+    """Which table was read, and by which network."""
 
     def given(self, knowledge: Knowledge) -> "Result":
         """This result with its probabilities conditioned on knowledge, see `Constraints.condition`.
