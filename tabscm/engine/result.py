@@ -1,6 +1,7 @@
 """What the network says of a table: probabilities, graphs, and their other forms."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import attrs
@@ -9,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tabscm.engine import exports, metrics
+from tabscm.engine import explorer, exports, metrics
 from tabscm.engine.acyclic import decode
 from tabscm.engine.doubt import Bootstrap, Familiarity, Finding
 from tabscm.engine.exports import Edge
@@ -18,6 +19,7 @@ from tabscm.engine.layout import align, number
 from tabscm.engine.provenance import Provenance
 from tabscm.engine.rows import show
 from tabscm.engine.sampling import sample
+from tabscm.engine.written import write_text
 from tabscm.kernel.errors import TabSCMError
 
 if TYPE_CHECKING:
@@ -169,6 +171,22 @@ class Result:
             "notes": list(self.notes),
             "knowledge": self._known(),
         }
+
+    def to_html(self, file: str | Path | None = None, threshold: float = 0.5, *, acyclic: bool = False) -> str:
+        """One page on which the graph can be explored; it is one file that loads nothing.
+
+        Args:
+            file: where it is written as well, replacing what is there.
+            threshold: that the page begins with; it can be moved.
+            acyclic: whether the page begins with the graph without cycles.
+
+        Raises:
+            TabSCMError: the file cannot be written.
+        """
+        page = explorer.render(self, threshold, acyclic=acyclic)
+        if file is not None:
+            write_text(Path(file), page)
+        return page
 
     def render(self, threshold: float = 0.5, *, acyclic: bool = False) -> str:
         """The edges of `graph` for the terminal; the most probable ones where there is none above `threshold`."""

@@ -85,7 +85,7 @@ def lay_out(edges: NDArray[np.bool_], downwards: NDArray[np.bool_], widths: Sequ
     loose = [node for node in range(len(widths)) if node not in centres]
     alone = None
     if loose:
-        alone = height + (APART / 2 if centres else 0.0)
+        alone = height + (APART if centres else 0.0)
         boxes = [(widths[node] + BESIDE, HEIGHT + BESIDE / 2) for node in loose]
         corners, wide, deep = _shelved(boxes, max(width, WIDE), 0.0)
         for node, (left, top) in zip(loose, corners, strict=True):
