@@ -157,6 +157,15 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument(
         "--json", nargs="?", const="-", metavar="FILE", help="write everything as JSON, into FILE or to the terminal"
     )
+    predict.add_argument(
+        "--out",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="FILE",
+        help="write the result into FILE, as its ending says: .html is a page to explore, .csv the edges, .json "
+        "everything, .gml and .dot the graph for other programs; may be repeated",
+    )
     predict.add_argument("--overwrite", action="store_true", help="replace FILE")
     _add_device(predict)
     predict.set_defaults(command="predict")

@@ -32,13 +32,14 @@ from tabscm.engine.processes import joined, restarted
 from tabscm.engine.rehearsal import rehearse
 from tabscm.engine.release import release
 from tabscm.engine.report import write_report
-from tabscm.engine.result import render_score
+from tabscm.engine.result import Result, render_score
 from tabscm.engine.runs import REPORT, RESULTS, carry_out, is_started, prepare, write_results
 from tabscm.engine.signals import Stopped
 from tabscm.engine.start import read_start
 from tabscm.engine.tables import Asked, read_table
 from tabscm.engine.targets import described, labelled_cells, read_targets
 from tabscm.engine.untrusted import one_line
+from tabscm.engine.written import write_text
 from tabscm.kernel.config import load
 from tabscm.kernel.errors import ConfigError, ContractError, TabSCMError, did_you_mean
 from tabscm.kernel.experiment import Experiment
@@ -47,6 +48,15 @@ from tabscm.kernel.registry import NO_PLUGINS, ONLY_PLUGINS, Registry, discover,
 
 HELD_OUT = Path("experiments/held-out.toml")
 """The families that no training sees, whose cells `bench accuracy` adds to its suites."""
+
+OUTPUTS = {
+    ".html": "a page to explore",
+    ".csv": "the edges",
+    ".json": "everything",
+    ".gml": "for networkx, Gephi, Cytoscape",
+    ".dot": "for Graphviz",
+}
+"""What `predict --out` writes, by how the file's name ends."""
 
 COLUMNS = 120
 """Width of the terminal that `list` is made for."""
@@ -170,8 +180,13 @@ def _eval(args: argparse.Namespace, registry: Registry) -> int:
 
 def _predict(args: argparse.Namespace, registry: Registry) -> int:
     file = Path(args.json) if args.json not in (None, "-") else None
-    if file is not None and file.exists() and not args.overwrite:
-        raise TabSCMError(f"{file}: exists already. Use --overwrite to replace it.")
+    for out in args.out:
+        if out.suffix.lower() not in OUTPUTS:
+            offered = ", ".join(f"{suffix} ({what})" for suffix, what in OUTPUTS.items())
+            raise TabSCMError(f"--out {out}: what it is to be is told by how its name ends: {offered}")
+    for one in [*args.out, *([] if file is None else [file])]:
+        if one.exists() and not args.overwrite:
+            raise TabSCMError(f"{one}: exists already. Use --overwrite to replace it.")
     if (args.conditions is None) != (args.targets is None):
         raise TabSCMError(
             "--conditions and --targets belong together: the column of the conditions, and the file that says what "
@@ -203,15 +218,14 @@ def _predict(args: argparse.Namespace, registry: Registry) -> int:
         out=sys.stderr,
     )
     score = result.score(adj, threshold, acyclic=args.acyclic) if adj is not None else None
+    for out in args.out:
+        write_text(out, _written(result, out.suffix.lower(), threshold, args.acyclic, score))
     if args.json is not None:
-        whole = result.to_json(threshold, acyclic=args.acyclic)
-        if score is not None:
-            whole["score"] = {name: value if math.isfinite(value) else None for name, value in score.items()}
-        text = json.dumps(whole, indent=2, allow_nan=False) + "\n"
+        text = _written(result, ".json", threshold, args.acyclic, score)
         if file is None:
             print(text, end="")
             return 0
-        _write(file, text)
+        write_text(file, text)
     for note in (*result.notes, *(finding.line for finding in result.findings)):
         print(f"note: {note}", file=sys.stderr)
     print(result.render(threshold, acyclic=args.acyclic))
@@ -225,6 +239,22 @@ def _labels(args: argparse.Namespace) -> Asked | None:
     if args.interventions is not None:
         return Asked(args.interventions, "--interventions")
     return None if args.conditions is None else Asked(args.conditions, "--conditions")
+
+
+def _written(result: Result, suffix: str, threshold: float, acyclic: bool, score: dict[str, float] | None) -> str:
+    """A result in the form that one of the OUTPUTS asks for."""
+    if suffix == ".html":
+        return result.to_html(threshold=threshold, acyclic=acyclic)
+    if suffix == ".csv":
+        return result.to_edges_csv(threshold, acyclic=acyclic)
+    if suffix == ".gml":
+        return result.to_gml(threshold, acyclic=acyclic)
+    if suffix == ".dot":
+        return result.to_dot(threshold, acyclic=acyclic)
+    whole = result.to_json(threshold, acyclic=acyclic)
+    if score is not None:
+        whole["score"] = {name: value if math.isfinite(value) else None for name, value in score.items()}
+    return json.dumps(whole, indent=2, allow_nan=False) + "\n"
 
 
 def _report(args: argparse.Namespace, registry: Registry) -> int:
@@ -436,15 +466,6 @@ def _once(where: Sequence[tuple[str, str]]) -> dict[str, str]:
                 f"--where gives column {column} two values, {conditions[column]} and {value}; no row has both"
             )
     return conditions
-
-
-def _write(file: Path, text: str) -> None:
-    if not file.parent.is_dir():
-        raise TabSCMError(f"{file}: there is no folder {file.parent}; make it first")
-    try:
-        file.write_text(text, "utf-8")
-    except OSError as error:
-        raise TabSCMError(f"{file}: cannot be written: {error.strerror}") from None
 
 
 def _quoted(path: Path) -> str:

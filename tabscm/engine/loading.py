@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from tabscm.engine.checkpoint import EXPERIMENT, NETWORK, ORIGINS, is_released, note, restore_weights
+from tabscm.engine.checkpoint import EXPERIMENT, NETWORK, ORIGINS, is_released, note, restore_weights, seal
 from tabscm.engine.limits import check_sizes
 from tabscm.engine.model import Model
 from tabscm.engine.state import State
@@ -119,6 +119,7 @@ def _ready(
     model = Model(experiment)
     load_weights(model, weights, run)
     model.threshold = state.threshold
+    model.sha256 = seal(run, "best")[1]
     return model.to(device).eval()
 
 

@@ -54,6 +54,8 @@ class Model(nn.Module):
         self.trained_rows = (round(rows.least), round(rows.most))
         self.threshold = 0.5
         """The probability above which edges were best in validation; 0.5 where none was chosen."""
+        self.sha256: str | None = None
+        """Of the file that the weights were read from."""
 
     @property
     def max_variables(self) -> int:

@@ -13,6 +13,7 @@ from tabscm.engine.knowledge import Knowledge
 from tabscm.engine.model import Model
 from tabscm.engine.preflight import MOST_SORTED, preflight, sortable
 from tabscm.engine.progress import Counting
+from tabscm.engine.provenance import Provenance, fingerprint, versions
 from tabscm.engine.result import Result
 from tabscm.engine.rows import listed
 from tabscm.engine.standardise import LIMIT, standardise_exactly
@@ -87,7 +88,12 @@ def predict(
     expect(logits, "D D", what="logits", finite=True, D=variables)
     edge_prob = np.empty((variables, variables))
     edge_prob[np.ix_(by_column, by_column)] = logits.double().sigmoid().fill_diagonal_(0).numpy()
-    result = Result(names=data.names, edge_prob=edge_prob, notes=(*data.notes, *_notes(model, data, x)))
+    result = Result(
+        names=data.names,
+        edge_prob=edge_prob,
+        notes=(*data.notes, *_notes(model, data, x)),
+        provenance=_provenance(model, data),
+    )
     if knowledge is not None:
         result = result.given(knowledge)
     findings = preflight(data, intervened)
@@ -110,6 +116,18 @@ def predict(
         counting.end()
         result = attrs.evolve(result, bootstrap=drawn, notes=(*result.notes, *notes))
     return result
+
+
+def _provenance(model: Model, data: DataTable) -> Provenance:
+    return Provenance(
+        table=data.source,
+        rows=len(data.x),
+        data=fingerprint(data.names, data.x),
+        network=model.sha256,
+        trained_variables=model.trained_variables,
+        trained_rows=model.trained_rows,
+        versions=versions(),
+    )
 
 
 def _check_flat(data: DataTable, x: NDArray[np.float32]) -> None:

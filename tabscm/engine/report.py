@@ -33,8 +33,9 @@ from tabscm.engine.stopping import why_stop
 from tabscm.engine.stream import Stream
 from tabscm.engine.trainer import LOG
 from tabscm.engine.untrusted import read_object
+from tabscm.engine.written import write_text
 from tabscm.kernel.config import load
-from tabscm.kernel.errors import CheckpointError, TabSCMError
+from tabscm.kernel.errors import CheckpointError
 from tabscm.kernel.experiment import Experiment, StreamSettings
 from tabscm.kernel.registry import Registry
 
@@ -165,11 +166,7 @@ def write_report(run: Path, file: Path, registry: Registry, *, device: torch.dev
         ConfigError: the experiment needs a plugin that is not installed.
         TabSCMError: the file cannot be written.
     """
-    page = render(gather(run, registry, device=device))
-    try:
-        file.write_bytes(page.encode("utf-8", "backslashreplace"))
-    except OSError as error:
-        raise TabSCMError(f"{file}: cannot be written: {error.strerror}") from None
+    write_text(file, render(gather(run, registry, device=device)))
 
 
 def gather(run: Path, registry: Registry, *, device: torch.device) -> Report:

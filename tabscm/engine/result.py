@@ -1,6 +1,7 @@
 """What the network says of a table: probabilities, graphs, and their other forms."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import attrs
@@ -9,14 +10,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tabscm.engine import exports, metrics
+from tabscm.engine import explorer, exports, metrics
 from tabscm.engine.acyclic import decode
 from tabscm.engine.doubt import Bootstrap, Familiarity, Finding
 from tabscm.engine.exports import Edge
 from tabscm.engine.knowledge import Constraints, Knowledge
 from tabscm.engine.layout import align, number
+from tabscm.engine.provenance import Provenance
 from tabscm.engine.rows import show
 from tabscm.engine.sampling import sample
+from tabscm.engine.written import write_text
 from tabscm.kernel.errors import TabSCMError
 
 if TYPE_CHECKING:
@@ -48,6 +51,8 @@ class Result:
     """How often each edge is there in tables of rows drawn again, if that was asked for."""
     familiarity: Familiarity | None = None
     """How much the table looks like those of the training, if the network says what those look like."""
+    provenance: Provenance | None = None
+    """Which table was read, and by which network."""
 
     def given(self, knowledge: Knowledge) -> "Result":
         """This result with its probabilities conditioned on knowledge, see `Constraints.condition`.
@@ -175,6 +180,22 @@ class Result:
             "bootstrap": None if self.bootstrap is None else self.bootstrap.to_json(),
             "familiarity": None if self.familiarity is None else attrs.asdict(self.familiarity),
         }
+
+    def to_html(self, file: str | Path | None = None, threshold: float = 0.5, *, acyclic: bool = False) -> str:
+        """One page on which the graph can be explored; it is one file that loads nothing.
+
+        Args:
+            file: where it is written as well, replacing what is there.
+            threshold: that the page begins with; it can be moved.
+            acyclic: whether the page begins with the graph without cycles.
+
+        Raises:
+            TabSCMError: the file cannot be written.
+        """
+        page = explorer.render(self, threshold, acyclic=acyclic)
+        if file is not None:
+            write_text(Path(file), page)
+        return page
 
     def render(self, threshold: float = 0.5, *, acyclic: bool = False) -> str:
         """The edges of `graph` for the terminal; the most probable ones where there is none above `threshold`."""

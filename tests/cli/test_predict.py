@@ -170,6 +170,31 @@ def test_predict_with_a_bootstrap(call, trained):
     assert np.array(found["frequency"]).shape == (11, 11)
 
 
+def test_predict_writes_what_the_endings_of_files_say(call, trained, tmp_path):
+    files = [tmp_path / f"graph{ending}" for ending in (".html", ".json", ".csv", ".gml", ".DOT")]
+    words = ["predict", SACHS, "--run", trained, *PREDICT, "--threshold", "0.1"]
+    out = [word for file in files for word in ("--out", file)]
+    code, printed, _ = call(*words, *out)
+    assert code == 0
+    page, whole, edges, gml, dot = (file.read_text("utf-8") for file in files)
+    assert "<title>sachs.csv · TabSCM</title>" in page
+    assert json.loads(whole) == json.loads(call(*words, "--json")[1])
+    assert (
+        len(json.loads(whole)["edges"]) == len(edges.splitlines()) - 1 == gml.count("edge [") == dot.count(" -> ") > 0
+    )
+    assert printed == call(*words)[1]
+    assert call(*words, *out) == (2, "", f"{files[0]}: exists already. Use --overwrite to replace it.\n")
+    assert call(*words, *out, "--overwrite")[0] == 0
+
+
+def test_predict_refuses_an_ending_that_says_nothing(call, tmp_path):
+    message = (
+        "--out graph.txt: what it is to be is told by how its name ends: .html (a page to explore), .csv (the edges), "
+        ".json (everything), .gml (for networkx, Gephi, Cytoscape), .dot (for Graphviz)\n"
+    )
+    assert call("predict", SACHS, "--out", "graph.txt") == (2, "", message)
+
+
 def test_predict_obeys_knowledge(call, trained, tmp_path):
     known = tmp_path / "k.toml"
     known.write_text('tiers = [["pl*"], ["raf"]]\nrequired = [{ from = "raf", to = "mek" }]\n')

@@ -1,5 +1,6 @@
 """Prediction with a network whose answer is known, and everything a result can be turned into."""
 
+import hashlib
 import json
 import math
 
@@ -16,6 +17,7 @@ from tabscm import ConfigError, ContractError, DataError, Prediction, TabSCMErro
 from tabscm.engine.exports import Edge
 from tabscm.engine.knowledge import Knowledge
 from tabscm.engine.predict import predict
+from tabscm.engine.provenance import fingerprint
 from tabscm.engine.result import Result, render_score
 from tabscm.engine.tables import DataTable
 
@@ -28,6 +30,7 @@ class Fake(nn.Module):
     max_variables = 6
     trained_variables = (2, 4)
     trained_rows = (10, 1000)
+    sha256 = "of the weights"
 
     def forward(self, table):
         assert not self.training
@@ -369,3 +372,23 @@ def test_knowledge_of_other_variables_is_refused_before_the_network_is_asked():
     assert not hasattr(model, "table")
     found = predict(model, data(), device=CPU, knowledge=Knowledge(exogenous=["a"]))
     assert (found.edge_prob[:, 0] == 0).all()
+
+
+def test_a_result_says_which_table_and_which_network_it_is_of():
+    table = data()
+    found = predict(Fake(), table, device=CPU).provenance
+    assert (found.table, found.rows, found.network) == ("t.csv", 100, "of the weights")
+    assert (found.trained_variables, found.trained_rows) == ((2, 4), (10, 1000))
+    assert dict(found.versions)["torch"] == torch.__version__
+    same = predict(Fake(), attrs.evolve(table, source="moved.csv"), device=CPU).provenance
+    renamed = predict(Fake(), attrs.evolve(table, names=("a", "b", "d")), device=CPU).provenance
+    turned = predict(Fake(), attrs.evolve(table, x=table.x[::-1].copy()), device=CPU).provenance
+    assert found.data == same.data != renamed.data
+    assert found.data != turned.data
+
+
+def test_the_fingerprint_of_a_table_is_what_its_docstring_says():
+    x = np.array([[1.0, np.nan], [2.0, -0.5]])
+    nan = np.array([np.nan])
+    cells = np.concatenate([x[:, 0], nan, x[1:, 1]]).astype("<f8").tobytes()
+    assert fingerprint(["a", "é"], x) == hashlib.sha256("a\né\n".encode() + cells).hexdigest()

@@ -353,7 +353,7 @@ def test_a_place_that_cannot_be_written(trained, tmp_path, registry):
     file = tmp_path / "none" / "x.html"
     with pytest.raises(TabSCMError) as error:
         write_report(trained, file, registry, device=CPU)
-    assert str(error.value) == f"{file}: cannot be written: No such file or directory"
+    assert str(error.value) == f"{file}: there is no folder {file.parent}; make it first"
 
 
 def test_the_command(run, tmp_path, capsys):

@@ -1,0 +1,52 @@
+"""What a result was read from, and by what: enough to see later whether it was this table and this network."""
+
+import hashlib
+import platform
+from collections.abc import Sequence
+from importlib.metadata import version
+
+import attrs
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+
+@attrs.frozen
+class Provenance:
+    """The table, the network and the versions behind a result."""
+
+    table: str
+    """Where the table was read."""
+    rows: int
+    data: str
+    """sha256 of the table, see `fingerprint`."""
+    network: str | None
+    """sha256 of the file that the weights are in; None where the network was read from no file."""
+    trained_variables: tuple[int, int]
+    trained_rows: tuple[int, int]
+    """Fewest and most of the tables that the network was trained on."""
+    versions: tuple[tuple[str, str], ...]
+    """What was running, and in which version."""
+
+
+def fingerprint(names: Sequence[str], x: NDArray[np.float64]) -> str:
+    """sha256 of a table as it was read, whatever file it came from.
+
+    Of the names in UTF-8, each followed by a line break, and the cells [N, D] column by column as little-endian
+    float64, missing ones as the one NaN of numpy.
+    """
+    digest = hashlib.sha256("".join(f"{name}\n" for name in names).encode("utf-8", "surrogatepass"))
+    for column in x.T:  # one at a time, so that no copy of the table is made
+        cells = np.where(np.isnan(column), np.nan, column).astype("<f8")
+        digest.update(cells.tobytes())
+    return digest.hexdigest()
+
+
+def versions() -> tuple[tuple[str, str], ...]:
+    """What runs here."""
+    return (
+        ("tabscm", version("tabscm")),
+        ("torch", torch.__version__),
+        ("numpy", np.__version__),
+        ("Python", platform.python_version()),
+    )

@@ -1,0 +1,195 @@
+"""The page of a result: what is on it, what its script is given, and what it makes of little and of much."""
+
+import base64
+import hashlib
+import html
+import json
+import re
+
+import attrs
+import numpy as np
+import pytest
+
+from tabscm import TabSCMError
+from tabscm.engine.doubt import Bootstrap, Familiarity, Finding
+from tabscm.engine.explorer.drawing import DRAWN, LABEL, LISTED, label
+from tabscm.engine.knowledge import Knowledge
+from tabscm.engine.provenance import Provenance
+from tabscm.engine.result import Result
+
+NAMES = ("age", "dose", "pulse", "sleep")
+MADE = Provenance("/home/somebody/study.csv", 1200, "da7a", "ee16", (5, 20), (50, 1000), (("tabscm", "9.9"),))
+
+
+def result(**changes):
+    """age -> dose -> pulse, and a cycle of pulse -> sleep -> pulse."""
+    edge_prob = np.zeros((4, 4))
+    for source, target, probability in ((0, 1, 0.9), (1, 2, 0.8), (2, 3, 0.7), (3, 2, 0.6), (0, 3, 0.2), (1, 0, 0.05)):
+        edge_prob[source, target] = probability
+    return attrs.evolve(Result(names=NAMES, edge_prob=edge_prob, provenance=MADE), **changes)
+
+
+def data(found, **options):
+    page = found.to_html(**options)
+    (text,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
+    return json.loads(text)
+
+
+def words(page):
+    """What a reader without a browser makes of it: text alone."""
+    body = re.sub(r"<(style|script)\b.*?</\1>", "", page, flags=re.DOTALL)
+    return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]*>", " ", body)))
+
+
+def test_the_page_names_its_table_its_network_and_what_ran_but_no_folder():
+    page = result().to_html()
+    for found in ("study.csv", "1 200 rows", "da7a", "ee16", "tabscm 9.9", "5 to 20 variables"):
+        assert found in words(page)
+    assert "somebody" not in page
+
+
+def test_a_size_outside_of_the_training_is_said_first():
+    lead = words(result().to_html()).split("The graph")[0]
+    assert "The number of variables and of rows is outside of what the network was trained on." in lead
+    inside = attrs.evolve(MADE, trained_variables=(2, 5), trained_rows=(2, 2000))
+    assert "outside" not in words(result(provenance=inside).to_html()).split("The graph")[0]
+
+
+def test_only_the_script_and_the_style_of_the_page_may_run():
+    page = result().to_html()
+    (policy,) = re.findall(r'http-equiv="Content-Security-Policy" content="([^"]*)"', page)
+    (style,) = re.findall(r"<style>(.*?)</style>", page, re.DOTALL)
+    (script,) = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
+    assert rules["default-src"] == rules["base-uri"] == rules["form-action"] == "'none'"
+    for rule, text in (("style-src", style), ("script-src", script)):
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert rules[rule] == f"'sha256-{digest}'"
+    for way in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "fetch(", "Function("):
+        assert way not in script
+    assert "url(" not in style
+    assert "@import" not in style
+
+
+def test_without_doubts_the_page_says_so():
+    text = words(result().to_html())
+    assert "this network does not know" in text
+    assert "Nothing odd was seen in it." in text
+    assert "Nothing was given." in text
+    assert "bootstrap" not in text.split("What to know")[0]
+    assert "does not say which table" in words(result(provenance=None).to_html())
+
+
+def test_doubts_are_on_the_page():
+    found = result(
+        notes=("column 'town' is text",),
+        findings=(Finding("duplicate", ("age", "dose"), "hold the same"), Finding("time-ordered", (), "by its look")),
+        familiarity=Familiarity(0.001, False, "heavier tails than any"),
+        bootstrap=Bootstrap(NAMES, np.full((4, 4), 0.25), 100, 0.4),
+    )
+    lead, rest = words(found.to_html()).split("The graph", 1)
+    assert "Unlike the tables of the training. heavier tails than any" in lead
+    assert "2 things about the table" in lead
+    for line in ("column 'town' is text", "duplicate age , dose hold the same", "the whole table by its look"):
+        assert line in rest
+    assert "Out of 100 tables" in rest
+    assert "above 0.40" in rest
+    assert data(found)["edges"][0]["often"] == [0.25, 0.25]
+    familiar = attrs.evolve(found, familiarity=Familiarity(0.4, True, "like them"), findings=())
+    assert "Unlike" not in words(familiar.to_html())
+
+
+def test_knowledge_is_on_the_page_and_required_edges_are_always_drawn():
+    found = result().given(Knowledge(required=[("sleep", "age")], exogenous=["sleep"], source="known.toml"))
+    text = words(found.to_html())
+    assert "From known.toml" in text
+    assert "1 edge required" in text
+    assert "sleep → age" in text
+    assert [edge["p"] for edge in data(found)["edges"] if edge["required"]] == [1.0]
+    for layout in data(found)["layouts"]:
+        first = [(edge["from"], edge["to"]) for edge in data(found)["edges"]].index((3, 0))
+        assert first in [route["edge"] for route in layout["routes"]]
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.005, 0.3, 0.5, 0.65, 1.0])
+def test_every_drawing_is_the_graph_above_its_threshold(threshold):
+    found = result()
+    plain = data(found, threshold=threshold)
+    assert threshold in [layout["above"] for layout in plain["layouts"]]
+    for layout in plain["layouts"]:
+        graph, acyclic = found.graph(layout["above"]), found.graph(layout["above"], acyclic=True)
+        ends = [
+            (plain["edges"][route["edge"]]["from"], plain["edges"][route["edge"]]["to"]) for route in layout["routes"]
+        ]
+        assert sorted(ends) == [tuple(end) for end in np.argwhere(graph).tolist()]
+        left_out = [(plain["edges"][edge]["from"], plain["edges"][edge]["to"]) for edge in layout["left_out"]]
+        assert sorted(left_out) == [tuple(end) for end in np.argwhere(graph & ~acyclic).tolist()]
+        assert len(layout["centres"]) == 4
+
+
+def test_between_two_drawings_edges_only_go():
+    """So that the script may show the lower one with fewer edges."""
+    found = result()
+    stops = [layout["above"] for layout in data(found)["layouts"]]
+    for threshold in np.arange(0.05, 1, 0.01):
+        stop = max(stop for stop in stops if stop <= threshold + 1e-9)
+        assert not (found.graph(threshold) & ~found.graph(stop)).any()
+
+
+def test_the_table_holds_the_edges_for_who_runs_no_script():
+    body = result().to_html().split("<tbody>")[1].split("</tbody>")[0]
+    assert re.findall(r"<bdi>(.*?)</bdi>.*?<bdi>(.*?)</bdi></td><td>(.*?)</td>", body) == [
+        ("age", "dose", "0.90"),
+        ("dose", "pulse", "0.80"),
+        ("pulse", "sleep", "0.70"),
+        ("sleep", "pulse", "0.60"),
+    ]
+    assert "0.60" not in result().to_html(acyclic=True).split("<tbody>")[1].split("</tbody>")[0]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_the_smallest_tables(count):
+    found = Result(names=NAMES[:count], edge_prob=np.zeros((count, count)))
+    plain = data(found)
+    assert plain["edges"] == []
+    assert len(plain["layouts"][0]["centres"]) == count
+
+
+def test_more_edges_than_can_be_followed_are_listed_and_not_drawn():
+    count = 80
+    edge_prob = np.random.default_rng(0).uniform(0.02, 1, size=(count, count))
+    np.fill_diagonal(edge_prob, 0)
+    edge_prob[edge_prob < 0.99] *= 0.6
+    found = Result(names=tuple(map(str, range(count))), edge_prob=edge_prob)
+    plain = data(found)
+    assert len(plain["edges"]) == LISTED < (edge_prob > 0.01).sum()
+    assert found.graph(plain["floor"]).sum() < LISTED
+    assert [layout for layout in plain["layouts"] if len(layout["routes"]) > DRAWN] == []
+    assert plain["layouts"][0]["above"] > 0.5
+
+
+@pytest.mark.parametrize(
+    ("name", "shown", "columns"),
+    [
+        ("age", "age", 3),
+        ("", "", 0),
+        ("x" * 40, "x" * LABEL + "…", LABEL + 1),
+        ("血" * 12, "血" * (LABEL // 2) + "…", LABEL + 1),
+        ("e\u0301", "e\u0301", 1),
+        ("e" + "\u0301" * 99, "e" + "\u0301" * 53 + "…", 2),
+        ("a\nb\u202e", "a\ufffdb\ufffd", 4),
+    ],
+)
+def test_names_fit_into_nodes(name, shown, columns):
+    assert label(name) == (shown, columns)
+
+
+def test_the_page_is_written_where_it_is_asked_for(tmp_path):
+    file = tmp_path / "page.html"
+    assert result().to_html(file) == file.read_text("utf-8")
+    with pytest.raises(TabSCMError) as refusal:
+        result().to_html(tmp_path)
+    assert str(refusal.value) == f"{tmp_path}: is a folder. Name a file in it."
+    with pytest.raises(TabSCMError) as refusal:
+        result().to_html(tmp_path / "no" / "page.html")
+    assert str(refusal.value) == f"{tmp_path / 'no' / 'page.html'}: there is no folder {tmp_path / 'no'}; make it first"
