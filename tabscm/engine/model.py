@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
+from tabscm.engine.familiarity import Reference
 from tabscm.kernel.errors import ConfigError, ContractError, Problem
 from tabscm.kernel.experiment import Experiment, Network
 from tabscm.kernel.interfaces import EXTRAS, Component, Evidence, Head, Prediction, Table
@@ -54,6 +55,8 @@ class Model(nn.Module):
         self.trained_rows = (round(rows.least), round(rows.most))
         self.threshold = 0.5
         """The probability above which edges were best in validation; 0.5 where none was chosen."""
+        self.reference: Reference | None = None
+        """What the tables of its training look like; None where nobody looked."""
 
     @property
     def max_variables(self) -> int:

@@ -100,8 +100,8 @@ def sortable(data: DataTable, adj: NDArray[np.bool_]) -> tuple[Finding, ...]:
     """
     if adj.sum() < FEW_PATHS or len(data.x) <= len(adj):
         return ()
-    x = data.x[:: max(1, len(data.x) // SAMPLED)]
-    x = torch.from_numpy(np.where(np.isnan(x), np.nanmean(x, 0), x))[None]
+    cells = data.x[:: max(1, len(data.x) // SAMPLED)]
+    x = torch.from_numpy(np.where(np.isnan(cells), np.nanmean(cells, 0), cells))[None]
     graph = torch.from_numpy(adj)[None]
     with np.errstate(over="ignore"):
         rules = {
@@ -222,7 +222,8 @@ def _unit(column: NDArray[np.float64]) -> NDArray[np.float64]:
         rounded = np.round(centred / np.sqrt(np.nanmean(centred**2)), 6)
     apart = rounded[(rounded != 0) & ~np.isnan(rounded)]
     # adding 0 makes a negative zero a positive one
-    return np.nan_to_num(rounded * (np.sign(apart[0]) if len(apart) else 1.0), nan=1e9) + 0.0
+    found: NDArray[np.float64] = np.nan_to_num(rounded * (np.sign(apart[0]) if len(apart) else 1.0), nan=1e9) + 0.0
+    return found
 
 
 def _duplicates(seen: _Seen, twins: dict[int, tuple[int, bool]]) -> Iterator[Finding]:

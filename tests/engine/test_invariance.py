@@ -21,6 +21,7 @@ class Positional(nn.Module):
     max_variables = 100
     trained_variables = (2, 100)
     trained_rows = (2, 1000)
+    reference = None
 
     def forward(self, table):
         logits = torch.full((1, table.x.shape[2], table.x.shape[2]), -5.0)

@@ -28,6 +28,7 @@ class Fake(nn.Module):
     max_variables = 6
     trained_variables = (2, 4)
     trained_rows = (10, 1000)
+    reference = None
 
     def forward(self, table):
         assert not self.training
