@@ -229,6 +229,7 @@ def _release(args: argparse.Namespace, registry: Registry) -> int:
         into=args.out,
         overwrite=args.overwrite,
         device=_device(args.device),
+        out=sys.stderr,
     )
     print((folder / CARD).read_text("utf-8"))
     print(f"Released: {_near(folder)}")
@@ -321,7 +322,9 @@ def _bench_familiarity(args: argparse.Namespace, registry: Registry) -> int:
         )
     files = args.cells if args.cells is not None else [HELD_OUT] if HELD_OUT.is_file() else []
     others = [(path.stem, load(path, registry)) for path in files]
-    found = outsiders.familiarity_bench(model.reference, experiment, others, inside=args.inside, tables=args.tables)
+    found = outsiders.familiarity_bench(
+        model.reference, experiment, others, inside=args.inside, tables=args.tables, out=sys.stderr
+    )
     print(outsiders.render(found))
     return 0
 

@@ -7,8 +7,8 @@ mean, in units of the covariance (Mahalanobis), beside tables of its size. How f
 on tables that the rest does not know. Letters: T tables, S statistics, Q quantiles, N rows, D variables.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TextIO
 
 import attrs
 import numpy as np
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from tabscm.engine.canonical import on_grid
 from tabscm.engine.doubt import Familiarity
 from tabscm.engine.likeness import statistics
+from tabscm.engine.progress import Counting
 from tabscm.engine.stream import Purpose, Stream
 from tabscm.kernel.errors import CheckpointError
 from tabscm.kernel.experiment import StreamSettings
@@ -183,7 +184,14 @@ class Reference:
         return list(said.values())
 
 
-def survey(settings: StreamSettings, *, seed: int, device: torch.device, tables: int | None = None) -> Reference:
+def survey(
+    settings: StreamSettings,
+    *,
+    seed: int,
+    device: torch.device,
+    tables: int | None = None,
+    out: TextIO | None = None,
+) -> Reference:
     """Look at fresh tables of a stream.
 
     Args:
@@ -191,18 +199,29 @@ def survey(settings: StreamSettings, *, seed: int, device: torch.device, tables:
         seed: of the stream; the tables are among those of validation, not those that evaluation sees.
         device: where they are made.
         tables: how many; None for TABLES.
+        out: where the progress is shown; None for nowhere.
 
     Raises:
         CheckpointError: in nearly all tables of the stream some column is constant.
     """
     count = TABLES if tables is None else tables
-    return fit(describe(settings, seed=seed, device=device, tables=count, purpose="validation"))
+    counting = Counting(out, "tables that say what familiar ones look like", count)
+    found = describe(settings, seed=seed, device=device, tables=count, purpose="validation", done=counting.show)
+    counting.end()
+    return fit(found)
 
 
 def describe(
-    settings: StreamSettings, *, seed: int, device: torch.device, tables: int, purpose: Purpose
+    settings: StreamSettings,
+    *,
+    seed: int,
+    device: torch.device,
+    tables: int,
+    purpose: Purpose,
+    done: Callable[[int], None] | None = None,
 ) -> list[dict[str, float]]:
-    """The statistics of the first tables of a stream in which every column varies, as no other is predicted.
+    """The statistics of the first tables of a stream in which every column varies, as no other is predicted; `done` is
+    told how many there are.
 
     Raises:
         CheckpointError: there are hardly any.
@@ -219,6 +238,8 @@ def describe(
                 rounded = torch.from_numpy(on_grid(x.double().numpy()))
                 found.append(statistics(rounded, observed, intervened))
                 last = step
+        if done is not None:
+            done(len(found))
         if step - last > PATIENCE:
             raise CheckpointError(
                 f"{PATIENCE:,} batches of the stream in a row have a constant column in every table: there is nothing "

@@ -4,6 +4,7 @@ Letters: N rows, D variables.
 """
 
 from collections.abc import Callable, Sequence
+from typing import TextIO
 
 import attrs
 import numpy as np
@@ -15,6 +16,7 @@ from tabscm.engine.canonical import on_grid
 from tabscm.engine.familiarity import WARNED, Reference, describe
 from tabscm.engine.layout import align, number
 from tabscm.engine.likeness import statistics
+from tabscm.engine.progress import Counting
 from tabscm.engine.standardise import standardise_exactly
 from tabscm.kernel.experiment import Experiment
 
@@ -48,6 +50,7 @@ def familiarity_bench(
     *,
     inside: int,
     tables: int,
+    out: TextIO | None = None,
 ) -> list[Found]:
     """Judge fresh tables of the stream, first in the list, and other kinds.
 
@@ -57,24 +60,42 @@ def familiarity_bench(
         held_out: experiments, each cell of whose evaluation is a kind.
         inside: fresh tables of the stream.
         tables: of every other kind.
+        out: where the progress is shown; None for nowhere.
     """
     cpu = torch.device("cpu")
+    cells = [
+        (f"{name}: {cell}", settings, other.seed)
+        for name, other in held_out
+        for cell, settings in other.evaluation.cells.items()
+    ]
+    counting = Counting(out, "tables", inside + tables * (len(cells) + len(SUITES) + len(ODD)))
     fresh = [
         reference.distance(one)
-        for one in describe(experiment.stream, seed=experiment.seed, device=cpu, tables=inside, purpose="evaluation")
+        for one in describe(
+            experiment.stream,
+            seed=experiment.seed,
+            device=cpu,
+            tables=inside,
+            purpose="evaluation",
+            done=counting.show,
+        )
     ]
     kinds: list[tuple[str, list[dict[str, float]]]] = []
-    for name, other in held_out:
-        for cell, settings in other.evaluation.cells.items():
-            found = describe(settings, seed=other.seed, device=cpu, tables=tables, purpose="evaluation")
-            kinds.append((f"{name}: {cell}", found))
+
+    def add(kind: str, found: list[dict[str, float]]) -> None:
+        kinds.append((kind, found))
+        counting.show(inside + tables * len(kinds))
+
+    for kind, settings, seed in cells:
+        add(kind, describe(settings, seed=seed, device=cpu, tables=tables, purpose="evaluation"))
     catalogue = suites.catalogue()
     for name in SUITES:
         cases = (catalogue[name].case(index) for index in range(tables))
-        kinds.append((f"{name}: {catalogue[name].about}", [_described(case.x, case.intervened) for case in cases]))
+        add(f"{name}: {catalogue[name].about}", [_described(case.x, case.intervened) for case in cases])
     for what, draw in ODD.items():
         rng = np.random.default_rng([len(what), *what.encode()])
-        kinds.append((what, [_described(draw(*_size(rng), rng)) for _ in range(tables)]))
+        add(what, [_described(draw(*_size(rng), rng)) for _ in range(tables)])
+    counting.end()
     limit = np.quantile(reference.distances, 1 - WARNED)
     results = [Found("fresh tables of the stream", inside, 0.5, float(np.mean(np.array(fresh) > limit)))]
     for what, described in kinds:

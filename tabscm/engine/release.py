@@ -5,6 +5,7 @@ import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TextIO
 
 import attrs
 import torch
@@ -50,6 +51,7 @@ def release(
     into: Path | None = None,
     overwrite: bool = False,
     device: torch.device,
+    out: TextIO | None = None,
 ) -> Path:
     """Write the best network of a run as a released model.
 
@@ -62,6 +64,7 @@ def release(
         into: the folder to release into; None is that of the package.
         overwrite: a released model of this name may go.
         device: where `half` is tried.
+        out: where progress is shown; None for nowhere.
 
     Returns:
         Its folder.
@@ -118,7 +121,7 @@ def release(
         texts = {"experiment": (run / EXPERIMENT).read_text("utf-8"), "origins": origins}
     except OSError as error:
         raise CheckpointError(f"{error.filename}: cannot be read: {error.strerror}. A release needs it.") from None
-    reference = survey(experiment.stream, seed=experiment.seed, device=torch.device("cpu"))
+    reference = survey(experiment.stream, seed=experiment.seed, device=torch.device("cpu"), out=out)
     try:
         into.mkdir(parents=True, exist_ok=True)
         save_released(
@@ -135,7 +138,7 @@ def release(
     return folder
 
 
-def renew_familiarity(folder: Path, registry: Registry) -> None:
+def renew_familiarity(folder: Path, registry: Registry, *, out: TextIO | None = None) -> None:
     """Look at the tables of a released model's training, and put what they look like beside its weights.
 
     Raises:
@@ -145,7 +148,7 @@ def renew_familiarity(folder: Path, registry: Registry) -> None:
     if not is_released(folder):
         raise CheckpointError(f"{folder}: not a released model. Make one: python -m tabscm release {folder}")
     _, experiment = load_run(folder, registry, torch.device("cpu"))
-    reference = survey(experiment.stream, seed=experiment.seed, device=torch.device("cpu"))
+    reference = survey(experiment.stream, seed=experiment.seed, device=torch.device("cpu"), out=out)
     try:
         add_familiarity(folder, reference.to_json())
     except OSError as error:
