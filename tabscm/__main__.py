@@ -280,6 +280,24 @@ def _add_bench(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     _add_device(invariance)
     invariance.set_defaults(command="bench invariance")
 
+    familiar = kinds.add_parser(
+        "familiarity", help="how well tables unlike those of the training are told apart, kind by kind"
+    )
+    familiar.add_argument("--run", type=Path, metavar="RUN", help=f"a released model: its folder, {RELEASED}")
+    familiar.add_argument(
+        "--inside", type=_positive, default=500, metavar="N", help="fresh tables of the stream (default: 500)"
+    )
+    familiar.add_argument("--tables", type=_positive, default=25, metavar="N", help="of other kinds (default: 25)")
+    familiar.add_argument(
+        "--cells",
+        type=Path,
+        nargs="+",
+        metavar="EXPERIMENT",
+        help="TOML files, each cell of whose evaluation is a kind (default: experiments/held-out.toml, where there is "
+        "one)",
+    )
+    familiar.set_defaults(command="bench familiarity")
+
     accuracy = kinds.add_parser(
         "accuracy",
         help="accuracy beside the classical methods",

@@ -16,7 +16,7 @@ import attrs
 import torch
 
 import tabscm.data
-from tabscm.engine import ablation, bench, comparison, faults, invariance, picture, released, scale, workers
+from tabscm.engine import ablation, bench, comparison, faults, invariance, outsiders, picture, released, scale, workers
 from tabscm.engine.benchmark import methods, results, runner, suites
 from tabscm.engine.checkpoint import CARD, EXPERIMENT, is_released
 from tabscm.engine.evaluate import evaluate, render
@@ -92,6 +92,7 @@ def _call(args: argparse.Namespace) -> int:
         "ablate": _ablate,
         "bench speed": _bench_speed,
         "bench accuracy": _bench_accuracy,
+        "bench familiarity": _bench_familiarity,
         "bench invariance": _bench_invariance,
         "list": _list,
     }
@@ -226,7 +227,7 @@ def _predict(args: argparse.Namespace, registry: Registry) -> int:
             print(text, end="")
             return 0
         write_text(file, text)
-    for note in (*result.notes, *(finding.line for finding in result.findings)):
+    for note in result.doubts():
         print(f"note: {note}", file=sys.stderr)
     print(result.render(threshold, acyclic=args.acyclic))
     if score is not None:
@@ -278,6 +279,7 @@ def _release(args: argparse.Namespace, registry: Registry) -> int:
         into=args.out,
         overwrite=args.overwrite,
         device=_device(args.device),
+        out=sys.stderr,
     )
     print((folder / CARD).read_text("utf-8"))
     print(f"Released: {_near(folder)}")
@@ -357,6 +359,23 @@ def _bench_invariance(args: argparse.Namespace, registry: Registry) -> int:
     model, experiment = load_run(released.find(args.run), registry, device)
     found = invariance.invariance(model, experiment, device=device, tables=args.tables)
     print(invariance.render(found, args.tables))
+    return 0
+
+
+def _bench_familiarity(args: argparse.Namespace, registry: Registry) -> int:
+    run = released.find(args.run)
+    model, experiment = load_run(run, registry, torch.device("cpu"))
+    if model.reference is None:
+        raise TabSCMError(
+            f"{run}: says nothing of what its tables look like; only released models do. Make one: python -m tabscm "
+            "release RUN"
+        )
+    files = args.cells if args.cells is not None else [HELD_OUT] if HELD_OUT.is_file() else []
+    others = [(path.stem, load(path, registry)) for path in files]
+    found = outsiders.familiarity_bench(
+        model.reference, experiment, others, inside=args.inside, tables=args.tables, out=sys.stderr
+    )
+    print(outsiders.render(found))
     return 0
 
 

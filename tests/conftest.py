@@ -28,6 +28,7 @@ from tabscm import (
     Weighted,
     within,
 )
+from tabscm.engine import familiarity
 from tabscm.kernel.registry import Entry, Origin, Registry
 
 # the plugin in there is tested as a stranger would test it, see test_door.py
@@ -222,6 +223,14 @@ def no_network():
     with pytest.MonkeyPatch.context() as patch:
         for name in real:
             patch.setattr(socket.socket, name, guarded(name))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def few_tables_are_looked_at():
+    """Releases look at few tables of their stream, which takes long."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(familiarity, "TABLES", 60)
         yield
 
 

@@ -161,7 +161,8 @@ def _limits(facts: Facts) -> list[str]:
                 f"Trained on {fewest} to {most} variables and {shortest} to {longest} rows. Tables outside these sizes "
                 f"are read with a note; more than {facts.most_variables} variables are refused.",
                 "What it takes a table for is one of the prior above. Feedback, selection, time, more hidden causes "
-                "and whatever else the lists above do not hold are outside of it, and nothing warns of them.",
+                "and whatever else the lists above do not hold are outside of it, and only tables whose "
+                "statistics are unusual are warned of: `python -m tabscm bench familiarity` measures which.",
                 "Linear mechanisms with Gaussian noise leave directions undecided in observational data; what cannot "
                 "be decided shows as two middling probabilities.",
                 "The figures are of synthetic tables. They say little of a real table whose origin is unknown.",

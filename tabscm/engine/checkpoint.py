@@ -15,7 +15,8 @@ A released model (see release.py) is the same without a run around it, and is re
 
     base/model.safetensors, state.json, network.toml     what predicting needs
          experiment.toml, origins.json                   what its tables were, and whose the components
-         manifest.json                                   size and sha256 of these five
+         familiarity.json                                what its tables look like, see familiarity.py
+         manifest.json                                   size and sha256 of these six
          card.md                                         for people
 
 Only what needs the tables of its training reads experiment.toml: a stream that changed leaves the network readable.
@@ -48,6 +49,8 @@ ORIGINS = "origins.json"
 """The distribution and version of each component, in the run folder."""
 NETWORK = "network.toml"
 """What of the experiment building the network needs, in a released model; the first ones came without it."""
+FAMILIARITY = "familiarity.json"
+"""What the tables of the training look like, in a released model; the first ones came without it."""
 CHECKPOINTS = "checkpoints"
 WEIGHTS, MOMENTA, STATE = FILES = ("weights.safetensors", "optimiser.safetensors", "state.json")
 MANIFEST = "manifest.json"
@@ -55,7 +58,8 @@ CARD = "card.md"
 MODEL = "model.safetensors"
 """The network of a released model; it may be stored in half precision."""
 RELEASED = (MODEL, STATE, EXPERIMENT, ORIGINS)
-"""What the manifest of a released model seals, besides the file NETWORK."""
+"""What the manifest of a released model seals, besides those of LATER that are there."""
+LATER = (NETWORK, FAMILIARITY)
 SEAL = "seal"
 """What a manifest says of itself."""
 KEPT = 2
@@ -103,6 +107,7 @@ def save_released(
     network: Network,
     experiment: str,
     origins: str,
+    familiarity: Mapping[str, object] | None,
     card: Callable[[str], str],
 ) -> None:
     """Write a released model, replacing the one in `folder`.
@@ -114,6 +119,7 @@ def save_released(
         network: whose weights they are.
         experiment: the text of experiment.toml.
         origins: the text of origins.json.
+        familiarity: what familiarity.json says; None for a model without one.
         card: what card.md says, given the sha256 of the weights.
     """
     model = _pack(weights)
@@ -124,11 +130,36 @@ def save_released(
         EXPERIMENT: experiment.encode(),
         ORIGINS: origins.encode(),
     }
-    part, old = _beside(folder)
-    for left in (part, old):
-        shutil.rmtree(left, ignore_errors=True)
-    _write(folder, files, {}, unsealed={CARD: card(hashlib.sha256(model).hexdigest()).encode()})
-    shutil.rmtree(old, ignore_errors=True)
+    if familiarity is not None:
+        files[FAMILIARITY] = _plain(familiarity)
+    _replace_released(folder, files, card(hashlib.sha256(model).hexdigest()).encode())
+
+
+def add_familiarity(folder: Path, familiarity: Mapping[str, object]) -> None:
+    """Put familiarity.json into a released model, or replace it; everything else stays as it is.
+
+    Raises:
+        CheckpointError: the model is not the one that was released.
+        OSError: something could not be written; the model is as it was.
+    """
+    _released(folder)
+    names = [*RELEASED, *(name for name in LATER if (folder / name).is_file())]
+    files = {name: (folder / name).read_bytes() for name in names}
+    _replace_released(folder, {**files, FAMILIARITY: _plain(familiarity)}, (folder / CARD).read_bytes())
+
+
+def read_familiarity(folder: Path) -> dict[str, Any] | None:
+    """What familiarity.json of a released model says; None where there is none.
+
+    Raises:
+        CheckpointError: it cannot be read.
+    """
+    if not (folder / FAMILIARITY).is_file():
+        return None
+    try:
+        return read_object(folder / FAMILIARITY)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{folder / FAMILIARITY}: cannot be read: {error}") from None
 
 
 def is_released(folder: Path) -> bool:
@@ -229,7 +260,7 @@ def _choose(run: Path, which: Literal["last", "best"], needed: tuple[str, ...]) 
 
 def _released(folder: Path) -> tuple[State, str]:
     """The state of a released model whose files are those that were released, and the sha256 of its weights."""
-    files = (*RELEASED, NETWORK) if (folder / NETWORK).is_file() else RELEASED
+    files = (*RELEASED, *(name for name in LATER if (folder / name).is_file()))
     fault = _fault(folder, files, files)
     if fault is not None:
         raise CheckpointError(
@@ -300,6 +331,15 @@ def _write(
         raise
 
 
+def _replace_released(folder: Path, files: Mapping[str, bytes], card: bytes) -> None:
+    """Write a released model in place of the one in `folder`."""
+    part, old = _beside(folder)
+    for left in (part, old):
+        shutil.rmtree(left, ignore_errors=True)
+    _write(folder, files, {}, unsealed={CARD: card})
+    shutil.rmtree(old, ignore_errors=True)
+
+
 def _beside(final: Path) -> tuple[Path, Path]:
     """Where a folder is while it is written, and while it is replaced."""
     return final.with_name(f".{final.name}.part"), final.with_name(f".{final.name}.old")
@@ -318,6 +358,11 @@ def _pack(tensors: Mapping[str, Tensor]) -> bytes:
 
 def _json(value: object) -> bytes:
     return (json.dumps(value, indent=2) + "\n").encode()
+
+
+def _plain(value: object) -> bytes:
+    """JSON without room for people: thousands of numbers, which an indent would put on lines of their own."""
+    return (json.dumps(value, allow_nan=False) + "\n").encode()
 
 
 def _manifest(folder: Path) -> dict[str, Any]:

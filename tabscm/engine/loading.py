@@ -7,7 +7,18 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from tabscm.engine.checkpoint import EXPERIMENT, NETWORK, ORIGINS, is_released, note, restore_weights, seal
+from tabscm.engine.checkpoint import (
+    EXPERIMENT,
+    FAMILIARITY,
+    NETWORK,
+    ORIGINS,
+    is_released,
+    note,
+    read_familiarity,
+    restore_weights,
+    seal,
+)
+from tabscm.engine.familiarity import read_reference
 from tabscm.engine.limits import check_sizes
 from tabscm.engine.model import Model
 from tabscm.engine.state import State
@@ -120,6 +131,15 @@ def _ready(
     load_weights(model, weights, run)
     model.threshold = state.threshold
     model.sha256 = seal(run, "best")[1]
+    found = read_familiarity(run)
+    if found is not None:
+        try:
+            model.reference = read_reference(found)
+        except (ValueError, KeyError, TypeError) as error:
+            note(
+                f"{run / FAMILIARITY}: cannot be used here ({type(error).__name__}: {error}); tables are not compared "
+                "with those of the training"
+            )
     return model.to(device).eval()
 
 

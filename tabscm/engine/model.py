@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
+from tabscm.engine.familiarity import Reference
 from tabscm.kernel.errors import ConfigError, ContractError, Problem
 from tabscm.kernel.experiment import Experiment, Network
 from tabscm.kernel.interfaces import EXTRAS, Component, Evidence, Head, Prediction, Table
@@ -56,6 +57,8 @@ class Model(nn.Module):
         """The probability above which edges were best in validation; 0.5 where none was chosen."""
         self.sha256: str | None = None
         """Of the file that the weights were read from."""
+        self.reference: Reference | None = None
+        """What the tables of its training look like; None where nobody looked."""
 
     @property
     def max_variables(self) -> int:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from tabscm.engine.bootstrap import Places, bootstrap
 from tabscm.engine.canonical import canonical_order, on_grid
+from tabscm.engine.familiarity import familiarity
 from tabscm.engine.knowledge import Knowledge
 from tabscm.engine.model import Model
 from tabscm.engine.preflight import MOST_SORTED, preflight, sortable
@@ -99,7 +100,8 @@ def predict(
     findings = preflight(data, intervened)
     if variables <= MOST_SORTED:
         findings += sortable(data, result.graph(acyclic=True))
-    result = attrs.evolve(result, findings=findings)
+    known_to = None if model.reference is None else familiarity(model.reference, table)
+    result = attrs.evolve(result, findings=findings, familiarity=known_to)
     if repeats:
         counting = Counting(out, "rows drawn again", repeats)
         drawn, notes = bootstrap(

@@ -1,6 +1,7 @@
 """What is odd about a table, looked for before the network reads it. Nothing is changed or left out because of it.
 
-Of a long table SAMPLED pairs of neighbouring rows are looked at, spread evenly. Letters: N rows, D variables, S rows
+Of a long table SAMPLED pairs of neighbouring rows are looked at, spread evenly, as its findings say; names of rows and
+duplicates are looked for in all of them. Letters: N rows, D variables, S rows
 that are looked at.
 """
 
@@ -69,7 +70,7 @@ def preflight(data: DataTable, intervened: NDArray[np.bool_] | None = None) -> t
         intervened: [N, D] bool, True where an intervention set the cell; None means nowhere.
 
     Returns:
-        Findings of the kinds "few-rows", "missing", "near-constant", "heavy-ties", "id-like", "duplicate", "collinear"
+        Findings of the kinds "few-rows", "id-like", "duplicate", "missing", "near-constant", "heavy-ties", "collinear"
         and "time-ordered", at most one of each for the same columns.
     """
     rows = len(data.x)
@@ -80,15 +81,11 @@ def preflight(data: DataTable, intervened: NDArray[np.bool_] | None = None) -> t
     seen = _Seen(data, data.x[starts], starts, groups)
     ids = [_id_like(column) for column in data.x.T]
     twins = _twins(seen)
-    return (
-        *_few_rows(seen),
-        *_missing(seen),
-        *_ties(seen),
-        *_ids(seen, ids),
-        *_duplicates(seen, twins),
-        *_collinear(seen, twins),
-        *_time_ordered(seen, ids),
-    )
+    looked_at = (*_missing(seen), *_ties(seen), *_collinear(seen, twins), *_time_ordered(seen, ids))
+    if rows > SAMPLED:
+        how = f" (seen in {SAMPLED:,} of {rows:,} rows, spread evenly)"
+        looked_at = tuple(attrs.evolve(finding, line=finding.line + how) for finding in looked_at)
+    return (*_few_rows(seen), *_ids(seen, ids), *_duplicates(seen, twins), *looked_at)
 
 
 def sortable(data: DataTable, adj: NDArray[np.bool_]) -> tuple[Finding, ...]:
@@ -100,8 +97,8 @@ def sortable(data: DataTable, adj: NDArray[np.bool_]) -> tuple[Finding, ...]:
     """
     if adj.sum() < FEW_PATHS or len(data.x) <= len(adj):
         return ()
-    x = data.x[:: max(1, len(data.x) // SAMPLED)]
-    x = torch.from_numpy(np.where(np.isnan(x), np.nanmean(x, 0), x))[None]
+    cells = data.x[:: max(1, len(data.x) // SAMPLED)]
+    x = torch.from_numpy(np.where(np.isnan(cells), np.nanmean(cells, 0), cells))[None]
     graph = torch.from_numpy(adj)[None]
     with np.errstate(over="ignore"):
         rules = {
@@ -222,7 +219,8 @@ def _unit(column: NDArray[np.float64]) -> NDArray[np.float64]:
         rounded = np.round(centred / np.sqrt(np.nanmean(centred**2)), 6)
     apart = rounded[(rounded != 0) & ~np.isnan(rounded)]
     # adding 0 makes a negative zero a positive one
-    return np.nan_to_num(rounded * (np.sign(apart[0]) if len(apart) else 1.0), nan=1e9) + 0.0
+    found: NDArray[np.float64] = np.nan_to_num(rounded * (np.sign(apart[0]) if len(apart) else 1.0), nan=1e9) + 0.0
+    return found
 
 
 def _duplicates(seen: _Seen, twins: dict[int, tuple[int, bool]]) -> Iterator[Finding]:

@@ -5,6 +5,7 @@ import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TextIO
 
 import attrs
 import torch
@@ -12,8 +13,17 @@ from torch import Tensor
 
 from tabscm.engine import released
 from tabscm.engine.card import Facts, card
-from tabscm.engine.checkpoint import EXPERIMENT, MODEL, ORIGINS, is_released, restore_weights, save_released
+from tabscm.engine.checkpoint import (
+    EXPERIMENT,
+    MODEL,
+    ORIGINS,
+    add_familiarity,
+    is_released,
+    restore_weights,
+    save_released,
+)
 from tabscm.engine.evaluate import evaluate
+from tabscm.engine.familiarity import survey
 from tabscm.engine.hardware import describe
 from tabscm.engine.loading import load_run, load_weights
 from tabscm.engine.model import Model, parameter_count
@@ -41,6 +51,7 @@ def release(
     into: Path | None = None,
     overwrite: bool = False,
     device: torch.device,
+    out: TextIO | None = None,
 ) -> Path:
     """Write the best network of a run as a released model.
 
@@ -53,6 +64,7 @@ def release(
         into: the folder to release into; None is that of the package.
         overwrite: a released model of this name may go.
         device: where `half` is tried.
+        out: where progress is shown; None for nowhere.
 
     Returns:
         Its folder.
@@ -109,6 +121,7 @@ def release(
         texts = {"experiment": (run / EXPERIMENT).read_text("utf-8"), "origins": origins}
     except OSError as error:
         raise CheckpointError(f"{error.filename}: cannot be read: {error.strerror}. A release needs it.") from None
+    reference = survey(experiment.stream, seed=experiment.seed, device=torch.device("cpu"), out=out)
     try:
         into.mkdir(parents=True, exist_ok=True)
         save_released(
@@ -117,11 +130,29 @@ def release(
             state,
             network=experiment.network,
             **texts,
+            familiarity=reference.to_json(),
             card=lambda sha256: card(attrs.evolve(facts, sha256=sha256), experiment, results, registry),
         )
     except OSError as error:
         raise CheckpointError(f"{folder}: cannot be written: {error.strerror}. Use --out for another place.") from None
     return folder
+
+
+def renew_familiarity(folder: Path, registry: Registry, *, out: TextIO | None = None) -> None:
+    """Look at the tables of a released model's training, and put what they look like beside its weights.
+
+    Raises:
+        CheckpointError: it is no released model, or damaged, or cannot be written.
+        ConfigError: its stream needs components that are not there.
+    """
+    if not is_released(folder):
+        raise CheckpointError(f"{folder}: not a released model. Make one: python -m tabscm release {folder}")
+    _, experiment = load_run(folder, registry, torch.device("cpu"))
+    reference = survey(experiment.stream, seed=experiment.seed, device=torch.device("cpu"), out=out)
+    try:
+        add_familiarity(folder, reference.to_json())
+    except OSError as error:
+        raise CheckpointError(f"{folder}: cannot be written: {error.strerror}") from None
 
 
 def _change(

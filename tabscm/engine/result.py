@@ -233,8 +233,12 @@ class Result:
     def _repr_html_(self) -> str:
         """The most probable edges above 0.5 for a notebook."""
         count = len(self.names)
-        notes = [*self.notes, *(finding.line for finding in self.findings)]
-        return exports.table_html(self.edges(), notes, pairs=count * (count - 1), threshold=0.5)
+        return exports.table_html(self.edges(), self.doubts(), pairs=count * (count - 1), threshold=0.5)
+
+    def doubts(self) -> list[str]:
+        """What to read before the graph: notes, findings, and that the table is unlike those of the training, if so."""
+        unfamiliar = [] if self.familiarity is None or self.familiarity.inside else [self.familiarity.line]
+        return [*self.notes, *(finding.line for finding in self.findings), *unfamiliar]
 
     def score(self, adj: NDArray[np.bool_], threshold: float = 0.5, *, acyclic: bool = False) -> dict[str, float]:
         """Judge these probabilities against a known graph.

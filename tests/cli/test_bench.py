@@ -1,11 +1,11 @@
-"""`bench` accuracy, invariance and speed."""
+"""`bench` accuracy, familiarity, invariance and speed."""
 
 import json
 from pathlib import Path
 
 import pytest
 
-from tabscm.engine import bench, scale
+from tabscm.engine import bench, outsiders, scale
 
 ROOT = Path(__file__).parents[2]
 TINY = str(ROOT / "experiments/tiny.toml")
@@ -17,6 +17,23 @@ def test_bench_of_invariance(call, trained, shipped):
         assert (code, err) == (0, "")
         assert out.splitlines()[0].startswith("20 tables  ")
         assert [line.split()[2:4] for line in out.splitlines()[1:]] == [["0", "0"]] * 3
+
+
+def test_bench_of_familiarity(call, trained, shipped, monkeypatch):
+    monkeypatch.setattr(outsiders, "SUITES", ("sachs-e17",))
+    code, out, err = call("bench", "familiarity", "--inside", "6", "--tables", "2", "--cells", TINY)
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0].split() == ["kind", "tables", "AUROC", "warned"]
+    assert lines[1].startswith("fresh tables of the stream  ")
+    assert lines[2].startswith("tiny: mixed-d20 ")
+    assert len(lines[1].split("%")[0].split()) == 7
+    assert call("bench", "familiarity", "--run", trained) == (
+        2,
+        "",
+        f"{trained}: says nothing of what its tables look like; only released models do. Make one: python -m tabscm "
+        "release RUN\n",
+    )
 
 
 def test_bench(call, shipped, monkeypatch):

@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tabscm.engine import released
+from tabscm.engine import familiarity, released
+from tabscm.engine.release import renew_familiarity
+from tabscm.kernel.registry import discover
 
 ROOT = Path(__file__).parents[2]
 TINY = str(ROOT / "experiments/tiny.toml")
@@ -157,6 +159,21 @@ def test_predict_says_what_is_odd_about_a_table(call, trained, tmp_path):
         ("duplicate", ["a", "c"]),
     ]
     assert found["findings"][0]["line"] == err.splitlines()[-2].removeprefix("note: ")
+
+
+def test_predict_says_that_a_table_is_unlike_those_of_the_training(call, shipped, tmp_path, monkeypatch):
+    monkeypatch.setattr(familiarity, "TABLES", 300)
+    renew_familiarity(shipped, discover())
+    file = tmp_path / "x.csv"
+    values = np.random.default_rng(0).normal(size=(40, 5))
+    values[:, 1:] = 100 * np.exp(8 * values[:, :1]) + np.exp(3 * values[:, 1:])
+    np.savetxt(file, values, delimiter=",", header="a,b,c,d,e", comments="")
+    code, _, err = call("predict", file, "--device", "cpu")
+    assert code == 0
+    assert err.splitlines()[-1].startswith("note: the table looks unlike those that the network was trained on (")
+    found = json.loads(call("predict", file, "--device", "cpu", "--json")[1])["familiarity"]
+    assert not found["inside"]
+    assert err.splitlines()[-1] == f"note: {found['line']}"
 
 
 def test_predict_with_a_bootstrap(call, trained):

@@ -21,6 +21,7 @@ class Fake(nn.Module):
     max_variables = 100
     trained_variables = (2, 100)
     trained_rows = (2, 100_000)
+    reference = None
 
     def __init__(self):
         super().__init__()

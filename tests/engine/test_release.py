@@ -16,7 +16,7 @@ from tabscm.engine import released
 from tabscm.engine.checkpoint import restore_weights, save, seal
 from tabscm.engine.loading import load_model, load_run
 from tabscm.engine.model import Model
-from tabscm.engine.release import release
+from tabscm.engine.release import release, renew_familiarity
 from tabscm.engine.runs import carry_out, prepare
 from tabscm.engine.start import read_start
 
@@ -44,8 +44,8 @@ def into(tmp_path, monkeypatch):
 def test_the_released_network_is_that_of_the_run(run, into, registry):
     folder = release(run, registry, device=CPU)
     assert folder == into / "base" == released.released()
-    names = ["card.md", "experiment.toml", "manifest.json", "model.safetensors", "network.toml", "origins.json"]
-    assert sorted(path.name for path in folder.iterdir()) == [*names, "state.json"]
+    names = ["card.md", "experiment.toml", "familiarity.json", "manifest.json", "model.safetensors", "network.toml"]
+    assert sorted(path.name for path in folder.iterdir()) == [*names, "origins.json", "state.json"]
     (model, experiment), (own, own_experiment) = (load_run(path, registry, CPU) for path in (folder, run))
     assert experiment == own_experiment
     assert model.threshold == own.threshold
@@ -99,11 +99,51 @@ def test_a_model_that_was_released_without_its_network_apart_is_read_by_its_expe
         load_model(folder, registry, CPU)
     assert str(refusal.value) == (
         f"{folder}: this released model cannot be used (manifest.json does not list exactly model.safetensors, "
-        "state.json, experiment.toml, origins.json). Install the package again, or release it anew"
+        "state.json, experiment.toml, origins.json, familiarity.json). Install the package again, or release it anew"
     )
     seal_again(folder)
     model = load_model(folder, registry, CPU)
     assert all(torch.equal(value, whole.state_dict()[name]) for name, value in model.state_dict().items())
+
+
+def test_what_familiar_tables_look_like_is_released_and_can_be_added_later(run, into, registry):
+    folder = release(run, registry, device=CPU)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    reference = load_model(folder, registry, CPU).reference
+    assert len(reference.distances) == 60
+    assert load_model(run, registry, CPU).reference is None
+
+    (folder / "familiarity.json").unlink()
+    with pytest.raises(CheckpointError, match=r"manifest\.json does not list exactly"):
+        renew_familiarity(folder, registry)
+    seal_again(folder)
+    assert load_model(folder, registry, CPU).reference is None
+    renew_familiarity(folder, registry)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert not list(folder.parent.glob(".*"))
+    with pytest.raises(CheckpointError) as refused:
+        renew_familiarity(run, registry)
+    assert str(refused.value) == f"{run}: not a released model. Make one: python -m tabscm release {run}"
+
+
+def test_what_familiar_tables_look_like_is_sealed(run, into, registry):
+    folder = release(run, registry, device=CPU)
+    file = folder / "familiarity.json"
+    file.write_text(file.read_text().replace("1", "2", 1))
+    with pytest.raises(CheckpointError, match=r"familiarity\.json changed since it was written"):
+        load_model(folder, registry, CPU)
+
+
+def test_a_reference_of_other_statistics_is_left_aside_with_a_note(run, into, registry, capsys):
+    folder = release(run, registry, device=CPU)
+    file = folder / "familiarity.json"
+    file.write_text(file.read_text().replace('"skewness"', '"slant"'))
+    seal_again(folder)
+    assert load_model(folder, registry, CPU).reference is None
+    assert capsys.readouterr().err == (
+        f"note: {file}: cannot be used here (ValueError: no statistic is called slant); tables are not compared with "
+        "those of the training\n"
+    )
 
 
 def test_the_card_counts_all_steps_and_tables_and_names_the_weights(run, into, registry):
