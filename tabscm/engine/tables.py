@@ -19,9 +19,12 @@ from tabscm.engine.parquet import is_parquet, read_parquet
 from tabscm.engine.plain import read_plain
 from tabscm.engine.rows import Row, delimiter, listed, read_header, read_rows, show, suggest
 from tabscm.kernel.errors import DataError
+from tabscm.kernel.scratch import Pieces, room
 
 CHUNK = 10_000
 """Rows that are text at one time; the rest are numbers already."""
+BLOCK = 1 << 20
+"""Rows of a column that are judged at one time."""
 
 _PANDAS_INDEX = re.compile(r"__index_level_\d+__|Unnamed: 0(\.\d+)?")
 """What pandas calls an index that was written as a column."""
@@ -76,7 +79,7 @@ def read_table(
     path = Path(path)
     typed = is_parquet(path)
     if typed:
-        names, chunks = read_parquet(path, rows=CHUNK)
+        names, chunks = read_parquet(path)
     else:
         rows = read_rows(path)
         names = read_header(path, rows)
@@ -94,14 +97,15 @@ def read_table(
         if labels.name in categories:
             raise DataError(f"{path}: column {show(labels.name)} is asked for by --category, too; drop {labels.option}")
 
+    pieces = Pieces()
     columns: dict[int, Column] = {}
     for index, name in enumerate(names):
         if labels and name == labels.name:
-            columns[index] = LabelColumn(str(path), name)
+            columns[index] = LabelColumn(str(path), name, pieces)
         elif name in categories:
-            columns[index] = CodedColumn(str(path), name)
+            columns[index] = CodedColumn(str(path), name, pieces)
         elif name not in choice.where:
-            columns[index] = Column(str(path), name, typed=typed)
+            columns[index] = Column(str(path), name, pieces, typed=typed)
     for chunk in choice.kept(chunks):
         for index, column in columns.items():
             column.add(chunk.rows, chunk.cells[index])
@@ -109,10 +113,13 @@ def read_table(
     variables = [column for column in columns.values() if column.numeric]
     notes = choice.notes() + [note for column in columns.values() if (note := column.note())]
     _check_count(path, [column.name for column in variables])
-    x = np.empty((choice.count, len(variables)), order="F")  # column by column: no more than one is there twice
+    x = room((len(variables), choice.count), np.float64).T  # columns contiguous
     for index, column in enumerate(variables):
-        np.concatenate(column.numbers, out=x[:, index])
-        column.numbers.clear()
+        first = 0
+        while column.numbers:  # no more than one column is in memory twice
+            values = column.numbers.pop(0).read()
+            x[first : first + len(values), index] = values
+            first += len(values)
     names = [column.name for column in variables]
     of_rows = next((column.labels() for column in columns.values() if isinstance(column, LabelColumn)), None)
     return checked(DataTable(names=tuple(names), x=x, source=str(path), notes=tuple(notes), labels=of_rows))
@@ -210,7 +217,7 @@ def checked(table: DataTable) -> DataTable:
     Raises:
         DataError: columns that are constant where they are there, or not there at all.
     """
-    gaps = [int(np.isnan(column).sum()) for column in table.x.T]
+    gaps = [sum(int(np.isnan(block).sum()) for block in _blocks(column)) for column in table.x.T]
     _check_constant(table, gaps)
     return attrs.evolve(table, notes=(*table.notes, *_suspicions(table), *_missing(table, gaps)))
 
@@ -224,7 +231,9 @@ def _check_constant(table: DataTable, gaps: Sequence[int]) -> None:
             f"{table.source}: {which} no value in all {rows} rows used; remove {'it' if len(empty) == 1 else 'them'}"
         )
     constant = [
-        name for name, column in zip(table.names, table.x.T, strict=True) if np.nanmin(column) == np.nanmax(column)
+        name
+        for name, column in zip(table.names, table.x.T, strict=True)
+        if np.fmin.reduce(column) == np.fmax.reduce(column)  # of what is not NaN
     ]
     if constant:
         which = f"column {show(constant[0])} has" if len(constant) == 1 else f"columns {listed(constant)} have"
@@ -248,15 +257,24 @@ def _suspicions(table: DataTable) -> list[str]:
     notes = []
     first: dict[bytes, str] = {}
     for name, column in zip(table.names, table.x.T, strict=True):
-        twin = first.setdefault(hashlib.sha256(column.tobytes()).digest(), name)
+        twin = first.setdefault(hashlib.sha256(np.ascontiguousarray(column).data).digest(), name)
         if twin != name:
             notes.append(
                 f"columns {show(twin)} and {show(name)} are identical: which of them causes what is undecidable"
             )
-        with np.errstate(over="ignore"):  # cells may be as far apart as 64 bits allow
-            steps = np.diff(column)
         if _PANDAS_INDEX.fullmatch(name):
             notes.append(f"column {show(name)} is an index of pandas by its name; if it is no measurement, remove it")
-        elif np.all(steps == 1):
+        elif _counts(column):
             notes.append(f"column {show(name)} counts the rows; if it is no measurement, remove it")
     return notes
+
+
+def _counts(column: NDArray[np.float64]) -> bool:
+    """Whether every cell is one more than the cell above."""
+    with np.errstate(over="ignore"):  # cells may be as far apart as 64 bits allow
+        starts = range(0, len(column), BLOCK)
+        return all(bool(np.all(np.diff(column[first : first + BLOCK + 1]) == 1)) for first in starts)
+
+
+def _blocks(column: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
+    return (column[first : first + BLOCK] for first in range(0, len(column), BLOCK))

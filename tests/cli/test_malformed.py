@@ -13,7 +13,8 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from tabscm.engine.tables import CHUNK, read_table
+from tabscm.engine.parquet import CHUNK
+from tabscm.engine.tables import read_table
 
 GOOD = "a,b\n1,2\n3,5\n4,4\n"
 
