@@ -457,6 +457,8 @@ def test_what_is_no_file_is_refused_in_one_line(call, inside):
     assert call("predict", "none.csv") == (2, "", "none.csv: there is no such file\n")
     assert call("predict", "none.parquet") == (2, "", "none.parquet: there is no such file\n")
     assert call("predict", "folder.csv") == (2, "", "folder.csv: this is a folder; name a CSV file in it\n")
+    message = "folder.parquet: this is a folder; name a Parquet file in it\n"
+    assert call("predict", "folder.parquet") == (2, "", message)
     if hasattr(os, "mkfifo"):
         os.mkfifo("pipe.csv")
         message = "pipe.csv: this is a pipe or a device; save the table as a file first\n"
