@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from tabscm.kernel.interfaces import Rule as Rule
     from tabscm.kernel.interfaces import Table as Table
     from tabscm.kernel.interfaces import Truth as Truth
+    from tabscm.kernel.scratch import room as room
     from tabscm.kernel.values import Draw as Draw
     from tabscm.kernel.values import Ramp as Ramp
     from tabscm.kernel.values import within as within
@@ -78,6 +79,7 @@ _HOMES = {
         "Table",
         "Truth",
     ),
+    "tabscm.kernel.scratch": ("room",),
     "tabscm.kernel.values": ("Draw", "Ramp", "within"),
 }
 

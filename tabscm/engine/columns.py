@@ -14,6 +14,7 @@ from tabscm.engine.levels import MOST_LEVELS, Categories
 from tabscm.engine.notation import MISSING, TRUTH_WORDS
 from tabscm.engine.rows import listed, show
 from tabscm.kernel.errors import DataError
+from tabscm.kernel.scratch import Piece, Pieces
 
 MANY = 1_000
 """Distinct texts of a column that are remembered for a message."""
@@ -59,14 +60,16 @@ class Column:
     Args:
         where: the file, for messages.
         name: the column.
+        pieces: where its numbers are kept.
         typed: whether the file says of every column what it holds, so that numbers as texts are odd.
     """
 
-    def __init__(self, where: str, name: str, *, typed: bool = False) -> None:
+    def __init__(self, where: str, name: str, pieces: Pieces, *, typed: bool = False) -> None:
         self.where = where
         self.name = name
+        self.pieces = pieces
         self.typed = typed
-        self.numbers: list[NDArray[np.float64]] = []
+        self.numbers: list[Piece] = []
         self.texts: dict[str, None] = {}
         self.numeric = False
         self.odd: tuple[int, str] | None = None  # the first cell that is no number, and its row
@@ -88,7 +91,7 @@ class Column:
             self.numeric = self.numeric or not bool(np.isnan(values).all())
             self.written = True
             self.code = self.code or notation.leading_zero(texts)
-            self.numbers.append(values)
+            self.numbers.append(self.pieces.keep(values))
         else:
             for text in dict.fromkeys(texts):
                 if notation.number(text) is not None:
@@ -151,7 +154,7 @@ class Column:
         if len(infinite):
             self._refuse(rows[int(infinite[0])], notation.fault(str(values[infinite[0]]), self.name))
         self.numeric = self.numeric or not bool(np.isnan(values).all())
-        self.numbers.append(values)
+        self.numbers.append(self.pieces.keep(values))
 
     def _refuse(self, row: int, what: str) -> NoReturn:
         raise DataError(f"{self.where}, row {row}, column {show(self.name)}: {what}")
@@ -160,8 +163,8 @@ class Column:
 class CodedColumn(Column):
     """A column of categories while it is read."""
 
-    def __init__(self, where: str, name: str) -> None:
-        super().__init__(where, name)
+    def __init__(self, where: str, name: str, pieces: Pieces) -> None:
+        super().__init__(where, name, pieces)
         self.numeric = True
         self.coded = Categories(f"{where}, column {show(name)}", name)
 
@@ -174,15 +177,15 @@ class CodedColumn(Column):
     def note(self) -> str | None:
         """Say which text became which number."""
         values, said = self.coded.numbers()
-        self.numbers = [values]
+        self.numbers = [self.pieces.keep(values)]
         return said
 
 
 class LabelColumn(Column):
     """A column of words about the rows, while it is read; no variable."""
 
-    def __init__(self, where: str, name: str) -> None:
-        super().__init__(where, name)
+    def __init__(self, where: str, name: str, pieces: Pieces) -> None:
+        super().__init__(where, name, pieces)
         self.first: dict[str, int] = {}
         self.number: dict[str, int] = {}
         self.codes: list[NDArray[np.int32]] = []

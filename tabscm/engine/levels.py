@@ -44,7 +44,7 @@ class Categories:
         self.where = where
         self.name = name
         self._seen: dict[str | None, int] = {None: -1}
-        self._codes: list[NDArray[np.int64]] = []
+        self._codes: list[NDArray[np.int8]] = []
 
     def add(self, texts: Sequence[str | None]) -> None:
         """Take the next cells; None is one that is missing.
@@ -59,7 +59,7 @@ class Categories:
                 f"{self.where}: has more than {MOST_LEVELS} different values, too many for categories; leave it "
                 "out, or make numbers or fewer categories of it"
             )
-        self._codes.append(np.array([self._seen[text] for text in texts]))
+        self._codes.append(np.array([self._seen[text] for text in texts], dtype=np.int8))
 
     def numbers(self) -> tuple[NDArray[np.float64], str | None]:
         """The number of each cell's level [N], NaN where missing, and the note on them; none where all are missing."""

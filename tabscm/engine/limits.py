@@ -1,6 +1,5 @@
 """Sizes that no machine bears, found before memory is taken for them."""
 
-import os
 from collections.abc import Iterator
 
 import torch
@@ -9,6 +8,7 @@ from tabscm.engine.model import Model
 from tabscm.engine.stream import tables_per_batch
 from tabscm.kernel.errors import ConfigError, ContractError, Problem
 from tabscm.kernel.experiment import Experiment, Network, StreamSettings
+from tabscm.kernel.scratch import installed_memory
 
 GIGABYTE = 2**30
 CELL, PAIR = 6, 5
@@ -30,14 +30,6 @@ def check_sizes(experiment: Experiment | Network) -> None:
         problems += _of_batch(where, settings, memory)
     if problems:
         raise ConfigError("experiment", problems)
-
-
-def installed_memory() -> int:
-    """Bytes of memory that this machine has; where it does not say, as many as no machine has."""
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):
-        return 2**60
 
 
 def _streams(experiment: Experiment) -> dict[str, StreamSettings]:

@@ -16,6 +16,8 @@ from tabscm.engine.signatures import PARQUET
 from tabscm.kernel.errors import DataError
 
 ENDINGS = (".parquet", ".pq")
+CHUNK = 1 << 15
+"""Rows at one time."""
 
 
 def is_parquet(path: Path) -> bool:
@@ -23,8 +25,8 @@ def is_parquet(path: Path) -> bool:
     return path.name.lower().endswith(ENDINGS)
 
 
-def read_parquet(path: Path, *, rows: int) -> tuple[list[str], Iterator[Chunk]]:
-    """The names of the columns, and chunks of up to `rows` rows, which are called by their number, counted from 1.
+def read_parquet(path: Path) -> tuple[list[str], Iterator[Chunk]]:
+    """The names of the columns, and the rows in chunks; a row is called by its number, counted from 1.
 
     Raises:
         DataError: pyarrow is not installed, this is no whole Parquet file, or a column holds what is not supported.
@@ -38,7 +40,7 @@ def read_parquet(path: Path, *, rows: int) -> tuple[list[str], Iterator[Chunk]]:
             f"{path}: reading Parquet needs pyarrow; pip install 'tabscm[parquet]', or save the table as CSV in UTF-8"
         ) from None
     try:  # names that are no text are a ValueError
-        file = pq.ParquetFile(path)
+        file = pq.ParquetFile(path, pre_buffer=False)  # which would hold the whole file in memory
         schema = file.schema_arrow
     except (pa.ArrowException, OSError, ValueError) as error:
         raise _damaged(path, error) from None
@@ -57,7 +59,7 @@ def read_parquet(path: Path, *, rows: int) -> tuple[list[str], Iterator[Chunk]]:
     def chunks() -> Iterator[Chunk]:
         first = 1
         try:
-            for batch in file.iter_batches(batch_size=rows):
+            for batch in file.iter_batches(batch_size=CHUNK, use_threads=False):
                 columns = zip(batch.columns, kinds, strict=True)
                 yield Chunk(range(first, first + len(batch)), [_cells(pa, column, kind) for column, kind in columns])
                 first += len(batch)
@@ -109,6 +111,8 @@ def _cells(pa: Any, column: Any, kind: str | None) -> Cells:  # noqa: ANN401 - t
     return ["" if text is None else text for text in column.cast(pa.string()).to_pylist()]
 
 
-def _damaged(path: Path, error: Exception) -> DataError:
+def _damaged(path: Path, error: Exception) -> Exception:
+    if isinstance(error, MemoryError):
+        return error
     reason = " ".join(str(error).split())[:200]
     return DataError(f"{path}: this Parquet file is damaged ({reason}); copy it again, or write it anew")

@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from tabscm.kernel.scratch import Pieces, room
+
 BLOCK = 1 << 22
 """Bytes of text at one time."""
 NUMERIC = b"0123456789+-.eE\r\n"
@@ -30,7 +32,7 @@ def read_plain(path: Path, columns: int, delimiter: str) -> NDArray[np.float64] 
     Returns:
         [N, D] float64, columns contiguous; the same numbers as `float` gives. None where anything else is in the file.
     """
-    blocks = []
+    pieces, blocks = Pieces(), []
     try:
         with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
             header = file.readline(BLOCK)
@@ -43,15 +45,15 @@ def read_plain(path: Path, columns: int, delimiter: str) -> NDArray[np.float64] 
                 block = _parse(text + rest, columns, delimiter)
                 if block is None:
                     return None
-                blocks.append(block)
+                blocks.append((len(block), pieces.keep(block)))
     except (OSError, EOFError, zlib.error):
         return None
-    x = np.empty((sum(map(len, blocks)), columns), order="F")
+    x = room((columns, sum(rows for rows, _ in blocks)), np.float64).T
     last = len(x)
     while blocks:  # each is gone once it is copied
-        block = blocks.pop()
-        x[last - len(block) : last] = block
-        last -= len(block)
+        rows, piece = blocks.pop()
+        x[last - rows : last] = piece.read()
+        last -= rows
     return x
 
 

@@ -1,5 +1,6 @@
 """From a user's table to the probability of every edge."""
 
+from collections.abc import Mapping
 from typing import TextIO
 
 import attrs
@@ -17,10 +18,11 @@ from tabscm.engine.progress import Counting
 from tabscm.engine.provenance import Provenance, fingerprint, versions
 from tabscm.engine.result import Result
 from tabscm.engine.rows import listed
-from tabscm.engine.standardise import LIMIT, standardise_exactly
+from tabscm.engine.standardise import LIMIT, standardise_column
 from tabscm.engine.tables import DataTable
 from tabscm.kernel.errors import DataError
 from tabscm.kernel.interfaces import Table
+from tabscm.kernel.scratch import in_file, room
 from tabscm.kernel.shapes import expect
 
 
@@ -39,7 +41,8 @@ def predict(
     """Read a table in one forward pass.
 
     Rows and columns are shown to the network in an order of their own, see `canonical_order`: how a table is sorted and
-    in which units it is measured changes no digit of the result.
+    in which units it is measured changes no digit of the result. A table that is too large for memory is read from a
+    file in its own order, of which no more than rounding depends.
 
     Args:
         model: on `device`; left in evaluation mode.
@@ -64,25 +67,42 @@ def predict(
         )
     # before the network reads for a while
     constraints = None if knowledge is None else knowledge.resolve(data.names)
-    x = np.empty(data.x.shape, dtype=np.float32)
+    x = room((variables, rows), np.float32).T
+    if repeats and in_file(x):
+        raise DataError(
+            f"{data.source}: too large for memory, so that no rows can be drawn again; leave the bootstrap out"
+        )
     observed: NDArray[np.bool_] | None = None  # where no cell is missing
-    for index, column in enumerate(data.x.T):  # one at a time: float64 copies of all would need most of the memory
-        there = ~np.isnan(column)
-        if not there.all():
-            observed = np.ones(x.shape, dtype=np.bool_) if observed is None else observed
-            observed[:, index] = there
-        z = standardise_exactly(torch.from_numpy(column)[:, None], torch.from_numpy(there)[:, None])
-        x[:, index] = on_grid(z.numpy())[:, 0]
+    cut = dict.fromkeys(data.names, 0)
+    for index, (name, column) in enumerate(zip(data.names, data.x.T, strict=True)):
+        first = 0
+        for z, there in standardise_column(torch.from_numpy(column)):
+            some = slice(first, first := first + len(z))
+            x[some, index] = on_grid(z.numpy())
+            cut[name] += int((np.abs(x[some, index]) >= LIMIT).sum())
+            if observed is None and not there.all():
+                observed = room((variables, rows), np.bool_).T
+                observed[:] = True
+            if observed is not None:
+                observed[some, index] = there.numpy()
     _check_flat(data, x)
-    cells = np.zeros(x.shape, dtype=np.bool_) if intervened is None else intervened
-    expect(torch.from_numpy(cells), "N D", what="intervened", dtype=torch.bool, N=rows, D=variables)
-    by_row, by_column = canonical_order(x, cells, observed)
-    shown = torch.from_numpy(x[by_row[:, None], by_column])[None]  # [1, N, D]
-    set_by = torch.from_numpy(cells[by_row[:, None], by_column])[None]
-    known = torch.ones(1, 1, 1, dtype=torch.bool).expand(shown.shape)
-    if observed is not None:
-        known = torch.from_numpy(observed[by_row[:, None], by_column])[None]
-    table = Table(x=shown, intervened=set_by, observed=known)
+    if intervened is not None:
+        expect(torch.from_numpy(intervened), "N D", what="intervened", dtype=torch.bool, N=rows, D=variables)
+    findings = preflight(data, intervened)
+    by_column, places = np.arange(variables), None
+    if not in_file(x):  # what is too large for memory is read in its own order: the last digits may depend on it
+        cells = np.broadcast_to(np.False_, x.shape) if intervened is None else intervened
+        by_row, by_column = canonical_order(x, cells, observed)
+        order = (by_row[:, None], by_column)
+        x = x[order]
+        intervened = None if intervened is None else intervened[order]
+        observed = None if observed is None else observed[order]
+        places = Places(by_row, by_column, cells[order]) if repeats else None
+    table = Table(
+        x=torch.from_numpy(x)[None],  # [1, N, D]
+        intervened=_flags(intervened, (rows, variables), default=False),
+        observed=_flags(observed, (rows, variables), default=True),
+    )
     model.eval()
     with torch.inference_mode():
         logits = model(table.to(device)).logits[0].cpu()
@@ -92,22 +112,21 @@ def predict(
     result = Result(
         names=data.names,
         edge_prob=edge_prob,
-        notes=(*data.notes, *_notes(model, data, x)),
+        notes=(*data.notes, *_notes(model, rows, cut)),
         provenance=_provenance(model, data),
     )
     if knowledge is not None:
         result = result.given(knowledge)
-    findings = preflight(data, intervened)
     if variables <= MOST_SORTED:
         findings += sortable(data, result.graph(acyclic=True))
     known_to = None if model.reference is None else familiarity(model.reference, table)
     result = attrs.evolve(result, findings=findings, familiarity=known_to)
-    if repeats:
+    if places is not None:
         counting = Counting(out, "rows drawn again", repeats)
         drawn, notes = bootstrap(
             model,
             data,
-            Places(by_row, by_column, set_by[0].numpy()),
+            places,
             device=device,
             repeats=repeats,
             threshold=threshold,
@@ -141,19 +160,25 @@ def _check_flat(data: DataTable, x: NDArray[np.float32]) -> None:
         )
 
 
-def _notes(model: Model, data: DataTable, x: NDArray[np.float32]) -> list[str]:
+def _flags(given: NDArray[np.bool_] | None, shape: tuple[int, int], *, default: bool) -> torch.Tensor:
+    """[1, N, D] bool; `default` everywhere, without taking memory for it, when none are given."""
+    if given is None:
+        return torch.full((1, 1, 1), default).expand(1, *shape)
+    return torch.from_numpy(given)[None]
+
+
+def _notes(model: Model, rows: int, cut: Mapping[str, int]) -> list[str]:
     notes = []
     for size, (low, high), what in (
-        (x.shape[1], model.trained_variables, "variables"),
-        (x.shape[0], model.trained_rows, "rows"),
+        (len(cut), model.trained_variables, "variables"),
+        (rows, model.trained_rows, "rows"),
     ):
         if not low <= size <= high:
             notes.append(f"the table has {size} {what}; the model was trained on {low} to {high}")
-    cut = (x >= LIMIT).sum(0) + (x <= -LIMIT).sum(0)
-    if cut.any():
-        where = [name for name, count in zip(data.names, cut.tolist(), strict=True) if count]
+    if any(cut.values()):
+        where = [name for name, count in cut.items() if count]
         notes.append(
-            f"cut {int(cut.sum())} cells at {LIMIT:g} standard deviations, in {listed(where)}; logarithms may suit "
+            f"cut {sum(cut.values())} cells at {LIMIT:g} standard deviations, in {listed(where)}; logarithms may suit "
             "heavy tails better"
         )
     return notes

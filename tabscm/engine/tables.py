@@ -18,9 +18,12 @@ from tabscm.engine.parquet import is_parquet, read_parquet
 from tabscm.engine.plain import read_plain
 from tabscm.engine.rows import Row, delimiter, listed, read_header, read_rows, show, suggest
 from tabscm.kernel.errors import DataError
+from tabscm.kernel.scratch import Pieces, room
 
 CHUNK = 10_000
 """Rows that are text at one time; the rest are numbers already."""
+BLOCK = 1 << 20
+"""Rows of a column that are judged at one time."""
 
 _PANDAS_INDEX = re.compile(r"__index_level_\d+__|Unnamed: 0(\.\d+)?")
 """What pandas calls an index that was written as a column."""
@@ -75,7 +78,7 @@ def read_table(
     path = Path(path)
     typed = is_parquet(path)
     if typed:
-        names, chunks = read_parquet(path, rows=CHUNK)
+        names, chunks = read_parquet(path)
     else:
         rows = read_rows(path)
         names = read_header(path, rows)
@@ -93,14 +96,15 @@ def read_table(
         if labels.name in categories:
             raise DataError(f"{path}: column {show(labels.name)} is asked for by --category, too; drop {labels.option}")
 
+    pieces = Pieces()
     columns: dict[int, Column] = {}
     for index, name in enumerate(names):
         if labels and name == labels.name:
-            columns[index] = LabelColumn(str(path), name)
+            columns[index] = LabelColumn(str(path), name, pieces)
         elif name in categories:
-            columns[index] = CodedColumn(str(path), name)
+            columns[index] = CodedColumn(str(path), name, pieces)
         elif name not in choice.where:
-            columns[index] = Column(str(path), name, typed=typed)
+            columns[index] = Column(str(path), name, pieces, typed=typed)
     for chunk in choice.kept(chunks):
         for index, column in columns.items():
             column.add(chunk.rows, chunk.cells[index])
@@ -108,10 +112,13 @@ def read_table(
     variables = [column for column in columns.values() if column.numeric]
     notes = choice.notes() + [note for column in columns.values() if (note := column.note())]
     _check_count(path, [column.name for column in variables])
-    x = np.empty((choice.count, len(variables)), order="F")  # column by column: no more than one is there twice
+    x = room((len(variables), choice.count), np.float64).T  # columns contiguous
     for index, column in enumerate(variables):
-        np.concatenate(column.numbers, out=x[:, index])
-        column.numbers.clear()
+        first = 0
+        while column.numbers:  # no more than one column is in memory twice
+            values = column.numbers.pop(0).read()
+            x[first : first + len(values), index] = values
+            first += len(values)
     names = [column.name for column in variables]
     of_rows = next((column.labels() for column in columns.values() if isinstance(column, LabelColumn)), None)
     return checked(DataTable(names=tuple(names), x=x, source=str(path), notes=tuple(notes), labels=of_rows))
@@ -209,7 +216,7 @@ def checked(table: DataTable) -> DataTable:
     Raises:
         DataError: columns that are constant where they are there, or not there at all.
     """
-    gaps = [int(np.isnan(column).sum()) for column in table.x.T]
+    gaps = [sum(int(np.isnan(block).sum()) for block in _blocks(column)) for column in table.x.T]
     _check_constant(table, gaps)
     return attrs.evolve(table, notes=(*table.notes, *_missing(table, gaps)))
 
@@ -223,7 +230,9 @@ def _check_constant(table: DataTable, gaps: Sequence[int]) -> None:
             f"{table.source}: {which} no value in all {rows} rows used; remove {'it' if len(empty) == 1 else 'them'}"
         )
     constant = [
-        name for name, column in zip(table.names, table.x.T, strict=True) if np.nanmin(column) == np.nanmax(column)
+        name
+        for name, column in zip(table.names, table.x.T, strict=True)
+        if np.fmin.reduce(column) == np.fmax.reduce(column)  # of what is not NaN
     ]
     if constant:
         which = f"column {show(constant[0])} has" if len(constant) == 1 else f"columns {listed(constant)} have"
@@ -240,3 +249,7 @@ def _missing(table: DataTable, gaps: Sequence[int]) -> list[str]:
     shares = ", ".join(f"{show(table.names[index])} {100 * gaps[index] / len(table.x):.2g} %" for index in most[:5])
     more = f" and {len(most) - 5} more columns" if len(most) > 5 else ""
     return [f"{sum(gaps)} of {table.x.size} cells are missing and read as unknown: of {shares}{more}"]
+
+
+def _blocks(column: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:
+    return (column[first : first + BLOCK] for first in range(0, len(column), BLOCK))

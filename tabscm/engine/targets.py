@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from tabscm.engine.frames import SOURCE, Frame, Values, missing, read_frame
 from tabscm.engine.notation import MISSING
 from tabscm.engine.rows import listed, show, suggest
-from tabscm.engine.tables import DataTable
+from tabscm.engine.tables import BLOCK, DataTable
 from tabscm.kernel.errors import ConfigError, DataError, Problem
 from tabscm.kernel.files import parse
+from tabscm.kernel.scratch import room
 
 FORMS = (
     "interventions: expected a boolean mask [rows, variables], a column of target names with one entry a row, the name "
@@ -86,7 +87,10 @@ def labelled_cells(data: DataTable, targets: Mapping[str, object] | None = None)
         elif text not in data.names and text.lower() in MISSING:
             entry = None
         kinds[kind, _targets(data.names, entry, where)] = True
-    return kinds[labels.codes]
+    cells = room((len(data.names), len(labels.codes)), np.bool_)
+    for place, sets in enumerate(kinds.T):
+        cells[place] = sets[labels.codes]
+    return cells.T
 
 
 def read_targets(path: Path) -> dict[str, list[str]]:
@@ -112,8 +116,8 @@ def read_targets(path: Path) -> dict[str, list[str]]:
 
 def described(data: DataTable, cells: NDArray[np.bool_]) -> str:
     """Say how many rows are interventional, and what they set."""
-    counts = {name: int(count) for name, count in zip(data.names, cells.sum(0), strict=True) if count}
-    rows = int(cells.any(1).sum())
+    counts = {name: int(count) for name, count in zip(data.names, map(np.count_nonzero, cells.T), strict=True) if count}
+    rows = sum(int(some.any(1).sum()) for some in np.array_split(cells, 1 + len(cells) // BLOCK))
     if not rows:
         return f"all {len(cells)} rows are read as observational"
     by_size = sorted(counts, key=lambda name: -counts[name])

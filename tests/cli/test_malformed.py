@@ -13,7 +13,8 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from tabscm.engine.tables import CHUNK, read_table
+from tabscm.engine.parquet import CHUNK
+from tabscm.engine.tables import read_table
 
 GOOD = "a,b\n1,2\n3,5\n4,4\n"
 
@@ -456,6 +457,8 @@ def test_what_is_no_file_is_refused_in_one_line(call, inside):
     assert call("predict", "none.csv") == (2, "", "none.csv: there is no such file\n")
     assert call("predict", "none.parquet") == (2, "", "none.parquet: there is no such file\n")
     assert call("predict", "folder.csv") == (2, "", "folder.csv: this is a folder; name a CSV file in it\n")
+    message = "folder.parquet: this is a folder; name a Parquet file in it\n"
+    assert call("predict", "folder.parquet") == (2, "", message)
     if hasattr(os, "mkfifo"):
         os.mkfifo("pipe.csv")
         message = "pipe.csv: this is a pipe or a device; save the table as a file first\n"

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from tabscm_builtin.embeddings import _ranks, cross_moment
+from tabscm_builtin.embeddings import _knots, _ranks, cross_moment
 from tabscm_builtin.embeddings._independence import curves, dependence, regress, spread
 from tabscm_builtin.embeddings._moments import cross_moments
 from tabscm_builtin.embeddings._ranks import gaussian_rank
@@ -347,6 +347,22 @@ def test_long_columns_are_read_by_bins_and_give_the_same(known, monkeypatch):
     off = ~torch.eye(given.x.shape[2], dtype=torch.bool)
     torch.testing.assert_close(by_bins.pairs[:, off], whole.pairs[:, off], atol=1e-3, rtol=1e-3)
     torch.testing.assert_close(turned.pairs[:, off], by_bins.pairs[:, off], atol=5e-5, rtol=1e-4)
+
+
+def test_bins_are_the_same_counted_and_sorted(monkeypatch):
+    given = random_table(tasks=2, rows=3000)
+    given.x[:, :, 0] = given.x[:, :, 0].round()  # ties
+    given.x[0, :5, 1] = torch.tensor([-8.0, 8.0, 8.0, 0.0, -8.0])
+    given.x.copy_((given.x / _knots.GRID).round() * _knots.GRID)
+    phi = torch.nn.Linear(4, 3)
+    by_sorting = _knots.Knots(given, phi)
+    monkeypatch.setattr(_knots, "ROWS", 700)
+    by_counting = _knots.Knots(given, phi)
+    assert torch.equal(by_counting.bins, by_sorting.bins)
+    assert torch.equal(by_counting.features, by_sorting.features)
+    # and what stands for a cell is within a bin of it
+    ranks, _ = by_counting.of(slice(None))
+    torch.testing.assert_close(ranks, gaussian_rank(given.x), atol=2 * _knots.WIDTH, rtol=0)
 
 
 def test_pieces_far_from_the_first_one_cost_no_digits():

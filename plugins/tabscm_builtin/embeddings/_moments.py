@@ -9,6 +9,8 @@ LARGEST = 0.9999
 """Largest coefficient whose Fisher transform is taken: that of 1, on the diagonal, is infinite."""
 TOGETHER = 32
 """Pieces that are added up in float32 before they join a sum in float64, which is slower."""
+LONGEST = 1 << 14
+"""Rows whose products of values are added up in float32."""
 
 
 class Sums:
@@ -88,7 +90,7 @@ def linear_evidence(x: Tensor, ridges: Sequence[float]) -> Tensor:
     """
     rows, variables = x.shape[1:]
     with torch.autocast(x.device.type, enabled=False):
-        correlation = x.mT @ x / rows
+        correlation = _gram(x) / rows
         both = [correlation]
         for ridge in ridges:
             # of a positive definite matrix; checking that it has an inverse would wait for the device
@@ -102,3 +104,13 @@ def linear_evidence(x: Tensor, ridges: Sequence[float]) -> Tensor:
         sizes = sizes.log10()
         fisher = torch.atanh(coefficients.clamp(-LARGEST, LARGEST))
         return torch.cat([coefficients, fisher, sizes.expand(*correlation.shape, 2)], -1)
+
+
+def _gram(x: Tensor) -> Tensor:
+    """x^T x [B, D, D] float32 of [B, N, D]; of long tables in pieces, for float32 loses digits in sums of many rows."""
+    if x.shape[1] <= LONGEST:
+        return x.mT @ x
+    total = torch.zeros(len(x), x.shape[2], x.shape[2], dtype=torch.float64, device=x.device)
+    for piece in torch.split(x, LONGEST, 1):
+        total = total + piece.mT @ piece
+    return total.float()

@@ -42,6 +42,17 @@ def gaussian_rank(x: Tensor) -> Tensor:
     new[..., 1:] = ordered[..., 1:] != ordered[..., :-1]
     first = torch.where(new, place, 0).cummax(-1).values
     last = torch.where(new.roll(-1, -1), place, rows).flip(-1).cummin(-1).values.flip(-1)
-    share = ((first + last + 1).float() / rows - 1).clamp(-OUTERMOST, OUTERMOST)
-    normal = math.sqrt(2) * torch.erfinv(share)
+    normal = _normal(first + last + 1, rows)
     return torch.empty_like(normal).scatter_(-1, order, normal).transpose(1, 2)
+
+
+def quantile_of_rank(counts: Tensor, rows: int) -> Tensor:
+    """`gaussian_rank` of values of which each is there `counts` [K] times, in ascending order: [K] float32."""
+    upto = counts.cumsum(0)
+    return _normal(2 * upto - counts, rows)
+
+
+def _normal(both: Tensor, rows: int) -> Tensor:
+    """The standard normal quantile of a rank, by the first place that its value takes plus the one after the last."""
+    share = (both.float() / rows - 1).clamp(-OUTERMOST, OUTERMOST)
+    return math.sqrt(2) * torch.erfinv(share)
