@@ -29,7 +29,7 @@ def statistics(x: Tensor, observed: Tensor, intervened: Tensor) -> dict[str, flo
         Numbers by name, all finite. Of what each column or pair has, mean, deviation and extremes are there; of most,
         a root or a logarithm is taken, so that no table is beyond all measure.
     """
-    x, observed, intervened = (value[:MOST_ROWS] for value in (x.double(), observed, intervened))
+    x, observed, intervened = x[:MOST_ROWS].double(), observed[:MOST_ROWS], intervened[:MOST_ROWS]
     rows, variables = x.shape
     found = {
         "rows": math.log10(rows),
