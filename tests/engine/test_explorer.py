@@ -48,6 +48,12 @@ def test_the_page_names_its_table_its_network_and_what_ran_but_no_folder():
     assert "somebody" not in page
 
 
+def test_a_table_of_no_file_has_no_name():
+    in_memory = attrs.evolve(MADE, table="X")
+    for found in (result(provenance=None), result(provenance=in_memory)):
+        assert "<title>A table · TabSCM</title>" in found.to_html()
+
+
 def test_a_size_outside_of_the_training_is_said_first():
     lead = words(result().to_html()).split("The graph")[0]
     assert "The number of variables and of rows is outside of what the network was trained on." in lead
