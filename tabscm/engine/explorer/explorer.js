@@ -82,7 +82,6 @@
     const busy = new Set();
     for (const [index, group] of sheet.edges) {
       const there = now.shown.has(index);
-      group.toggleAttribute("hidden", !there);
       group.style.display = there ? "" : "none";
       group.classList.toggle("cycle", now.cycles.has(index));
       if (there) busy.add(data.edges[index].from).add(data.edges[index].to);
