@@ -170,6 +170,16 @@ def _parser() -> argparse.ArgumentParser:
     _add_device(predict)
     predict.set_defaults(command="predict")
 
+    serve = commands.add_parser(
+        "serve",
+        help="do the same in a browser: drop a table, explore its graph",
+        description="A web app for this machine alone. It prints its address, which holds a token.",
+    )
+    serve.add_argument("--run", type=Path, metavar="RUN", help=f"folder of a trained run {RELEASED}")
+    serve.add_argument("--port", type=_port, default=0, metavar="N", help="to listen on (default: any that is free)")
+    serve.add_argument("--no-browser", action="store_true", help="open no browser, only print the address")
+    serve.set_defaults(command="serve")
+
     report = commands.add_parser("report", help="put all that is known of a run on one page of HTML")
     report.add_argument("run", type=Path, metavar="RUN", help="folder of a run, finished or not")
     report.add_argument("--out", type=Path, metavar="FILE", help="where to (default: report.html of the run)")
@@ -388,6 +398,12 @@ def _add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--device", choices=["auto", "cpu", "cuda"], default="auto", help="auto takes a GPU if there is one"
     )
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) < 1 << 16):
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to 65535, found {text!r}")
+    return int(text)
 
 
 def _positive(text: str) -> int:

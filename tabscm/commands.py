@@ -7,8 +7,9 @@ import shlex
 import signal
 import sys
 import textwrap
+import webbrowser
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from itertools import zip_longest
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from tabscm.engine.graphs import read_graph
 from tabscm.engine.knowledge import read_knowledge
 from tabscm.engine.limits import check_sizes
 from tabscm.engine.loading import load_model, load_run
+from tabscm.engine.local.server import opened
 from tabscm.engine.lock import locked
 from tabscm.engine.measures import MEASURES
 from tabscm.engine.model import Model, parameter_count
@@ -88,6 +90,7 @@ def _call(args: argparse.Namespace) -> int:
         "eval": _eval,
         "predict": _predict,
         "report": _report,
+        "serve": _serve,
         "release": _release,
         "ablate": _ablate,
         "bench speed": _bench_speed,
@@ -266,6 +269,20 @@ def _report(args: argparse.Namespace, registry: Registry) -> int:
     file = args.out or args.run / REPORT  # the run's own page is made anew each time
     write_report(args.run, file, registry, device=_device(args.device))
     print(file)
+    return 0
+
+
+def _serve(args: argparse.Namespace, registry: Registry) -> int:
+    run = released.find(args.run).absolute()
+    load_model(run, registry, torch.device("cpu"))  # what is wrong with it is said now, and not at the first table
+    with opened(run, args.port) as server:
+        print(f"TabSCM is at {server.address}\nNobody else can reach it. Ctrl-C closes it.", flush=True)
+        if not args.no_browser:
+            webbrowser.open(server.address)
+        # whoever ends it leaves no folder behind
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        with suppress(KeyboardInterrupt):
+            server.serve_forever()
     return 0
 
 

@@ -48,6 +48,12 @@ def test_the_page_names_its_table_its_network_and_what_ran_but_no_folder():
     assert "somebody" not in page
 
 
+def test_a_table_of_no_file_has_no_name():
+    in_memory = attrs.evolve(MADE, table="X")
+    for found in (result(provenance=None), result(provenance=in_memory)):
+        assert "<title>A table · TabSCM</title>" in found.to_html()
+
+
 def test_a_size_outside_of_the_training_is_said_first():
     lead = words(result().to_html()).split("The graph")[0]
     assert "The number of variables and of rows is outside of what the network was trained on." in lead
@@ -193,3 +199,66 @@ def test_the_page_is_written_where_it_is_asked_for(tmp_path):
     with pytest.raises(TabSCMError) as refusal:
         result().to_html(tmp_path / "no" / "page.html")
     assert str(refusal.value) == f"{tmp_path / 'no' / 'page.html'}: there is no folder {tmp_path / 'no'}; make it first"
+
+
+CLICKS = """
+const at = (id) => document.getElementById(id);
+const send = (place, event) => place.dispatchEvent(event);
+const key = (place, name) => send(place, new KeyboardEvent("keydown", { key: name, bubbles: true }));
+const all = (where) => [...document.querySelectorAll(where)];
+const node = (name) => all(".node").find((one) => one.getAttribute("aria-label").startsWith(name));
+const rows = () => all("#list tbody tr").map((row) => [...row.cells].map((cell) => cell.textContent).join(" "));
+const slide = (value) => { at("threshold").value = value; send(at("threshold"), new Event("input")); };
+const drawn = () => all(".edge").filter((one) => one.style.display !== "none").length;
+const seen = {};
+seen.first = [at("said").textContent, drawn(), rows()];
+slide("0.65"); seen.higher = [at("said").textContent, drawn(), rows().length];
+slide("0.1"); seen.lower = [at("above").textContent, drawn()];
+slide("0.5");
+at("acyclic").click(); seen.acyclic = [at("said").textContent, drawn()]; at("acyclic").click();
+send(node("dose"), new MouseEvent("click", { bubbles: true }));
+seen.chosen = [at("chosen").textContent, node("dose").getAttribute("aria-pressed"),
+  all(".node.beside").map((one) => one.textContent)];
+node("dose").focus(); key(node("dose"), "ArrowDown"); seen.down = document.activeElement.getAttribute("aria-label");
+key(document.activeElement, "ArrowUp"); seen.up = document.activeElement.getAttribute("aria-label");
+key(document.body, "Escape"); seen.let = document.querySelectorAll(".node.chosen").length;
+at("search").value = "SLE"; send(at("search"), new Event("input"));
+seen.search = [all(".node.found").map((one) => one.textContent), rows().length];
+at("search").value = ""; send(at("search"), new Event("input"));
+document.querySelector("th[data-sort=from] button").click(); seen.sorted = rows().map((row) => row.split(" ")[0]);
+send(document.querySelector(".edge"), new PointerEvent("pointermove", { clientX: 9, clientY: 9 }));
+seen.tip = [...at("tip").children].map((line) => line.textContent);
+document.title = JSON.stringify(seen);
+"""
+
+
+def test_the_page_can_be_explored(opened):
+    """In a browser, by a second script that the policy is told of."""
+    found = result(bootstrap=Bootstrap(NAMES, np.full((4, 4), 0.25), 100, 0.5))
+    digest = base64.b64encode(hashlib.sha256(CLICKS.encode()).digest()).decode()
+    page = found.to_html().replace("script-src ", f"script-src 'sha256-{digest}' ")
+    title, _ = opened(page.replace("</body>", f"<script>{CLICKS}</script></body>"))
+    seen = json.loads(title)
+    cycle = "One goes upwards, because it closes a cycle with others."
+    assert seen["first"][:2] == [f"4 edges above 0.50 between 4 variables. {cycle}", 4]
+    assert seen["first"][2][0] == "age dose 0.90 0.05 25 % 25 % 50 %"
+    assert seen["higher"] == ["3 edges above 0.65 between 4 variables.", 3, 3]
+    assert seen["lower"] == ["0.10", 5]
+    assert seen["acyclic"] == ["3 edges above 0.50 between 4 variables.", 3]
+    words, pressed, beside = seen["chosen"]
+    assert (pressed, sorted(beside)) == ("true", ["age", "pulse"])
+    for part in ("Causes: 1", "age0.90", "Effects: 1", "pulse0.80"):
+        assert part in words
+    assert seen["down"] == "pulse: 2 causes, 1 effect"
+    assert seen["up"] == "dose: 1 cause, 1 effect"
+    assert seen["let"] == 0
+    assert seen["search"] == [["sleep"], 2]
+    assert seen["sorted"] == ["age", "dose", "pulse", "sleep"]
+    assert seen["tip"][0] in ("sleep → pulse", "age → dose", "dose → pulse", "pulse → sleep")
+    assert seen["tip"][-1] == "bootstrap, 100 tables: → 25 %, ← 25 %, neither 50 %"
+
+
+def test_the_page_of_a_table_without_edges_can_be_opened(opened):
+    title, seen = opened(Result(names=("a",), edge_prob=np.zeros((1, 1))).to_html())
+    assert title == "A table · TabSCM"
+    assert "0 edges above 0.50 between 1 variable." in seen

@@ -33,6 +33,7 @@
 
   const number = (value) => value.toFixed(2);
   const percent = (value) => `${Math.round(100 * value)} %`;
+  const neither = (edge) => Math.max(0, 1 - edge.often[0] - edge.often[1]);
   const many = (count, what) => `${count} ${what}${count === 1 ? "" : "s"}`;
 
   function layout() {
@@ -81,7 +82,6 @@
     const busy = new Set();
     for (const [index, group] of sheet.edges) {
       const there = now.shown.has(index);
-      group.toggleAttribute("hidden", !there);
       group.style.display = there ? "" : "none";
       group.classList.toggle("cycle", now.cycles.has(index));
       if (there) busy.add(data.edges[index].from).add(data.edges[index].to);
@@ -194,7 +194,7 @@
     lines.push(`turned round ${number(edge.back)}`);
     if (edge.often) {
       const [there, back] = edge.often;
-      lines.push(`bootstrap, ${data.repeats} tables: → ${percent(there)}, ← ${percent(back)}`);
+      lines.push(`bootstrap, ${data.repeats} tables: → ${percent(there)}, ← ${percent(back)}, neither ${percent(neither(edge))}`);
     }
     return lines;
   }
@@ -327,7 +327,7 @@
   const values = {
     from: (edge) => data.names[edge.from], to: (edge) => data.names[edge.to], p: (edge) => edge.p,
     back: (edge) => edge.back, often: (edge) => (edge.often ? edge.often[0] : 0),
-    turned: (edge) => (edge.often ? edge.often[1] : 0),
+    turned: (edge) => (edge.often ? edge.often[1] : 0), neither: (edge) => (edge.often ? neither(edge) : 0),
   };
 
   function table(now) {
@@ -352,7 +352,7 @@
         row.append(cell);
       }
       row.append(html("td", edge.required ? "required" : number(edge.p)), html("td", number(edge.back)));
-      if (edge.often) row.append(...edge.often.map((share) => html("td", percent(share))));
+      if (edge.often) row.append(...[...edge.often, neither(edge)].map((share) => html("td", percent(share))));
       row.addEventListener("pointerenter", () => point(index, true));
       row.addEventListener("pointerleave", () => point(index, false));
       return row;

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from tabscm.engine.doubt import Bootstrap, Familiarity, Finding
 from tabscm.engine.explorer.drawing import as_json, drawing
 from tabscm.engine.exports import Edge
+from tabscm.engine.frames import SOURCE
 from tabscm.engine.provenance import Provenance
 
 if TYPE_CHECKING:
@@ -70,8 +71,8 @@ def facts(result: "Result", threshold: float, *, acyclic: bool) -> Facts:
     """Everything for the page of a result; see `render`."""
     made = result.provenance
     return Facts(
-        # the folder is nobody's business who gets the page
-        title="Causal graph" if made is None else PurePath(made.table).name or made.table,
+        # the folder is nobody's business who gets the page; a table that is no file has no name
+        title="A table" if made is None or made.table == SOURCE else PurePath(made.table).name,
         variables=len(result.names),
         threshold=threshold,
         edges=tuple(result.edges(threshold, acyclic=acyclic)),

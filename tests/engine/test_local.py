@@ -1,0 +1,305 @@
+"""The web app of this machine: a table in, a graph out, and everybody else refused with a status and one line."""
+
+import gzip
+import json
+import re
+import socket
+import threading
+import urllib.error
+import urllib.request
+
+import pytest
+
+from tabscm import TabSCMError
+from tabscm.engine import released
+from tabscm.engine.local.desk import Limits
+from tabscm.engine.local.server import Server, opened
+
+TABLE = "dose,pulse,town\n" + "".join(f"{i % 7},{i * i % 11},{'ab'[i % 2]}\n" for i in range(60))
+WISHES = {"variables": ["dose", "pulse"], "categories": [], "tiers": [], "threshold": 0.1, "acyclic": False}
+NOBODY = "0" * 32
+"""An id that belongs to nothing."""
+PATIENCE = 3.0
+
+
+@pytest.fixture(scope="module")
+def serving(tmp_path_factory):
+    """serving(**limits) starts a server: itself, as the tests meet it."""
+    started = []
+
+    def serving(patience=60.0, **limits):
+        server = Server(
+            released.released(), tmp_path_factory.mktemp("local"), limits=Limits(**limits), patience=patience
+        )
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        started.append((server, thread))
+        return server
+
+    yield serving
+    for server, thread in started:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.fixture(scope="module")
+def server(serving):
+    """With little room and little patience; its children have four seconds."""
+    return serving(patience=PATIENCE, upload=1 << 20, seconds=4)
+
+
+def answer(server, sent, then=None):
+    """What comes back for bytes that are sent as they are: status, headers, text."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
+        connection.sendall(sent)
+        if then == "close":
+            connection.shutdown(socket.SHUT_WR)
+        parts = []
+        while part := connection.recv(65536):
+            parts.append(part)
+    head, _, text = b"".join(parts).partition(b"\r\n\r\n")
+    status, *headers = head.decode().split("\r\n")
+    return int(status.split()[1]), headers, text.decode()
+
+
+def request(
+    path="{token}/", *, method="GET", host="127.0.0.1:{port}", origin=None, length=None, body=b"", kind=None, extra=()
+):
+    """The bytes of a request, with {token} and {port} still to be put in."""
+    lines = [f"{method} /{path} HTTP/1.1"]
+    lines += [f"Host: {host}"] if host else []
+    lines += [f"Origin: {origin}"] if origin else []
+    lines += [f"Content-Type: {kind}"] if kind else []
+    lines += [f"Content-Length: {len(body) if length is None else length}"] if length != "" and (body or length) else []
+    return "\r\n".join([*lines, *extra, "", ""]).encode() + body
+
+
+OWN = "http://127.0.0.1:{port}"
+BINARY, PLAIN = "application/octet-stream", "application/json"
+
+
+def post(path, body=b"", *, kind=BINARY, origin=OWN, **more):
+    return request(path, method="POST", body=body, kind=kind, origin=origin, **more)
+
+
+UPLOAD, READ = "{token}/tables?name=x.csv", f"{{token}}/tables/{NOBODY}/graphs"
+BOMB = gzip.compress(b"a,b\n" + b"1,2\n3,5\n" * 8_000_000, 1)
+DEEP = b"[" * 100_000
+PART = b"--x\r\nContent-Disposition: form-data; name=a; filename=b\r\n\r\na,b\r\n--x--\r\n"
+ATTACKS = {
+    "a host of another name": (request(host="evil.example"), 421),
+    "a name that was made to point here": (request(host="evil.example:{port}"), 421),
+    "another port": (request(host="127.0.0.1:1"), 421),
+    "no host": (request(host=None), 421),
+    "two hosts": (request(extra=["Host: evil.example"]), 421),
+    "a host in the address": (b"GET http://evil.example/{token}/ HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n", 421),
+    "another origin": (post(UPLOAD, b"a", origin="http://evil.example"), 403),
+    "the origin of no page": (post(UPLOAD, b"a", origin="null"), 403),
+    "the same origin by another scheme": (post(UPLOAD, b"a", origin="https://127.0.0.1:{port}"), 403),
+    "no origin": (post(UPLOAD, b"a", origin=None), 403),
+    "a frame or an image on another site": (request(extra=["Sec-Fetch-Site: cross-site"]), 403),
+    "a form on another site": (
+        post(UPLOAD, b"a=b", kind="application/x-www-form-urlencoded", origin="http://evil"),
+        403,
+    ),
+    "asking beforehand": (request(UPLOAD, method="OPTIONS", origin="http://evil.example"), 403),
+    "no token": (request(""), 403),
+    "a wrong token": (request(f"{'x' * 43}/"), 403),
+    "a token that is no text": (request("%ff%fe/"), 403),
+    "a path upwards": (request("{token}/../../../../etc/passwd"), 404),
+    "an encoded path upwards": (request("{token}/graphs/%2e%2e%2f%2e%2e%2fetc%2fpasswd/html"), 404),
+    "a path upwards as an id": (post("{token}/tables/..%2f..%2f..%2fetc%2fpasswd/graphs", b"{}", kind=PLAIN), 404),
+    "a path upwards behind an id": (request(f"{{token}}/graphs/{NOBODY}/..%5C..%5Cx"), 404),
+    "a path that ends in nothing": (request(f"{{token}}/graphs/{NOBODY}/html%00.gml"), 404),
+    "an id that is guessed": (request(f"{{token}}/graphs/{NOBODY}/html"), 404),
+    "a header in a path": (request(f"{{token}}/graphs/{NOBODY}/html%0d%0aSet-Cookie:%20a=b"), 404),
+    "a header in the name of a file": (post("{token}/tables?name=%0d%0aSet-Cookie:%20a=b", b"a,a"), 422),
+    "a path as the name of a file": (post("{token}/tables?name=..%2f..%2fstolen.csv", b"a,a"), 422),
+    "a method that writes": (request(UPLOAD, method="PUT", origin=OWN), 405),
+    "a method that removes": (request("{token}/", method="DELETE", origin=OWN), 405),
+    "a method that nobody has": (request("{token}/", method="HACK", origin=OWN), 405),
+    "a form as a table": (post(UPLOAD, PART, kind="multipart/form-data; boundary=x"), 415),
+    "text as a table, as forms may send it": (post(UPLOAD, b"a,b", kind="text/plain"), 415),
+    "a table as a wish": (post(READ, b"a,b", kind="text/csv"), 415),
+    "too much": (post(UPLOAD, length=1 << 40), 413),
+    "a little too much": (post(UPLOAD, b"1" * ((1 << 20) + 1)), 413),
+    "a length of many digits": (post(UPLOAD, length="9" * 5000), 413),
+    "a length below nothing": (post(UPLOAD, length="-1"), 400),
+    "no length": (post(UPLOAD, length=""), 411),
+    "pieces of no length": (
+        post(UPLOAD, length="", extra=["Transfer-Encoding: chunked"]) + b"5\r\na,b,c\r\n0\r\n\r\n",
+        411,
+    ),
+    "a body that is compressed": (post(UPLOAD, BOMB[:99], extra=["Content-Encoding: gzip"]), 411),
+    "a table that unpacks to a thousand times": (post(UPLOAD, BOMB), 422),
+    "wishes within wishes": (post(READ, DEEP, kind=PLAIN), 400),
+    "wishes of other types": (post(READ, json.dumps({**WISHES, "variables": {"a": 1}}).encode(), kind=PLAIN), 400),
+    "a wish too many": (post(READ, json.dumps({**WISHES, "run": "/tmp/evil"}).encode(), kind=PLAIN), 400),
+    "a table that is not there": (post(READ, json.dumps(WISHES).encode(), kind=PLAIN), 404),
+    "a long address": (request("a" * 70_000), 414),
+    "a long header": (request(extra=[f"X-Long: {'a' * 70_000}"]), 431),
+    "many headers": (request(extra=[f"X-{index}: a" for index in range(200)]), 431),
+    "no HTTP": (b"\x16\x03\x01 not at all HTTP/x\r\n\r\n", 400),
+    "a request that stops in its head": (b"GET /{token}/ HTTP/1.1\r\nHost: 127", 408),
+    "a table that stops halfway": (post(UPLOAD, b"a,b\n", length=1000), 408),
+}
+
+
+@pytest.mark.parametrize(("sent", "status"), ATTACKS.values(), ids=ATTACKS)
+def test_attacks_are_refused_with_a_status_and_a_line(server, sent, status):
+    before = {path for path in server.desk.folder.parent.rglob("*") if path.is_file()}
+    sent = sent.replace(b"{token}", server.token.encode()).replace(b"{port}", str(server.port).encode())
+    found, headers, text = answer(server, sent)
+    assert found == status
+    assert text.endswith("\n")
+    assert len(text.splitlines()) == 1 < len(text)
+    assert [
+        header for header in headers if header.lower().startswith(("set-cookie", "access-control", "location"))
+    ] == []
+    assert server.token not in text
+    assert {path for path in server.desk.folder.parent.rglob("*") if path.is_file()} == before
+    assert server.desk.tables == {}
+
+
+def test_there_are_as_many_attacks_as_there_should_be():
+    assert len(ATTACKS) >= 25
+
+
+def test_a_client_that_closes_halfway_is_told(server):
+    sent = post(UPLOAD, b"a,b\n", length=1000)
+    sent = sent.replace(b"{token}", server.token.encode()).replace(b"{port}", str(server.port).encode())
+    assert answer(server, sent, then="close")[::2] == (400, "the request ended before its Content-Length\n")
+
+
+def test_a_client_that_trickles_gets_no_more_time(server):
+    """Every byte comes in time, the whole does not."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
+        connection.settimeout(0.2)
+        connection.sendall(b"GET / HTTP/1.1\r\n")
+        found = b""
+        for _ in range(100):
+            try:
+                connection.sendall(b"X")
+                found = connection.recv(4096)
+                break
+            except TimeoutError:
+                continue
+    assert found.startswith(b"HTTP/1.1 408 ")
+
+
+def ask(server, path, body=None, kind=BINARY):
+    """(status, text) of a request as the page of the app makes it."""
+    address = f"{server.address}{path}"
+    own = {"Origin": f"http://127.0.0.1:{server.port}", "Content-Type": kind}
+    try:
+        with urllib.request.urlopen(urllib.request.Request(address, body, own if body is not None else {})) as found:
+            return found.status, found.read().decode()
+    except urllib.error.HTTPError as refusal:
+        with refusal:
+            return refusal.code, refusal.read().decode()
+
+
+def drop(server, text, name="heart.csv"):
+    status, found = ask(server, f"tables?name={name}", text.encode())
+    assert status == 200, found
+    return json.loads(found)
+
+
+def test_the_page_runs_its_own_script_alone_and_is_framed_by_nobody(server):
+    with urllib.request.urlopen(server.address) as found:
+        policy, page = found.headers["Content-Security-Policy"], found.read().decode()
+        assert found.headers["Cache-Control"] == "no-store"
+        assert found.headers["Referrer-Policy"] == "no-referrer"
+        assert found.headers["Server"] == "tabscm"
+    assert re.fullmatch(
+        r"default-src 'none'; script-src 'sha256-[^']{44}'; style-src 'sha256-[^']{44}'; connect-src 'self'; "
+        r"frame-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        policy,
+    )
+    assert "innerHTML" not in page
+    assert server.token not in page
+
+
+def test_from_a_table_to_every_form_of_its_graph(serving):
+    server = serving()
+    dropped = drop(server, TABLE)
+    assert dropped["columns"] == ["dose", "pulse", "town"]
+    assert dropped["variables"] == ["dose", "pulse"]
+    assert (dropped["name"], dropped["rows"], dropped["trouble"]) == ("heart.csv", 60, None)
+    assert dropped["notes"][0].startswith("column 'town' is text and left aside")
+
+    wishes = {**WISHES, "variables": ["dose", "town"], "categories": ["town"], "tiers": [["town"], ["dose"]]}
+    status, found = ask(server, f"tables/{dropped['table']}/graphs", json.dumps(wishes).encode(), PLAIN)
+    assert status == 200, found
+    graph = json.loads(found)["graph"]
+    whole = json.loads(ask(server, f"graphs/{graph}/json")[1])
+    assert whole["variables"] == ["dose", "town"]
+    assert whole["knowledge"]["forbidden"] == [{"from": "dose", "to": "town"}]
+    assert whole["threshold"] == 0.1
+    assert "<title>heart.csv · TabSCM</title>" in ask(server, f"graphs/{graph}/html")[1]
+    assert ask(server, f"graphs/{graph}/csv")[1].startswith('"from","to","probability"\n')
+    assert ask(server, f"graphs/{graph}/gml")[1].startswith("graph [")
+    assert ask(server, f"graphs/{graph}/dot")[1].startswith("digraph {")
+    with urllib.request.urlopen(f"{server.address}graphs/{graph}/html?save") as saved:
+        assert saved.headers["Content-Disposition"] == 'attachment; filename="graph.html"'
+        assert saved.headers["Content-Security-Policy"].startswith("sandbox allow-scripts;")
+
+    wishes = {**WISHES, "variables": ["dose", "height"]}
+    found = ask(server, f"tables/{dropped['table']}/graphs", json.dumps(wishes).encode(), PLAIN)
+    assert found == (422, "heart.csv: there is no column 'height'\n")
+
+
+def test_a_table_that_cannot_be_read_says_why_and_which_columns_there_are(serving):
+    server = serving()
+    found = drop(server, "a,b,c\n1,2,5\n1,3,4\n", name="..%2Fflat.csv")
+    assert (found["name"], found["columns"], found["rows"]) == ("flat.csv", ["a", "b", "c"], None)
+    assert found["trouble"] == "flat.csv: column 'a' has the same value in all 2 rows used; remove it"
+    assert ask(server, "tables?name=x.csv", b"a,a\n1,2\n") == (
+        422,
+        "x.csv, row 1: columns 1 and 2 are both called 'a'; rename one\n",
+    )
+
+
+def test_work_that_takes_too_much_is_ended_and_the_app_lives_on(serving):
+    server = serving(seconds=1)
+    status, text = ask(server, "tables?name=bomb.csv", BOMB)
+    assert (status, text) == (422, "bomb.csv: this took longer than 1 seconds, and was stopped\n")
+    server = serving(memory=100 << 20)
+    status, text = ask(server, "tables?name=x.csv", TABLE.encode())
+    assert status == 422
+    assert "memory" in text
+    assert ask(server, "")[0] == 200
+
+
+def test_when_too_many_wait_the_next_is_sent_away(serving):
+    server = serving(waiting=0)
+    assert server.desk._places.acquire(blocking=False)
+    found = ask(server, "tables?name=x.csv", b"a,b\n1,2\n")
+    assert found == (503, "several tables are waiting already; try again in a minute\n")
+    server.desk._places.release()
+    assert list(server.desk.folder.iterdir()) == []
+
+
+def test_only_the_newest_tables_are_kept(serving, monkeypatch):
+    server = serving()
+    monkeypatch.setattr("tabscm.engine.local.desk.KEPT", 1)
+    first = drop(server, TABLE)
+    assert len(list(server.desk.folder.iterdir())) == 1
+    drop(server, TABLE)
+    assert len(list(server.desk.folder.iterdir())) == 1
+    found = ask(server, f"tables/{first['table']}/graphs", json.dumps(WISHES).encode(), PLAIN)
+    assert found == (404, "there is no such table any more; drop it again\n")
+
+
+def test_it_listens_on_this_machine_alone_and_leaves_nothing(tmp_path):
+    with opened(tmp_path, 0) as server:
+        assert server.socket.getsockname()[0] == "127.0.0.1"
+        assert len(server.token) == 43
+        folder = server.desk.folder
+        with pytest.raises(TabSCMError) as refusal, opened(tmp_path, server.port):
+            pass
+        assert str(refusal.value) == (
+            f"--port {server.port}: cannot be had (Address already in use). Leave it out to take any that is free."
+        )
+    assert not folder.exists()
