@@ -40,7 +40,7 @@ def checkout(tmp_path, monkeypatch):
 
 
 def test_the_commands_work_in_order(checkout, capsys):
-    assert [command[0] for command in commands()] == ["predict", "predict", "run", "run", "ablate", "bench"]
+    assert [command[0] for command in commands()] == ["predict", "predict", "run", "run", "predict", "ablate", "bench"]
     short = {"run": SHORT, "ablate": [*SHORT, "--seeds", "42"]}
     for command in commands():
         if command[0] != "bench":  # test_bench.py runs that one
@@ -100,4 +100,4 @@ def test_the_knowledge_is_obeyed(tmp_path):
 
 def test_every_command_is_listed():
     listed = set(re.findall(r"^\| `python -m tabscm (\w+)", README, re.MULTILINE))
-    assert listed == {"run", "predict", "eval", "report", "release", "check", "list", "ablate", "bench"}
+    assert listed == {"run", "predict", "eval", "report", "release", "check", "list", "ablate", "bench", "serve"}

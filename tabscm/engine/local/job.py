@@ -45,6 +45,7 @@ def limit(seconds: int, size: int) -> None:
 
 def _check(order: dict[str, Any]) -> dict[str, Any]:
     """The columns of a table and what is to know of it."""
+    from tabscm.engine.preflight import preflight
     from tabscm.engine.rows import read_header, read_rows
     from tabscm.engine.tables import read_table
     from tabscm.kernel.errors import TabSCMError
@@ -58,7 +59,8 @@ def _check(order: dict[str, Any]) -> dict[str, Any]:
         data = read_table(file)
     except TabSCMError as error:  # which leaving out a column may mend
         return {"columns": names, "variables": names, "rows": None, "notes": [], "trouble": _named(str(error), order)}
-    return {"columns": names, "variables": data.names, "rows": len(data.x), "notes": data.notes, "trouble": None}
+    notes = [*data.notes, *(finding.line for finding in preflight(data))]
+    return {"columns": names, "variables": data.names, "rows": len(data.x), "notes": notes, "trouble": None}
 
 
 def _read(order: dict[str, Any]) -> dict[str, Any]:
