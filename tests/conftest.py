@@ -7,6 +7,7 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import ipaddress
+import signal
 import socket
 
 import attrs
@@ -30,6 +31,9 @@ from tabscm import (
 )
 from tabscm.engine import familiarity
 from tabscm.kernel.registry import Entry, Origin, Registry
+
+# a shell that starts the tests in the background has interrupts ignored, and so would a training and all children
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # the plugin in there is tested as a stranger would test it, see test_door.py
 collect_ignore = ["third_party"]

@@ -13,14 +13,6 @@ from tabscm.engine.signals import Stopped, heard, stopping
 from tabscm.engine.trainer import train
 
 
-@pytest.fixture(autouse=True)
-def interrupts():
-    """A shell that starts the tests in the background has SIGINT ignored, which a training would keep so."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGUSR1", 75)])
 def test_each_signal_has_its_exit_code(name, code):
     number = getattr(signal, name)
