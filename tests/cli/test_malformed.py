@@ -54,6 +54,22 @@ TEXT = {
         "a,b,who\n1,2,x\n3,5,é\n".encode("latin-1"),
         ", row 3, column 3: this is not UTF-8 text; save the table as CSV in UTF-8",
     ),
+    "Latin-1 whose lines end in carriage returns alone": (
+        "t.csv",
+        "a,b\r1,2\r3,é\r".encode("latin-1"),
+        ", row 3, column 2: this is not UTF-8 text; save the table as CSV in UTF-8",
+    ),
+    "Latin-1 behind a very long field": (
+        "t.csv",
+        b"a,b\n" + b"x" * 200_000 + b"\xe9,3\n",
+        ", row 2: this is not UTF-8 text; save the table as CSV in UTF-8",
+    ),
+    "a very long run of digits": (
+        "t.csv",
+        "a,b\n1,2\n3," + "7" * 100_000 + "#\n",
+        ", row 3, column 'b': found '7777777777777777777777777777777777777...' in a column of numbers; correct it, or "
+        "remove the row or the column",
+    ),
     "a NUL byte": (
         "t.csv",
         b"a,b\n1,2\n3,\x005\n",
