@@ -1,10 +1,10 @@
 """What is odd about a table, looked for before the network reads it. Nothing is changed or left out because of it.
 
 Of a long table SAMPLED pairs of neighbouring rows are looked at, spread evenly, as its findings say; names of rows and
-duplicates are looked for in all of them. Letters: N rows, D variables, S rows
-that are looked at.
+duplicates are looked for in all of them. Letters: N rows, D variables, S rows that are looked at.
 """
 
+import re
 from collections.abc import Iterator
 
 import attrs
@@ -43,6 +43,8 @@ APART = 10
 """Rows from which columns are compared in all units; two rows are the same in units of their own whatever they hold."""
 FEW_PATHS = 10
 """Edges below which agreeing with a trivial rule is nothing."""
+PANDAS_INDEX = re.compile(r"__index_level_\d+__|Unnamed: 0(\.\d+)?")
+"""What pandas calls an index that was written as a column."""
 
 
 @attrs.frozen(eq=False)
@@ -79,7 +81,7 @@ def preflight(data: DataTable, intervened: NDArray[np.bool_] | None = None) -> t
     if intervened is not None and intervened.any():
         groups = np.unique(np.packbits(intervened, axis=1), axis=0, return_inverse=True)[1].ravel()
     seen = _Seen(data, data.x[starts], starts, groups)
-    ids = [_id_like(column) for column in data.x.T]
+    ids = [_id_like(name, column) for name, column in zip(data.names, data.x.T, strict=True)]
     twins = _twins(seen)
     looked_at = (*_missing(seen), *_ties(seen), *_collinear(seen, twins), *_time_ordered(seen, ids))
     if rows > SAMPLED:
@@ -180,8 +182,10 @@ def _ids(seen: _Seen, ids: list[str | None]) -> Iterator[Finding]:
             yield Finding("id-like", (name,), f"column {show(name)} {said}; kept. If it is no measurement, remove it")
 
 
-def _id_like(column: NDArray[np.float64]) -> str | None:
+def _id_like(name: str, column: NDArray[np.float64]) -> str | None:
     """How a column names rows instead of saying something of them; None where it does not."""
+    if PANDAS_INDEX.fullmatch(name):
+        return "is an index of pandas by its name"
     if len(column) < 3 or np.isnan(column[0]) or np.isnan(column[-1]):
         return None
     with np.errstate(over="ignore", invalid="ignore"):
