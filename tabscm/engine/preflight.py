@@ -39,6 +39,8 @@ SORTABLE = 0.95
 MOST_SORTED = 100
 """Variables up to which graphs are compared with such rules: paths are counted in time that grows with the fourth
 power."""
+GAP = 1e9
+"""What a missing cell stands as where columns are compared: farther out than any cell."""
 APART = 10
 """Rows from which columns are compared in all units; two rows are the same in units of their own whatever they hold."""
 FEW_PATHS = 10
@@ -100,13 +102,16 @@ def sortable(data: DataTable, adj: NDArray[np.bool_]) -> tuple[Finding, ...]:
     if adj.sum() < FEW_PATHS or len(data.x) <= len(adj):
         return ()
     cells = data.x[:: max(1, len(data.x) // SAMPLED)]
-    x = torch.from_numpy(np.where(np.isnan(cells), np.nanmean(cells, 0), cells))[None]
+    gaps = np.isnan(cells)
+    if gaps.all(0).any():  # a rule knows no more of such a column than of one that is not there
+        return ()
+    cells = cells / np.nanmax(np.abs(cells))  # one unit for all; of cells near the largest number there is no mean
+    x = torch.from_numpy(np.where(gaps, np.nanmean(cells, 0), cells))[None]
     graph = torch.from_numpy(adj)[None]
-    with np.errstate(over="ignore"):
-        rules = {
-            "how well the other variables explain each": float(r2_sortability(x, graph)),
-            "the variance of each": float(var_sortability(x / x.abs().amax(), graph)),
-        }
+    rules = {
+        "how well the other variables explain each": float(r2_sortability(x, graph)),
+        "the variance of each": float(var_sortability(x, graph)),
+    }
     said = [
         f"{what} {'rises' if value > 0.5 else 'falls'} along {max(value, 1 - value):.0%} of its paths"
         for what, value in rules.items()
@@ -217,13 +222,15 @@ def _twins(seen: _Seen) -> dict[int, tuple[int, bool]]:
 
 def _unit(column: NDArray[np.float64]) -> NDArray[np.float64]:
     """A column at mean 0 and deviation 1, rounded, the first cell that is not 0 above 0: the same in all units."""
+    if np.isnan(column).all():  # of a long table, in the rows that are looked at
+        return np.full(len(column), GAP)
     with np.errstate(all="ignore"):
         scaled = column / np.nanmax(np.abs(column))
         centred = scaled - np.nanmean(scaled)
         rounded = np.round(centred / np.sqrt(np.nanmean(centred**2)), 6)
     apart = rounded[(rounded != 0) & ~np.isnan(rounded)]
     # adding 0 makes a negative zero a positive one
-    found: NDArray[np.float64] = np.nan_to_num(rounded * (np.sign(apart[0]) if len(apart) else 1.0), nan=1e9) + 0.0
+    found: NDArray[np.float64] = np.nan_to_num(rounded * (np.sign(apart[0]) if len(apart) else 1.0), nan=GAP) + 0.0
     return found
 
 
