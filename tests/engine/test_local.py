@@ -256,6 +256,31 @@ def test_from_a_table_to_every_form_of_its_graph(serving):
     assert found == (422, "heart.csv: there is no column 'height'\n")
 
 
+@pytest.mark.parametrize(
+    ("wish", "value", "expected"),
+    [
+        ("variables", "dose", "a list of names"),
+        ("categories", [1], "a list of names"),
+        ("tiers", [[]], "a list of tiers, each a list of at least one name"),
+        ("threshold", None, "a number from 0 to 1"),
+        ("threshold", 1.5, "a number from 0 to 1"),
+        ("acyclic", 1, "true or false"),
+    ],
+)
+def test_wishes_that_cannot_be_are_told_what_is_expected(server, wish, value, expected):
+    found = ask(server, f"tables/{NOBODY}/graphs", json.dumps({**WISHES, wish: value}).encode(), PLAIN)
+    assert found == (400, f"{wish}: expected {expected}\n")
+
+
+def test_parquet_is_sent_to_the_command_line(server):
+    found = ask(server, "tables?name=x.parquet", b"PAR1\x15\x04" + bytes(50) + b"PAR1")
+    assert found == (
+        422,
+        "x.parquet: Parquet is not read here; use python -m tabscm predict, or save the table as CSV in UTF-8\n",
+    )
+    assert list(server.desk.folder.iterdir()) == []
+
+
 def test_a_table_that_cannot_be_read_says_why_and_which_columns_there_are(serving):
     server = serving()
     found = drop(server, "a,b,c\n1,2,5\n1,3,4\n", name="..%2Fflat.csv")

@@ -16,6 +16,7 @@ import attrs
 
 from tabscm.engine.local.gate import Refusal
 from tabscm.engine.local.job import ANSWER, ORDER
+from tabscm.engine.signatures import PARQUET
 
 KEPT = 20
 """Most tables, and most graphs, that are kept; the oldest go."""
@@ -73,6 +74,11 @@ class Desk:
 
     def drop(self, data: bytes, name: str) -> dict[str, Any]:
         """Take a table, and say what is to know of it."""
+        if data.startswith(PARQUET):  # the reader would say how to rename it, which is of no use here
+            raise Refusal(
+                422,
+                f"{name}: Parquet is not read here; use python -m tabscm predict, or save the table as CSV in UTF-8",
+            )
         ending = ".tsv" if name.lower().removesuffix(".gz").endswith(".tsv") else ".csv"
         packed = ".gz" if data.startswith(b"\x1f\x8b") else ""
         table = Dropped(self._folder(), f"table{ending}{packed}", name)
