@@ -34,6 +34,7 @@ the first, and that many standard errors from 0."""
 MISSING = 0.15
 """Share of a column; the tables of the training miss no more."""
 ROWS_PER_VARIABLE = 2
+"""Below which rows are few: chance correlations are then as large as many real ones."""
 SORTABLE = 0.95
 """How far a trivial rule may agree with the graph before that is said."""
 MOST_SORTED = 100
