@@ -12,7 +12,7 @@ import pytest
 
 from tabscm import TabSCMError
 from tabscm.engine import released
-from tabscm.engine.local.desk import Limits
+from tabscm.engine.local.desk import Dropped, Limits
 from tabscm.engine.local.server import Server, opened
 
 TABLE = "dose,pulse,town\n" + "".join(f"{i % 7},{i * i % 11},{'ab'[i % 2]}\n" for i in range(60))
@@ -321,6 +321,16 @@ def test_only_the_newest_tables_are_kept(serving, monkeypatch):
     assert len(list(server.desk.folder.iterdir())) == 1
     found = ask(server, f"tables/{first['table']}/graphs", json.dumps(WISHES).encode(), PLAIN)
     assert found == (404, "there is no such table any more; drop it again\n")
+
+
+def test_what_goes_while_it_is_asked_for_is_gone(serving, tmp_path):
+    server = serving()
+    server.desk.tables[NOBODY] = Dropped(tmp_path / "no", "table.csv", "x.csv")
+    server.desk.graphs[NOBODY] = tmp_path / "no"
+    found = ask(server, f"tables/{NOBODY}/graphs", json.dumps(WISHES).encode(), PLAIN)
+    assert found == (404, "there is no such table any more; drop it again\n")
+    assert ask(server, f"graphs/{NOBODY}/html") == (404, "there is no such graph any more; read it again\n")
+    assert list(server.desk.folder.iterdir()) == []
 
 
 def test_it_listens_on_this_machine_alone_and_leaves_nothing(tmp_path):
