@@ -41,7 +41,7 @@ from tabscm.engine.start import read_start
 from tabscm.engine.tables import Asked, read_table
 from tabscm.engine.targets import described, labelled_cells, read_targets
 from tabscm.engine.untrusted import one_line
-from tabscm.engine.written import write_text
+from tabscm.engine.written import check_place, write_text
 from tabscm.kernel.config import load
 from tabscm.kernel.errors import ConfigError, ContractError, TabSCMError, did_you_mean
 from tabscm.kernel.experiment import Experiment
@@ -189,8 +189,7 @@ def _predict(args: argparse.Namespace, registry: Registry) -> int:
             offered = ", ".join(f"{suffix} ({what})" for suffix, what in OUTPUTS.items())
             raise TabSCMError(f"--out {out}: what it is to be is told by how its name ends: {offered}")
     for one in [*args.out, *([] if file is None else [file])]:
-        if one.exists() and not args.overwrite:
-            raise TabSCMError(f"{one}: exists already. Use --overwrite to replace it.")
+        check_place(one, overwrite=args.overwrite)
     if (args.conditions is None) != (args.targets is None):
         raise TabSCMError(
             "--conditions and --targets belong together: the column of the conditions, and the file that says what "
@@ -264,8 +263,8 @@ def _written(result: Result, suffix: str, threshold: float, acyclic: bool, score
 def _report(args: argparse.Namespace, registry: Registry) -> int:
     if args.out is not None and args.out.is_dir():
         raise TabSCMError(f"{args.out}: is a folder. Name a file in it, such as {args.out / REPORT}.")
-    if args.out is not None and args.out.exists() and not args.overwrite:
-        raise TabSCMError(f"{args.out}: exists already. Use --overwrite to replace it.")
+    if args.out is not None:
+        check_place(args.out, overwrite=args.overwrite)
     file = args.out or args.run / REPORT  # the run's own page is made anew each time
     write_report(args.run, file, registry, device=_device(args.device))
     print(file)

@@ -35,6 +35,7 @@ WARNED = 0.02
 LEVELS = 41
 """Q."""
 FOLDS = 5
+"""Parts of the tables, of which each in turn is judged by the others."""
 SHRUNK = 0.1
 """Weight of the identity in the covariance: few tables for so many statistics leave some directions without spread."""
 BEYOND = 5.0
@@ -52,9 +53,10 @@ SIZES = ("rows", "variables")
 TERMS = 6
 """Of a quadratic function of both."""
 NAMED = 3
+"""Most kinds of statistics that are named as unusual."""
 LEAST_SLOPE = 1e-3
 LEAST_SPREAD = 0.02
-"""What keeps statistics in bounds that hardly differ between tables."""
+"""Of a statistic over its normal quantile, and of its deviation: they bound what hardly differs between tables."""
 
 Floats = NDArray[np.float64]
 

@@ -15,6 +15,7 @@ RIDGE = 1e-3
 FAR = 3.0
 """Standard deviations beyond which a cell is far out."""
 STRONG = 0.8
+"""Size of a correlation above which it counts as strong."""
 
 
 def statistics(x: Tensor, observed: Tensor, intervened: Tensor) -> dict[str, float]:

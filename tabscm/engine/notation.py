@@ -36,8 +36,8 @@ _OTHER: tuple[tuple[re.Pattern[str], str], ...] = (
 )
 """Cells that are meant as numbers and are not read as such, and what to write instead."""
 
-_QUANTITY = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\s?([^\W\d_][^\d]{0,9}|\u00b0[^\d]{0,3})")
-"""A number and its unit."""
+_QUANTITY = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?\s?([^\W\d_][^\d]{0,9}|\u00b0[^\d]{0,3})")
+"""A number and its unit. A run of digits matches in one way alone: with two, time would grow with its square."""
 _MOMENT = re.compile(
     r"\d{4}[-/.]\d\d?[-/.]\d\d?([T ].*)?|\d\d?[-/.]\d\d?[-/.](\d{4}|\d\d)([T ].*)?|\d\d?:\d\d(:\d\d.*)?"
 )

@@ -36,7 +36,9 @@ class Found:
     """How unlike the training the tables of one kind are."""
 
     kind: str
+    """What they are, for people."""
     tables: int
+    """How many were judged."""
     auroc: float
     """That a table of this kind is more unusual than a fresh one of the stream; 0.5 where they are as unusual."""
     warned: float

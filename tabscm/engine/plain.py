@@ -4,7 +4,6 @@ Never a reason to refuse a file: whatever looks unusual is left to `tables.read_
 say what is wrong where.
 """
 
-import gzip
 import io
 import re
 import zlib
@@ -13,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from tabscm.engine.rows import unpacked
 from tabscm.kernel.scratch import Pieces, room
 
 BLOCK = 1 << 22
@@ -34,10 +34,12 @@ def read_plain(path: Path, columns: int, delimiter: str) -> NDArray[np.float64] 
     """
     pieces, blocks = Pieces(), []
     try:
-        with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
+        with unpacked(path) as file:
             header = file.readline(BLOCK)
             if b'"' in header or not header.endswith(b"\n"):
                 return None
+            if b"\r" in header.removesuffix(b"\n").removesuffix(b"\r"):
+                return None  # which ends a line, too: what follows it would be lost as part of the header
             while text := file.read(BLOCK):
                 rest = file.readline(BLOCK)
                 if len(rest) == BLOCK:

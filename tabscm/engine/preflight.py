@@ -1,10 +1,10 @@
 """What is odd about a table, looked for before the network reads it. Nothing is changed or left out because of it.
 
 Of a long table SAMPLED pairs of neighbouring rows are looked at, spread evenly, as its findings say; names of rows and
-duplicates are looked for in all of them. Letters: N rows, D variables, S rows
-that are looked at.
+duplicates are looked for in all of them. Letters: N rows, D variables, S rows that are looked at.
 """
 
+import re
 from collections.abc import Iterator
 
 import attrs
@@ -34,15 +34,20 @@ the first, and that many standard errors from 0."""
 MISSING = 0.15
 """Share of a column; the tables of the training miss no more."""
 ROWS_PER_VARIABLE = 2
+"""Below which rows are few: chance correlations are then as large as many real ones."""
 SORTABLE = 0.95
 """How far a trivial rule may agree with the graph before that is said."""
 MOST_SORTED = 100
 """Variables up to which graphs are compared with such rules: paths are counted in time that grows with the fourth
 power."""
+GAP = 1e9
+"""What a missing cell stands as where columns are compared: farther out than any cell."""
 APART = 10
 """Rows from which columns are compared in all units; two rows are the same in units of their own whatever they hold."""
 FEW_PATHS = 10
 """Edges below which agreeing with a trivial rule is nothing."""
+PANDAS_INDEX = re.compile(r"__index_level_\d+__|Unnamed: 0(\.\d+)?")
+"""What pandas calls an index that was written as a column."""
 
 
 @attrs.frozen(eq=False)
@@ -79,7 +84,7 @@ def preflight(data: DataTable, intervened: NDArray[np.bool_] | None = None) -> t
     if intervened is not None and intervened.any():
         groups = np.unique(np.packbits(intervened, axis=1), axis=0, return_inverse=True)[1].ravel()
     seen = _Seen(data, data.x[starts], starts, groups)
-    ids = [_id_like(column) for column in data.x.T]
+    ids = [_id_like(name, column) for name, column in zip(data.names, data.x.T, strict=True)]
     twins = _twins(seen)
     looked_at = (*_missing(seen), *_ties(seen), *_collinear(seen, twins), *_time_ordered(seen, ids))
     if rows > SAMPLED:
@@ -98,13 +103,16 @@ def sortable(data: DataTable, adj: NDArray[np.bool_]) -> tuple[Finding, ...]:
     if adj.sum() < FEW_PATHS or len(data.x) <= len(adj):
         return ()
     cells = data.x[:: max(1, len(data.x) // SAMPLED)]
-    x = torch.from_numpy(np.where(np.isnan(cells), np.nanmean(cells, 0), cells))[None]
+    gaps = np.isnan(cells)
+    if gaps.all(0).any():  # a rule knows no more of such a column than of one that is not there
+        return ()
+    cells = cells / np.nanmax(np.abs(cells))  # one unit for all; of cells near the largest number there is no mean
+    x = torch.from_numpy(np.where(gaps, np.nanmean(cells, 0), cells))[None]
     graph = torch.from_numpy(adj)[None]
-    with np.errstate(over="ignore"):
-        rules = {
-            "how well the other variables explain each": float(r2_sortability(x, graph)),
-            "the variance of each": float(var_sortability(x / x.abs().amax(), graph)),
-        }
+    rules = {
+        "how well the other variables explain each": float(r2_sortability(x, graph)),
+        "the variance of each": float(var_sortability(x, graph)),
+    }
     said = [
         f"{what} {'rises' if value > 0.5 else 'falls'} along {max(value, 1 - value):.0%} of its paths"
         for what, value in rules.items()
@@ -180,8 +188,10 @@ def _ids(seen: _Seen, ids: list[str | None]) -> Iterator[Finding]:
             yield Finding("id-like", (name,), f"column {show(name)} {said}; kept. If it is no measurement, remove it")
 
 
-def _id_like(column: NDArray[np.float64]) -> str | None:
+def _id_like(name: str, column: NDArray[np.float64]) -> str | None:
     """How a column names rows instead of saying something of them; None where it does not."""
+    if PANDAS_INDEX.fullmatch(name):
+        return "is an index of pandas by its name"
     if len(column) < 3 or np.isnan(column[0]) or np.isnan(column[-1]):
         return None
     with np.errstate(over="ignore", invalid="ignore"):
@@ -213,13 +223,15 @@ def _twins(seen: _Seen) -> dict[int, tuple[int, bool]]:
 
 def _unit(column: NDArray[np.float64]) -> NDArray[np.float64]:
     """A column at mean 0 and deviation 1, rounded, the first cell that is not 0 above 0: the same in all units."""
+    if np.isnan(column).all():  # of a long table, in the rows that are looked at
+        return np.full(len(column), GAP)
     with np.errstate(all="ignore"):
         scaled = column / np.nanmax(np.abs(column))
         centred = scaled - np.nanmean(scaled)
         rounded = np.round(centred / np.sqrt(np.nanmean(centred**2)), 6)
     apart = rounded[(rounded != 0) & ~np.isnan(rounded)]
     # adding 0 makes a negative zero a positive one
-    found: NDArray[np.float64] = np.nan_to_num(rounded * (np.sign(apart[0]) if len(apart) else 1.0), nan=1e9) + 0.0
+    found: NDArray[np.float64] = np.nan_to_num(rounded * (np.sign(apart[0]) if len(apart) else 1.0), nan=GAP) + 0.0
     return found
 
 

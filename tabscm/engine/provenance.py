@@ -4,6 +4,7 @@ import hashlib
 import platform
 from collections.abc import Sequence
 from importlib.metadata import version
+from pathlib import PurePath
 
 import attrs
 import numpy as np
@@ -18,6 +19,7 @@ class Provenance:
     table: str
     """Where the table was read."""
     rows: int
+    """N."""
     data: str
     """sha256 of the table, see `fingerprint`."""
     network: str | None
@@ -27,6 +29,15 @@ class Provenance:
     """Fewest and most of the tables that the network was trained on."""
     versions: tuple[tuple[str, str], ...]
     """What was running, and in which version."""
+
+    @property
+    def name(self) -> str:
+        """What the table is called: its folder is nobody's business who gets the result."""
+        return PurePath(self.table).name
+
+    def to_json(self) -> dict[str, object]:
+        """The fields as plain values, with the name of the table in place of where it was."""
+        return {**attrs.asdict(self), "table": self.name, "versions": dict(self.versions)}
 
 
 def fingerprint(names: Sequence[str], x: NDArray[np.float64]) -> str:

@@ -163,7 +163,7 @@ class Result:
 
         "variables", "edge_prob", "threshold", "acyclic", "edges" of `graph`, "notes"; "knowledge": null, or its
         "source" with the edges that are "required" and "forbidden"; "findings", each a "kind", "columns" and a "line";
-        "bootstrap" and "familiarity": null, or their fields.
+        "bootstrap", "familiarity" and "provenance": null, or their fields.
         """
         return {
             "variables": list(self.names),
@@ -179,6 +179,7 @@ class Result:
             "findings": [attrs.asdict(finding) for finding in self.findings],
             "bootstrap": None if self.bootstrap is None else self.bootstrap.to_json(),
             "familiarity": None if self.familiarity is None else attrs.asdict(self.familiarity),
+            "provenance": None if self.provenance is None else self.provenance.to_json(),
         }
 
     def to_html(self, file: str | Path | None = None, threshold: float = 0.5, *, acyclic: bool = False) -> str:

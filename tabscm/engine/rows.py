@@ -202,14 +202,19 @@ def _unclosed(error: csv.Error) -> bool:
 
 
 def _undecodable(path: Path) -> str:
-    """The first row and column that are not UTF-8, counted from 1. A decoder reads ahead and does not say."""
+    """The first row that is not UTF-8 and, where it can be told, the column; from 1. A decoder does not say which."""
     with unpacked(path) as lines:
         for number, line in enumerate(lines, start=1):
             try:
                 line.decode()
             except UnicodeDecodeError as error:
-                before = next(csv.reader([line[: error.start].decode() + "?"], delimiter=delimiter(path)))
-                return f"row {number}, column {len(before)}"
+                # lines may end in a carriage return alone, and are one line here
+                *above, before = line[: error.start].decode().split("\r")
+                row = f"row {number + len(above)}"
+                try:
+                    return f"{row}, column {len(next(csv.reader([before + '?'], delimiter=delimiter(path))))}"
+                except csv.Error:  # a field longer than the csv module takes
+                    return row
     raise AssertionError("every line is UTF-8")
 
 

@@ -3,7 +3,6 @@
 A cell that is empty or says so, see `notation.MISSING`, is missing.
 """
 
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -24,9 +23,6 @@ CHUNK = 10_000
 """Rows that are text at one time; the rest are numbers already."""
 BLOCK = 1 << 20
 """Rows of a column that are judged at one time."""
-
-_PANDAS_INDEX = re.compile(r"__index_level_\d+__|Unnamed: 0(\.\d+)?")
-"""What pandas calls an index that was written as a column."""
 
 
 @attrs.frozen

@@ -145,7 +145,7 @@ def _mask(frame: Frame, given: object) -> NDArray[np.bool_]:
     shape = (frame.rows, len(frame.names))
     if mask.shape != shape:
         raise DataError(f"interventions: the mask has the shape {list(mask.shape)}, and X {list(shape)}")
-    return mask
+    return np.require(mask, requirements="W")  # torch warns of what may not be written, such as pandas gives out
 
 
 def _column(frame: Frame, given: object, what: str) -> Values:

@@ -11,11 +11,22 @@ def write_text(file: Path, text: str) -> None:
     Raises:
         TabSCMError: it cannot be written.
     """
-    if file.is_dir():
-        raise TabSCMError(f"{file}: is a folder. Name a file in it.")
-    if not file.parent.is_dir():
-        raise TabSCMError(f"{file}: there is no folder {file.parent}; make it first")
+    check_place(file, overwrite=True)
     try:
         file.write_bytes(text.encode("utf-8", "backslashreplace"))
     except OSError as error:
         raise TabSCMError(f"{file}: cannot be written: {error.strerror}") from None
+
+
+def check_place(file: Path, *, overwrite: bool) -> None:
+    """See that a file can be written, which is worth knowing before the work that is to be in it.
+
+    Raises:
+        TabSCMError: it is a folder, or there is no folder for it, or it is there already and may not be replaced.
+    """
+    if file.is_dir():
+        raise TabSCMError(f"{file}: is a folder. Name a file in it.")
+    if not file.parent.is_dir():
+        raise TabSCMError(f"{file}: there is no folder {file.parent}; make it first")
+    if file.exists() and not overwrite:
+        raise TabSCMError(f"{file}: exists already. Use --overwrite to replace it.")

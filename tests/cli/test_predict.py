@@ -207,6 +207,20 @@ def test_predict_writes_what_the_endings_of_files_say(call, trained, tmp_path):
     assert call(*words, *out, "--overwrite")[0] == 0
 
 
+@pytest.mark.parametrize("option", ["--out", "--json"])
+def test_predict_says_where_it_cannot_write_before_it_reads(call, tmp_path, option):
+    """The table is not there either, and would be named if it were looked for."""
+    away, folder = tmp_path / "no" / "graph.json", tmp_path / "graph.json"
+    folder.mkdir()
+    message = f"{away}: there is no folder {away.parent}; make it first\n"
+    assert call("predict", tmp_path / "none.csv", option, away) == (2, "", message)
+    assert call("predict", tmp_path / "none.csv", option, folder) == (
+        2,
+        "",
+        f"{folder}: is a folder. Name a file in it.\n",
+    )
+
+
 def test_predict_refuses_an_ending_that_says_nothing(call, tmp_path):
     message = (
         "--out graph.txt: what it is to be is told by how its name ends: .html (a page to explore), .csv (the edges), "

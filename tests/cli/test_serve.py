@@ -10,8 +10,16 @@ import urllib.request
 import pytest
 
 
+@pytest.fixture
+def heard():
+    """A shell that starts the tests in the background has SIGINT ignored, and so would what the tests start."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("word", [signal.SIGINT, signal.SIGTERM])
-def test_serve_says_where_it_is_and_ends_at_a_word(trained, tmp_path, word):
+def test_serve_says_where_it_is_and_ends_at_a_word(trained, tmp_path, word, heard):
     words = [sys.executable, "-m", "tabscm", "serve", "--no-browser", "--run", str(trained)]
     env = {**os.environ, "TMPDIR": str(tmp_path)}
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env) as serving:

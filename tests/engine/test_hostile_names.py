@@ -8,6 +8,7 @@ import re
 import threading
 from html.parser import HTMLParser
 
+import attrs
 import networkx as nx
 import numpy as np
 import pydot
@@ -90,15 +91,16 @@ def hostile(far=FAR):
     count = len(names)
     edge_prob = np.triu(np.random.default_rng(0).uniform(size=(count, count)), 1) ** 4
     edge_prob[1, 0] = 0.9
-    return Result(
+    known = Knowledge(required=[(names[2].replace("[", "[[]"), names[3])], exogenous=[names[2]], source=names[1])
+    result = Result(
         names=names,
         edge_prob=edge_prob,
         notes=names,
         findings=tuple(Finding(name, (name,), name) for name in names),
-        bootstrap=Bootstrap(names, edge_prob, 10, 0.5),
         familiarity=Familiarity(0.0, False, names[0]),
         provenance=Provenance(names[1], 100, "0" * 64, None, (2, 9), (2, 9), versions()),
-    ).given(Knowledge(required=[(names[2].replace("[", "[[]"), names[3])], exogenous=[names[2]], source=names[1]))
+    ).given(known)
+    return attrs.evolve(result, bootstrap=Bootstrap(names, result.edge_prob, 10, 0.5))
 
 
 def test_there_are_thirty_of_them():

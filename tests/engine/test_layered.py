@@ -124,9 +124,9 @@ def test_the_same_graph_is_drawn_the_same():
 def test_a_hundred_variables_are_laid_out_in_a_moment():
     rng = np.random.default_rng(0)
     adj = np.triu(rng.uniform(size=(100, 100)) < 0.06, 1)
-    before = time.perf_counter()
+    before = time.process_time()
     lay_out(adj, adj, [90.0] * 100)
-    assert time.perf_counter() - before < 5
+    assert time.process_time() - before < 5
 
 
 @given(st.lists(st.tuples(st.floats(-50, 50), st.floats(0.1, 10), st.floats(0, 9)), min_size=1, max_size=12))

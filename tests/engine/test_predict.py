@@ -219,6 +219,7 @@ def test_plain_values():
         "findings": [],
         "bootstrap": None,
         "familiarity": None,
+        "provenance": None,
     }
 
 
@@ -386,6 +387,20 @@ def test_a_result_says_which_table_and_which_network_it_is_of():
     turned = predict(Fake(), attrs.evolve(table, x=table.x[::-1].copy()), device=CPU).provenance
     assert found.data == same.data != renamed.data
     assert found.data != turned.data
+
+
+def test_plain_values_say_which_table_it_was_but_not_in_whose_folder():
+    found = predict(Fake(), attrs.evolve(data(), source="/home/somebody/t.csv"), device=CPU)
+    plain = json.loads(json.dumps(found.to_json()))["provenance"]
+    assert plain == {
+        "table": "t.csv",
+        "rows": 100,
+        "data": found.provenance.data,
+        "network": "of the weights",
+        "trained_variables": [2, 4],
+        "trained_rows": [10, 1000],
+        "versions": dict(found.provenance.versions),
+    }
 
 
 def test_the_fingerprint_of_a_table_is_what_its_docstring_says():

@@ -194,6 +194,30 @@ def test_sortable_tables():
     assert len(sortable(data, adj)) == 1
 
 
+def test_columns_without_a_value_in_the_rows_that_are_looked_at():
+    """No warning of numpy, and no finding that rests on nothing."""
+    rows = 3 * SAMPLED
+    rare, rarer = np.full(rows, np.nan), np.full(rows, np.nan)
+    unseen = np.setdiff1d(np.arange(rows), np.linspace(0, rows - 2, SAMPLED).astype(int))
+    unseen = unseen[unseen % 3 != 0]
+    rare[unseen], rarer[unseen[:500]] = RNG.normal(size=len(unseen)), RNG.normal(size=500)
+    data = table(rows, rare=rare, rarer=rarer)
+    (finding,) = preflight(data)
+    assert (finding.kind, finding.columns) == ("missing", ("rare", "rarer"))
+    assert sortable(data, np.triu(np.ones((6, 6), dtype=bool), 1)) == ()
+
+
+def test_cells_near_the_largest_number_can_be_sorted_by():
+    data = table()
+    huge = attrs.evolve(data, x=data.x / np.abs(data.x).max() * np.array([1e300, 1e303, 1e306, 1.7e308]))
+    huge.x[::7, 2] = np.nan
+    adj = np.triu(np.ones((4, 4), dtype=bool), 1)
+    adj[0, 3] = True
+    found = sortable(attrs.evolve(huge, x=np.tile(huge.x, 3), names=tuple("abcdefghijkl")), np.kron(np.eye(3), adj) > 0)
+    assert [finding.kind for finding in found] == ["sortable"]
+    assert "the variance of each rises along 100% of its paths" in found[0].line
+
+
 def test_a_hostile_table_is_looked_at_without_a_warning():
     x = np.array([[1e308, -1e308, 5e-324, 1.0]] * 3 + [[-1e308, 1e308, 0.0, np.nan]] * 30)
     preflight(DataTable(names=tuple("abcd"), x=x, source="t.csv"))

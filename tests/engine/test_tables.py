@@ -385,6 +385,12 @@ def test_sachs():
     )
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_no_row_is_lost_whatever_ends_the_header(end):
+    table = read_table(write(f"a,b{end}1,2\r\n3,4\r\n5,7\r\n"))
+    assert table.x.tolist() == [[1, 2], [3, 4], [5, 7]]
+
+
 def test_a_large_table_agrees_with_numpy():
     x = np.random.default_rng(0).normal(size=(30_000, 3))
     np.savetxt("large.csv", x, delimiter=",", header="a,b,c", comments="", fmt="%.17g")

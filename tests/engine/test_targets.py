@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from tabscm import DataError
 from tabscm.engine.frames import read_frame
@@ -44,6 +45,13 @@ def test_all_forms_come_to_the_same_cells(extra, interventions, conditions):
 def test_without_interventions_all_rows_are_observational():
     frame, cells = intervened_cells(read_frame(X), None)
     assert (frame.names, cells.shape, cells.any()) == (("raf", "mek", "erk"), (4, 3), False)
+
+
+def test_a_mask_that_may_not_be_written_is_read_without_a_warning_of_torch():
+    mask = CELLS.copy()
+    mask.flags.writeable = False
+    _, cells = intervened_cells(read_frame(X), mask)
+    assert torch.from_numpy(cells).tolist() == CELLS.tolist()
 
 
 def test_variables_of_an_array_have_numbers():

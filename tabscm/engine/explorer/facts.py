@@ -1,7 +1,6 @@
 """What the page of a result says in words."""
 
 from datetime import UTC, datetime
-from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 import attrs
@@ -71,8 +70,8 @@ def facts(result: "Result", threshold: float, *, acyclic: bool) -> Facts:
     """Everything for the page of a result; see `render`."""
     made = result.provenance
     return Facts(
-        # the folder is nobody's business who gets the page; a table that is no file has no name
-        title="A table" if made is None or made.table == SOURCE else PurePath(made.table).name,
+        # a table that is no file has no name
+        title="A table" if made is None or made.table == SOURCE else made.name,
         variables=len(result.names),
         threshold=threshold,
         edges=tuple(result.edges(threshold, acyclic=acyclic)),

@@ -17,7 +17,7 @@ import networkx as nx  # type: ignore[import-untyped]
 import numpy as np
 from numpy.typing import NDArray
 
-Point = tuple[float, float]
+from tabscm.engine.page.svg import Point
 
 HEIGHT = 30.0
 """Of a node, in pixels."""

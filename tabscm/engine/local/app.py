@@ -114,12 +114,11 @@ def _wishes(data: bytes) -> dict[str, Any]:
         wishes = json.loads(data)
     except (ValueError, RecursionError):
         raise Refusal(400, "this is no JSON") from None
-    types = {"variables": _names, "categories": _names, "tiers": _tiers, "threshold": _share, "acyclic": _truth}
-    if not isinstance(wishes, dict) or set(wishes) != set(types):
-        raise Refusal(400, f"expected an object of {', '.join(types)}")
-    for key, fits in types.items():
+    if not isinstance(wishes, dict) or set(wishes) != set(EXPECTED):
+        raise Refusal(400, f"expected an object of {', '.join(EXPECTED)}")
+    for key, (fits, what) in EXPECTED.items():
         if not fits(wishes[key]):
-            raise Refusal(400, f"{key}: not what is expected there")
+            raise Refusal(400, f"{key}: expected {what}")
     return wishes
 
 
@@ -137,3 +136,13 @@ def _share(value: object) -> bool:
 
 def _truth(value: object) -> bool:
     return isinstance(value, bool)
+
+
+EXPECTED: Mapping[str, tuple[Callable[[object], bool], str]] = {
+    "variables": (_names, "a list of names"),
+    "categories": (_names, "a list of names"),
+    "tiers": (_tiers, "a list of tiers, each a list of at least one name"),
+    "threshold": (_share, "a number from 0 to 1"),
+    "acyclic": (_truth, "true or false"),
+}
+"""What a page wishes for a graph: how each entry is told from others, and what it is."""

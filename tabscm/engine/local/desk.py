@@ -16,6 +16,7 @@ import attrs
 
 from tabscm.engine.local.gate import Refusal
 from tabscm.engine.local.job import ANSWER, ORDER
+from tabscm.engine.signatures import PARQUET
 
 KEPT = 20
 """Most tables, and most graphs, that are kept; the oldest go."""
@@ -73,6 +74,11 @@ class Desk:
 
     def drop(self, data: bytes, name: str) -> dict[str, Any]:
         """Take a table, and say what is to know of it."""
+        if data.startswith(PARQUET):  # the reader would say how to rename it, which is of no use here
+            raise Refusal(
+                422,
+                f"{name}: Parquet is not read here; use python -m tabscm predict, or save the table as CSV in UTF-8",
+            )
         ending = ".tsv" if name.lower().removesuffix(".gz").endswith(".tsv") else ".csv"
         packed = ".gz" if data.startswith(b"\x1f\x8b") else ""
         table = Dropped(self._folder(), f"table{ending}{packed}", name)
@@ -87,11 +93,15 @@ class Desk:
     def read(self, table: str, wishes: Mapping[str, Any]) -> dict[str, Any]:
         """Read the graph of a table that was dropped, under `wishes` of the page."""
         dropped = self.tables.get(table)
+        gone = Refusal(404, "there is no such table any more; drop it again")
         if dropped is None:
-            raise Refusal(404, "there is no such table any more; drop it again")
+            raise gone
         folder = self._folder()
         try:
-            os.link(dropped.folder / dropped.file, folder / dropped.file)
+            try:
+                os.link(dropped.folder / dropped.file, folder / dropped.file)
+            except FileNotFoundError:  # it has fallen from its shelf since
+                raise gone from None
             order = {"do": "read", "table": dropped.file, "name": dropped.name, "run": str(self.run), **wishes}
             answer = self._work(folder, order)
         except Refusal:
@@ -102,9 +112,13 @@ class Desk:
     def graph(self, graph: str, form: str) -> bytes:
         """A graph in one of the FORMS."""
         folder = self.graphs.get(graph)
+        gone = Refusal(404, "there is no such graph any more; read it again")
         if folder is None or form not in FORMS:
-            raise Refusal(404, "there is no such graph any more")
-        return (folder / f"graph.{form}").read_bytes()
+            raise gone
+        try:
+            return (folder / f"graph.{form}").read_bytes()
+        except FileNotFoundError:  # it has fallen from its shelf since
+            raise gone from None
 
     def close(self) -> None:
         """Stop what is being worked on."""

@@ -136,9 +136,13 @@
       variables: used.map((column) => column.name),
       categories: used.filter((column) => column.text).map((column) => column.name),
       tiers: numbers.map((tier) => used.filter((column) => column.tier === tier).map((column) => exactly(column.name))),
-      threshold: Number(at("threshold").value),
+      threshold: at("threshold").valueAsNumber,
       acyclic: at("acyclic").checked,
     };
+    if (!(wishes.threshold >= 0 && wishes.threshold <= 1)) { // NaN where nothing is written
+      say("said", "How probable edges have to be is a number from 0 to 1, such as 0.5.", true);
+      return;
+    }
     at("go").disabled = true;
     at("graph").hidden = true;
     try {
