@@ -96,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
         "table",
         type=Path,
         metavar="TABLE",
-        help="CSV or TSV whose first row names the columns, perhaps packed (.gz), or Parquet: a file, or a folder of its "
+        help="CSV or TSV whose first row names the columns, perhaps packed (.gz), or Parquet: a file, or a folder of "
         "parts",
     )
     predict.add_argument("--run", type=Path, metavar="RUN", help=f"folder of a trained run {RELEASED}")

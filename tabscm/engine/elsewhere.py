@@ -31,7 +31,7 @@ from tabscm.engine.rows import show
 from tabscm.engine.spread import Spread, opened
 from tabscm.engine.standardise import LIMIT
 from tabscm.engine.tables import DataTable, check_columns, check_count
-from tabscm.kernel.errors import DataError
+from tabscm.kernel.errors import DataError, TabSCMError
 from tabscm.kernel.interfaces import Rows, Table
 from tabscm.kernel.shapes import expect
 
@@ -60,6 +60,10 @@ def predict_on_cluster(
         TabSCMError: there is no such cluster, or it cannot do the work.
     """
     path = path.absolute()
+    if not model.additive:
+        raise TabSCMError(
+            f"{model.specs['embedding']} reads all rows of a table at once, so that no cluster can; leave out --cluster"
+        )
     if not is_parquet(path):
         raise DataError(f"{path}: a cluster reads Parquet, a file or a folder of parts; save the table so")
     layout = read_layout(path)

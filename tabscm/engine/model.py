@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from tabscm.engine.familiarity import Reference
-from tabscm.kernel.errors import ConfigError, ContractError, Problem, TabSCMError
+from tabscm.kernel.errors import ConfigError, ContractError, Problem
 from tabscm.kernel.experiment import Experiment, Network
 from tabscm.kernel.interfaces import EXTRAS, Component, Embedding, Evidence, Head, Prediction, Rows, Table
 from tabscm.kernel.nesting import evidence_given, parts
@@ -65,6 +65,12 @@ class Model(nn.Module):
         """Most variables it takes: beyond five times the largest table of its training nothing is known of it."""
         return 5 * self.trained_variables[1]
 
+    @property
+    def additive(self) -> bool:
+        """Whether `read` works, too."""
+        embedding = self.specs["embedding"]
+        return isinstance(embedding, Embedding) and embedding.additive
+
     def forward(self, table: Table) -> Prediction:
         """Predict the graph of every table of a batch.
 
@@ -74,16 +80,13 @@ class Model(nn.Module):
         return self._answers(self.embedding(table), len(table.x), table.x.shape[2])
 
     def read(self, rows: Rows) -> Prediction:
-        """Predict the graph of one table whose rows lie elsewhere.
+        """Predict the graph of one table whose rows lie elsewhere; for embeddings that are `additive`.
 
         Raises:
-            TabSCMError: the embedding reads whole tables only.
             ContractError: as `forward`.
         """
-        embedding = self.specs["embedding"]
-        if not (isinstance(embedding, Embedding) and embedding.additive):
-            raise TabSCMError(f"{_label(embedding)} reads all rows at once, and cannot be spread over machines")
-        return self._answers(self.embedding.read(rows), 1, rows.variables)  # type: ignore[operator] # nn.Module's
+        assert self.additive
+        return self._answers(self.embedding.read(rows), 1, rows.variables)  # type: ignore[operator] # of a bare module
 
     def _answers(self, found: object, tasks: int, variables: int) -> Prediction:
         """What follows from what the embedding returned."""
