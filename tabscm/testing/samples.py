@@ -3,6 +3,7 @@
 import pickle
 from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import reduce
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import attrs
@@ -36,9 +37,9 @@ class Apart(Rows):
 
     def __init__(self, whole: Table) -> None:
         self.count, self.variables = whole.x.shape[1:]
-        columns = (whole.x, whole.intervened, whole.observed)
-        lengths = [self.count // 5, self.count // 2, self.count - self.count // 5 - self.count // 2]
-        self.pieces = [Table(*some) for some in zip(*(column.split(lengths, 1) for column in columns), strict=True)]
+        limits = (0, self.count // 5, self.count // 2, self.count)
+        parts = [slice(first, last) for first, last in pairwise(limits)]
+        self.pieces = [Table(whole.x[:, part], whole.intervened[:, part], whole.observed[:, part]) for part in parts]
 
     def fold(self, find: Callable[[Table], T], join: Callable[[T, T], T], then: Callable[[T], R]) -> R:
         with torch.inference_mode():

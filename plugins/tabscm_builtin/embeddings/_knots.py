@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from functools import partial
 
 import attrs
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -200,9 +201,11 @@ def _count_column(variable: int, piece: Table) -> Counts:
 
 
 def _joined(first: Counts, second: Counts) -> Counts:
-    (one, ones), (other, others) = first, second
-    occupied, place = torch.unique(torch.cat([one, other]), return_inverse=True)
-    return occupied, torch.zeros_like(occupied).index_add_(0, place, torch.cat([ones, others]))
+    places, counts = (torch.cat(both).numpy() for both in zip(first, second, strict=True))
+    order = np.argsort(places, kind="stable")  # which merges what is in order already
+    places = places[order]
+    new = np.flatnonzero(np.diff(places, prepend=-1))
+    return torch.from_numpy(places[new]), torch.from_numpy(np.add.reduceat(counts[order], new))
 
 
 def _states(table: Table) -> int:
