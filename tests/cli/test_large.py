@@ -74,7 +74,7 @@ def test_a_cluster_says_the_same(call, trained, tmp_path):
         parquet.write_table(pa.table(columns), tmp_path / f"table/{part}.parquet")
     words = ["predict", tmp_path / "table", "--run", trained, "--json"]
     with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address=None
+        n_workers=2, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address="127.0.0.1:0"
     ) as cluster:
         code, there, _ = call(*words, "--cluster", cluster.scheduler_address)
     assert code == 0
