@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from tabscm.kernel.interfaces import Noise as Noise
     from tabscm.kernel.interfaces import Prediction as Prediction
     from tabscm.kernel.interfaces import Regulariser as Regulariser
+    from tabscm.kernel.interfaces import Rows as Rows
     from tabscm.kernel.interfaces import Rule as Rule
     from tabscm.kernel.interfaces import Table as Table
     from tabscm.kernel.interfaces import Truth as Truth
@@ -75,6 +76,7 @@ _HOMES = {
         "Noise",
         "Prediction",
         "Regulariser",
+        "Rows",
         "Rule",
         "Table",
         "Truth",

@@ -96,7 +96,8 @@ def _parser() -> argparse.ArgumentParser:
         "table",
         type=Path,
         metavar="TABLE",
-        help="CSV or TSV whose first row names the columns, perhaps packed (.gz), or Parquet",
+        help="CSV or TSV whose first row names the columns, perhaps packed (.gz), or Parquet: a file, or a folder of "
+        "parts",
     )
     predict.add_argument("--run", type=Path, metavar="RUN", help=f"folder of a trained run {RELEASED}")
     predict.add_argument(
@@ -152,6 +153,12 @@ def _parser() -> argparse.ArgumentParser:
         default=0,
         metavar="N",
         help="draw the rows again N times, such as 100, and say how often each edge is there",
+    )
+    predict.add_argument(
+        "--cluster",
+        metavar="ADDRESS",
+        help="Dask scheduler, such as tcp://host:8786, whose workers read a table in Parquet that is too large for one "
+        "machine; they need tabscm, and must see TABLE under the same path (a shared file system)",
     )
     predict.add_argument("--graph", type=Path, metavar="FILE", help="score against a known graph: CSV with from,to")
     predict.add_argument(

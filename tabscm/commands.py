@@ -14,12 +14,15 @@ from itertools import zip_longest
 from pathlib import Path
 
 import attrs
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 import tabscm.data
 from tabscm.engine import ablation, bench, comparison, faults, invariance, outsiders, picture, released, scale, workers
 from tabscm.engine.benchmark import methods, results, runner, suites
 from tabscm.engine.checkpoint import CARD, EXPERIMENT, is_released
+from tabscm.engine.elsewhere import predict_on_cluster
 from tabscm.engine.evaluate import evaluate, render
 from tabscm.engine.graphs import read_graph
 from tabscm.engine.knowledge import read_knowledge
@@ -38,7 +41,7 @@ from tabscm.engine.result import Result, render_score
 from tabscm.engine.runs import REPORT, RESULTS, carry_out, is_started, prepare, write_results
 from tabscm.engine.signals import Stopped
 from tabscm.engine.start import read_start
-from tabscm.engine.tables import Asked, read_table
+from tabscm.engine.tables import Asked, DataTable, read_table
 from tabscm.engine.targets import described, labelled_cells, read_targets
 from tabscm.engine.untrusted import one_line
 from tabscm.engine.written import check_place, write_text
@@ -195,31 +198,32 @@ def _predict(args: argparse.Namespace, registry: Registry) -> int:
             "--conditions and --targets belong together: the column of the conditions, and the file that says what "
             "each of them sets"
         )
-    device = _device(args.device)
+    if args.cluster:
+        _check_for_cluster(args)
+    device = torch.device("cpu") if args.cluster else _device(args.device)
     run = released.find(args.run)
-    targets = read_targets(args.targets) if args.targets else None
-    data = read_table(args.table, where=_once(args.where), categories=args.categories, labels=_labels(args))
-    cells = None
-    if data.labels is not None:
-        cells = labelled_cells(data, targets)
-        data = attrs.evolve(data, notes=(*data.notes, described(data, cells)))
-    adj = read_graph(args.graph, data.names) if args.graph else None
+    data, cells = (None, None) if args.cluster else _table(args)
+    adj = read_graph(args.graph, data.names) if args.graph and data is not None else None
     knowledge = read_knowledge(args.knowledge) if args.knowledge else None
     model = load_model(run, registry, device)
     if not is_released(run) and not (run / RESULTS).exists():
         print(f"note: {run} has not finished its training", file=sys.stderr)
     threshold = model.threshold if args.threshold == "chosen" else args.threshold
-    result = predict(
-        model,
-        data,
-        device=device,
-        intervened=cells,
-        knowledge=knowledge,
-        repeats=args.bootstrap,
-        threshold=threshold,
-        acyclic=args.acyclic,
-        out=sys.stderr,
-    )
+    if data is None:
+        result = predict_on_cluster(model, args.table, args.cluster, knowledge=knowledge, out=sys.stderr)
+        adj = read_graph(args.graph, result.names) if args.graph else None
+    else:
+        result = predict(
+            model,
+            data,
+            device=device,
+            intervened=cells,
+            knowledge=knowledge,
+            repeats=args.bootstrap,
+            threshold=threshold,
+            acyclic=args.acyclic,
+            out=sys.stderr,
+        )
     score = result.score(adj, threshold, acyclic=args.acyclic) if adj is not None else None
     for out in args.out:
         write_text(out, _written(result, out.suffix.lower(), threshold, args.acyclic, score))
@@ -235,6 +239,32 @@ def _predict(args: argparse.Namespace, registry: Registry) -> int:
     if score is not None:
         print(f"\n{render_score(score)}")
     return 0
+
+
+def _check_for_cluster(args: argparse.Namespace) -> None:
+    """Refuse what a cluster cannot do."""
+    asked = {
+        "--where": args.where,
+        "--category": args.categories,
+        "--interventions": args.interventions,
+        "--conditions": args.conditions,
+        "--bootstrap": args.bootstrap,
+    }
+    for option, given in asked.items():
+        if given:
+            raise TabSCMError(f"--cluster: {option} is for tables that one machine reads. Leave it out.")
+    if args.device == "cuda":
+        raise TabSCMError("--cluster: its workers compute on their CPUs. Leave out --device.")
+
+
+def _table(args: argparse.Namespace) -> tuple[DataTable, NDArray[np.bool_] | None]:
+    """The table that is asked for, and which of its cells interventions set."""
+    targets = read_targets(args.targets) if args.targets else None
+    data = read_table(args.table, where=_once(args.where), categories=args.categories, labels=_labels(args))
+    if data.labels is None:
+        return data, None
+    cells = labelled_cells(data, targets)
+    return attrs.evolve(data, notes=(*data.notes, described(data, cells))), cells
 
 
 def _labels(args: argparse.Namespace) -> Asked | None:

@@ -202,6 +202,21 @@ class Embeddings(Embedding):
         return ReadingModule(self, width)
 
 
+class ForgetfulModule(ReadingModule):
+    def read(self, rows):
+        return self(rows.fold(honest, honest, honest))  # of two pieces the first
+
+
+@attrs.frozen
+class Forgetful(Embeddings):
+    """Knows the rows of one piece only."""
+
+    additive = True
+
+    def build(self, width):
+        return ForgetfulModule(self, width)
+
+
 @attrs.frozen
 class Encoders(Encoder):
     """Variables one by one."""
@@ -424,6 +439,7 @@ SABOTEURS = {
         "rows": Embeddings(evolve(lambda nodes, table, module: nodes + table.x[:, 0, :, None])),
         "tasks-apart": Embeddings(evolve(lambda nodes, *_: nodes - 0.5 * nodes.mean(0))),
         "reads-values": Embeddings(see=lambda cells: cells * torch.tensor([0.0, 1.0, 1.0])),
+        "additive": Forgetful(),
         "inputs-untouched": Embeddings(clip_x),
         "deterministic": Embeddings(evolve(lambda nodes, *_: whisper(nodes))),
         "autocast": Embeddings(evolve(write_back)),

@@ -27,7 +27,7 @@ Cells = Sequence[str] | NDArray[np.float64]
 class Chunk:
     """Some rows of a file, column by column."""
 
-    rows: Sequence[int]
+    rows: Sequence[int | str]
     """What each row is called in messages."""
     cells: Sequence[Cells]
     """Of every column of the file."""
@@ -48,7 +48,7 @@ class Labels:
     """Of the column."""
     texts: tuple[str, ...]
     """[K] what occurs in it; blank where nothing is written."""
-    rows: tuple[int, ...]
+    rows: tuple[int | str, ...]
     """[K] the row that each is in first, as messages call it."""
     codes: NDArray[np.int32]
     """[N] which of the texts each row has."""
@@ -72,11 +72,11 @@ class Column:
         self.numbers: list[Piece] = []
         self.texts: dict[str, None] = {}
         self.numeric = False
-        self.odd: tuple[int, str] | None = None  # the first cell that is no number, and its row
+        self.odd: tuple[int | str, str] | None = None  # the first cell that is no number, and its row
         self.written = False  # whether its cells are texts
         self.code: str | None = None  # the first number that is written like one
 
-    def add(self, rows: Sequence[int], cells: Cells) -> None:
+    def add(self, rows: Sequence[int | str], cells: Cells) -> None:
         """Take the next cells and the rows they are from.
 
         Raises:
@@ -149,14 +149,14 @@ class Column:
         example = shlex.quote(f"{self.name}={texts[0]}")
         return f"{said}; it can choose rows: --where {example}{f', or {variable}' if len(texts) <= MOST_LEVELS else ''}"
 
-    def _add_numbers(self, rows: Sequence[int], values: NDArray[np.float64]) -> None:
+    def _add_numbers(self, rows: Sequence[int | str], values: NDArray[np.float64]) -> None:
         infinite = np.flatnonzero(np.isinf(values))
         if len(infinite):
             self._refuse(rows[int(infinite[0])], notation.fault(str(values[infinite[0]]), self.name))
         self.numeric = self.numeric or not bool(np.isnan(values).all())
         self.numbers.append(self.pieces.keep(values))
 
-    def _refuse(self, row: int, what: str) -> NoReturn:
+    def _refuse(self, row: int | str, what: str) -> NoReturn:
         raise DataError(f"{self.where}, row {row}, column {show(self.name)}: {what}")
 
 
@@ -168,7 +168,7 @@ class CodedColumn(Column):
         self.numeric = True
         self.coded = Categories(f"{where}, column {show(name)}", name)
 
-    def add(self, rows: Sequence[int], cells: Cells) -> None:
+    def add(self, rows: Sequence[int | str], cells: Cells) -> None:
         """Take the next cells."""
         # "none" is a level as good as "mild"
         texts = [cell.strip() for cell in as_texts(cells)]
@@ -186,11 +186,11 @@ class LabelColumn(Column):
 
     def __init__(self, where: str, name: str, pieces: Pieces) -> None:
         super().__init__(where, name, pieces)
-        self.first: dict[str, int] = {}
+        self.first: dict[str, int | str] = {}
         self.number: dict[str, int] = {}
         self.codes: list[NDArray[np.int32]] = []
 
-    def add(self, rows: Sequence[int], cells: Cells) -> None:
+    def add(self, rows: Sequence[int | str], cells: Cells) -> None:
         """Take the next cells."""
         texts = [cell.strip() for cell in as_texts(cells)]
         for text in dict.fromkeys(texts):

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from tabscm.engine.familiarity import Reference
 from tabscm.kernel.errors import ConfigError, ContractError, Problem
 from tabscm.kernel.experiment import Experiment, Network
-from tabscm.kernel.interfaces import EXTRAS, Component, Evidence, Head, Prediction, Table
+from tabscm.kernel.interfaces import EXTRAS, Component, Embedding, Evidence, Head, Prediction, Rows, Table
 from tabscm.kernel.nesting import evidence_given, parts
 from tabscm.kernel.shapes import expect
 
@@ -65,37 +65,57 @@ class Model(nn.Module):
         """Most variables it takes: beyond five times the largest table of its training nothing is known of it."""
         return 5 * self.trained_variables[1]
 
+    @property
+    def additive(self) -> bool:
+        """Whether `read` works, too."""
+        embedding = self.specs["embedding"]
+        return isinstance(embedding, Embedding) and embedding.additive
+
     def forward(self, table: Table) -> Prediction:
         """Predict the graph of every table of a batch.
 
         Raises:
             ContractError: a component returned something its interface does not allow.
         """
+        return self._answers(self.embedding(table), len(table.x), table.x.shape[2])
+
+    def read(self, rows: Rows) -> Prediction:
+        """Predict the graph of one table whose rows lie elsewhere; for embeddings that are `additive`.
+
+        Raises:
+            ContractError: as `forward`.
+        """
+        assert self.additive
+        return self._answers(self.embedding.read(rows), 1, rows.variables)  # type: ignore[operator] # of a bare module
+
+    def _answers(self, found: object, tasks: int, variables: int) -> Prediction:
+        """What follows from what the embedding returned."""
         embedding, encoder = self.specs["embedding"], self.specs["encoder"]
-        evidence = self._checked(self.embedding(table), embedding, table, self.given["embedding"])
-        evidence = self._checked(self.encoder(evidence), encoder, table, self.given["encoder"])
+        evidence = self._checked(found, embedding, tasks, variables, self.given["embedding"])
+        evidence = self._checked(self.encoder(evidence), encoder, tasks, variables, self.given["encoder"])
         aux = dict(evidence.aux)
         for spec, head in zip(self.head_specs, self.heads, strict=True):
             answers = _named_tensors(head(evidence), _label(spec))
             if set(answers) != spec.gives:
                 raise ContractError(f"{_label(spec)}: expected {sorted(spec.gives)}, found {sorted(answers)}")
-            _expect_extras(answers, table, _label(spec))
+            _expect_extras(answers, tasks, variables, _label(spec))
             aux |= answers
         logits = aux.pop(MAIN)
-        expect(logits, "B D D", what=_label(self.head_specs[0]), B=len(table.x), D=table.x.shape[2])
+        expect(logits, "B D D", what=_label(self.head_specs[0]), B=tasks, D=variables)
         return Prediction(logits=logits.float(), aux=aux)
 
-    def _checked(self, evidence: object, spec: Component, table: Table, given: frozenset[str]) -> Evidence:
-        """What an embedding or encoder returned, when it is evidence of this table and holds all that was `given`."""
+    def _checked(
+        self, evidence: object, spec: Component, tasks: int, variables: int, given: frozenset[str]
+    ) -> Evidence:
+        """What an embedding or encoder returned, when it is evidence of such tables and holds all that was `given`."""
         label = _label(spec)
         if not isinstance(evidence, Evidence):
             raise ContractError(f"{label}: expected Evidence, found {type(evidence).__name__}")
-        tasks, _, variables = table.x.shape
         expect(evidence.nodes, "B D E", what=f"{label}: nodes", B=tasks, D=variables, E=self.width)
         if evidence.pairs is not None:
             expect(evidence.pairs, "B D D E", what=f"{label}: pairs", B=tasks, D=variables, E=self.width)
         aux = _named_tensors(evidence.aux, f"{label}: aux")
-        _expect_extras(aux, table, label)
+        _expect_extras(aux, tasks, variables, label)
         missing = sorted(name for name in given if (evidence.pairs is None if name == PAIRS else name not in aux))
         if missing:
             raise ContractError(f"{label}: expected {', '.join(missing)} in the evidence, found none")
@@ -204,10 +224,10 @@ def _named_tensors(found: object, what: str) -> Mapping[str, Tensor]:
     return found
 
 
-def _expect_extras(found: Mapping[str, Tensor], table: Table, what: str) -> None:
+def _expect_extras(found: Mapping[str, Tensor], tasks: int, variables: int, what: str) -> None:
     """Check the shapes of those names that components of different kinds agree on."""
     for name in found.keys() & EXTRAS.keys():
-        expect(found[name], EXTRAS[name], what=f"{what}: {name}", B=len(table.x), D=table.x.shape[2])
+        expect(found[name], EXTRAS[name], what=f"{what}: {name}", B=tasks, D=variables)
 
 
 def _label(component: Component) -> str:

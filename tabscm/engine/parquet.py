@@ -1,14 +1,17 @@
-"""Read a Parquet file some rows at a time; needs pyarrow, an extra.
+"""Read Parquet some rows at a time, a file or a folder of files that are parts of one table; needs pyarrow, an extra.
 
 Columns of numbers are numbers. Text, truth values, dates and times are what they would be in a file of text, so that
-both kinds of file give the same table. Anything else is refused by name.
+both kinds of file give the same table. Anything else is refused by name. Parts are read in the order of their names.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
+import attrs
 import numpy as np
+from numpy.typing import NDArray
 
 from tabscm.engine.columns import Cells, Chunk
 from tabscm.engine.rows import check_names, show
@@ -21,52 +24,200 @@ CHUNK = 1 << 15
 
 
 def is_parquet(path: Path) -> bool:
-    """Whether a file says by its name that it is Parquet."""
-    return path.name.lower().endswith(ENDINGS)
+    """Whether a file says by its name that it is Parquet, or a folder holds such files."""
+    if path.name.lower().endswith(ENDINGS):
+        return True
+    return path.is_dir() and any(inside.name.lower().endswith(ENDINGS) for inside in path.iterdir())
 
 
 def read_parquet(path: Path) -> tuple[list[str], Iterator[Chunk]]:
-    """The names of the columns, and the rows in chunks; a row is called by its number, counted from 1.
+    """The names of the columns, and the rows in chunks; a row is called by its number in its file, counted from 1.
 
     Raises:
-        DataError: pyarrow is not installed, this is no whole Parquet file, or a column holds what is not supported.
+        DataError: pyarrow is not installed, this is no whole Parquet file, a column holds what is not supported, or
+            the files of a folder differ in their columns.
     """
-    _check_file(path)
+    layout = read_layout(path)
+
+    def chunks() -> Iterator[Chunk]:
+        pa = _pyarrow(path)
+        for file in layout.files:
+            first = 1
+            with _damaged_told(pa, file):
+                for batch in _open(file).iter_batches(batch_size=CHUNK, use_threads=False):
+                    columns = zip(batch.columns, layout.kinds, strict=True)
+                    called: Sequence[int | str] = range(first, first + len(batch))
+                    if file != path:
+                        called = _InPart(called, file.name)
+                    yield Chunk(called, [_cells(pa, column, kind) for column, kind in columns])
+                    first += len(batch)
+
+    return list(layout.names), chunks()
+
+
+@attrs.frozen
+class Part:
+    """Rows of a table that are read together: a row group of a file."""
+
+    file: Path
+    group: int
+    before: int
+    """Rows of the file before them."""
+    rows: int
+    """N, how many they are."""
+
+
+@attrs.frozen
+class Layout:
+    """How a table lies in its files."""
+
+    names: tuple[str, ...]
+    """[D] of the columns."""
+    kinds: tuple[str, ...]
+    """[D] "numbers" or "text"."""
+    files: tuple[Path, ...]
+    parts: tuple[Part, ...]
+    """All rows, in their order."""
+
+
+def read_layout(path: Path) -> Layout:
+    """What the files of a table, or the one file, say of their columns and rows.
+
+    Raises:
+        DataError: as `read_parquet`.
+    """
+    files = _files(path) if path.is_dir() else (path,)
+    for file in files:
+        _check_file(file)
+    pa = _pyarrow(path)
+    schema: Any = None
+    kinds: list[str] = []
+    parts = []
+    for file in files:
+        with _damaged_told(pa, file):  # names that are no text are a ValueError
+            opened = _open(file)
+            own = opened.schema_arrow
+            groups = [opened.metadata.row_group(group).num_rows for group in range(opened.num_row_groups)]
+        if schema is None:
+            schema, kinds = own, _kinds(pa, file, own)
+        _check_same(file, own, files[0], schema)
+        before = np.cumsum([0, *groups]).tolist()
+        parts += [Part(file, group, before[group], rows) for group, rows in enumerate(groups) if rows]
+    if not parts:
+        raise DataError(f"{path}: there is no row; a table needs at least two rows")
+    return Layout(tuple(str(name).strip() for name in schema.names), tuple(kinds), files, tuple(parts))
+
+
+def read_numbers(part: Part, columns: Sequence[int]) -> NDArray[np.float64]:
+    """The rows of a part in the given columns, all of numbers: [N, D], NaN where a cell is missing.
+
+    Raises:
+        DataError: the file is not there, or not what its layout said.
+    """
+    _check_file(part.file)
+    pa = _pyarrow(part.file)
+    with _damaged_told(pa, part.file):
+        opened = _open(part.file)
+        if part.group >= opened.num_row_groups or opened.metadata.row_group(part.group).num_rows != part.rows:
+            raise DataError(f"{part.file}: changed while it was read; try again when it is written")
+        names = [opened.schema_arrow.names[column] for column in columns]
+        table = opened.read_row_group(part.group, columns=names, use_threads=False)
+        x = np.empty((part.rows, len(columns)), order="F")
+        for index, name in enumerate(names):
+            x[:, index] = _cells(pa, table.column(name), "numbers")
+    return x
+
+
+class _InPart(Sequence[str]):
+    """What rows of a file among several are called."""
+
+    def __init__(self, rows: Sequence[int | str], file: str) -> None:
+        self.rows = rows
+        self.file = file
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @overload
+    def __getitem__(self, row: int) -> str: ...
+    @overload
+    def __getitem__(self, row: slice) -> "_InPart": ...
+    def __getitem__(self, row: int | slice) -> "str | _InPart":
+        if isinstance(row, slice):
+            return _InPart(self.rows[row], self.file)
+        return f"{self.rows[row]} of {self.file}"
+
+
+def _files(folder: Path) -> tuple[Path, ...]:
+    """The parts in a folder, by name; what begins with _ or . are notes of the program that wrote it."""
+    inside = sorted(file for file in folder.iterdir() if not file.name.startswith(("_", ".")))
+    for file in inside:
+        if not file.name.lower().endswith(ENDINGS):
+            what = "a folder" if file.is_dir() else "no Parquet file"
+            raise DataError(
+                f"{folder}: {show(file.name)} in it is {what}; all files of a folder must be Parquet and parts of one "
+                "table"
+            )
+    if not inside:
+        raise DataError(f"{folder}: this is a folder; name a Parquet file in it")
+    return tuple(inside)
+
+
+def _pyarrow(path: Path) -> Any:  # noqa: ANN401 - the extra need not be installed
     try:
         import pyarrow as pa
-        import pyarrow.parquet as pq
     except ImportError:
         raise DataError(
             f"{path}: reading Parquet needs pyarrow; pip install 'tabscm[parquet]', or save the table as CSV in UTF-8"
         ) from None
-    try:  # names that are no text are a ValueError
-        file = pq.ParquetFile(path, pre_buffer=False)  # which would hold the whole file in memory
-        schema = file.schema_arrow
+    return pa
+
+
+def _open(path: Path) -> Any:  # noqa: ANN401 - the extra need not be installed
+    from pyarrow import parquet
+
+    return parquet.ParquetFile(path, pre_buffer=False)  # which would hold the whole file in memory
+
+
+@contextmanager
+def _damaged_told(pa: Any, path: Path) -> Iterator[None]:  # noqa: ANN401 - the extra need not be installed
+    """Say what pyarrow cannot read."""
+    try:
+        yield
+    except DataError:
+        raise
     except (pa.ArrowException, OSError, ValueError) as error:
         raise _damaged(path, error) from None
+
+
+def _kinds(pa: Any, path: Path, schema: Any) -> list[str]:  # noqa: ANN401 - the extra need not be installed
+    """How the columns of a file are read."""
     names = [str(name).strip() for name in schema.names]
     check_names(str(path), names)
-    if file.metadata.num_rows == 0:
-        raise DataError(f"{path}: there is no row; a table needs at least two rows")
-    kinds = [_kind(pa.types, field.type) for field in schema]
-    for name, field, kind in zip(names, schema, kinds, strict=True):
+    kinds = []
+    for name, field in zip(names, schema, strict=True):
+        kind = _kind(pa.types, field.type)
         if kind is None:
             raise DataError(
                 f"{path}, column {show(name)}: holds {field.type}, and only numbers, text, truth values, dates and "
                 "times are read; make such columns of it, or leave it out"
             )
+        kinds.append(kind)
+    return kinds
 
-    def chunks() -> Iterator[Chunk]:
-        first = 1
-        try:
-            for batch in file.iter_batches(batch_size=CHUNK, use_threads=False):
-                columns = zip(batch.columns, kinds, strict=True)
-                yield Chunk(range(first, first + len(batch)), [_cells(pa, column, kind) for column, kind in columns])
-                first += len(batch)
-        except (pa.ArrowException, OSError, ValueError) as error:
-            raise _damaged(path, error) from None
 
-    return names, chunks()
+def _check_same(path: Path, schema: Any, first: Path, expected: Any) -> None:  # noqa: ANN401 - as above
+    """Refuse a part whose columns are not those of the first."""
+    if schema.names != expected.names:
+        odd = sorted(set(schema.names) ^ set(expected.names))
+        what = f"only one of the two has the column {show(odd[0])}" if odd else "their order differs"
+        raise DataError(f"{path}: its columns are not those of {first.name}: {what}; parts of a table must be alike")
+    for name, own, there in zip(schema.names, schema.types, expected.types, strict=True):
+        if own != there:
+            raise DataError(
+                f"{path}, column {show(name)}: holds {own}, and {there} in {first.name}; write all parts with the same "
+                "types"
+            )
 
 
 def _check_file(path: Path) -> None:

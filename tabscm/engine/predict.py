@@ -1,6 +1,6 @@
 """From a user's table to the probability of every edge."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TextIO
 
 import attrs
@@ -60,11 +60,7 @@ def predict(
         ConfigError: the knowledge names other variables, or contradicts itself.
     """
     rows, variables = data.x.shape
-    if variables > model.max_variables:
-        raise DataError(
-            f"{data.source}: {variables} variables, and this model takes at most {model.max_variables}; "
-            "remove columns, or train a model on larger tables"
-        )
+    check_width(model, data.source, variables)
     # before the network reads for a while
     constraints = None if knowledge is None else knowledge.resolve(data.names)
     x = room((variables, rows), np.float32).T
@@ -85,7 +81,7 @@ def predict(
                 observed[:] = True
             if observed is not None:
                 observed[some, index] = there.numpy()
-    _check_flat(data, x)
+    check_flat(data.source, [name for name, column in zip(data.names, x.T, strict=True) if not bool(column.any())])
     if intervened is not None:
         expect(torch.from_numpy(intervened), "N D", what="intervened", dtype=torch.bool, N=rows, D=variables)
     findings = preflight(data, intervened)
@@ -112,8 +108,8 @@ def predict(
     result = Result(
         names=data.names,
         edge_prob=edge_prob,
-        notes=(*data.notes, *_notes(model, rows, cut)),
-        provenance=_provenance(model, data),
+        notes=(*data.notes, *size_notes(model, rows, cut)),
+        provenance=provenance(model, data.source, rows, fingerprint(data.names, data.x)),
     )
     if knowledge is not None:
         result = result.given(knowledge)
@@ -139,25 +135,35 @@ def predict(
     return result
 
 
-def _provenance(model: Model, data: DataTable) -> Provenance:
+def check_width(model: Model, source: str, variables: int) -> None:
+    """Refuse a table of more variables than the model takes."""
+    if variables > model.max_variables:
+        raise DataError(
+            f"{source}: {variables} variables, and this model takes at most {model.max_variables}; "
+            "remove columns, or train a model on larger tables"
+        )
+
+
+def check_flat(source: str, flat: Sequence[str]) -> None:
+    """Refuse a table with columns that are 0 everywhere once they are standardised."""
+    if flat:
+        raise DataError(
+            f"{source}: {listed(flat)} cannot be told from constant, so small are the differences beside the "
+            "values; subtract a constant or remove the column"
+        )
+
+
+def provenance(model: Model, source: str, rows: int, data: str) -> Provenance:
+    """What a result of this model was read from; `data` is the fingerprint."""
     return Provenance(
-        table=data.source,
-        rows=len(data.x),
-        data=fingerprint(data.names, data.x),
+        table=source,
+        rows=rows,
+        data=data,
         network=model.sha256,
         trained_variables=model.trained_variables,
         trained_rows=model.trained_rows,
         versions=versions(),
     )
-
-
-def _check_flat(data: DataTable, x: NDArray[np.float32]) -> None:
-    flat = [name for name, column in zip(data.names, x.T, strict=True) if not bool(column.any())]
-    if flat:
-        raise DataError(
-            f"{data.source}: {listed(flat)} cannot be told from constant, so small are the differences beside the "
-            "values; subtract a constant or remove the column"
-        )
 
 
 def _flags(given: NDArray[np.bool_] | None, shape: tuple[int, int], *, default: bool) -> torch.Tensor:
@@ -167,7 +173,8 @@ def _flags(given: NDArray[np.bool_] | None, shape: tuple[int, int], *, default: 
     return torch.from_numpy(given)[None]
 
 
-def _notes(model: Model, rows: int, cut: Mapping[str, int]) -> list[str]:
+def size_notes(model: Model, rows: int, cut: Mapping[str, int]) -> list[str]:
+    """Say where a table is larger or smaller than those of the training, and how many of its cells were cut."""
     notes = []
     for size, (low, high), what in (
         (len(cut), model.trained_variables, "variables"),

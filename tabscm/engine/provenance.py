@@ -21,7 +21,7 @@ class Provenance:
     rows: int
     """N."""
     data: str
-    """sha256 of the table, see `fingerprint`."""
+    """sha256 of the table, see `fingerprint`, and `fingerprint_of_parts` where a cluster read it."""
     network: str | None
     """sha256 of the file that the weights are in; None where the network was read from no file."""
     trained_variables: tuple[int, int]
@@ -51,6 +51,14 @@ def fingerprint(names: Sequence[str], x: NDArray[np.float64]) -> str:
         cells = np.where(np.isnan(column), np.nan, column).astype("<f8")
         digest.update(cells.tobytes())
     return digest.hexdigest()
+
+
+def fingerprint_of_parts(names: Sequence[str], parts: Sequence[str]) -> str:
+    """sha256 of a table that nobody read as a whole: of the names as in `fingerprint`, and of the fingerprints of its
+    parts without names, in hexadecimal, each followed by a line break."""
+    return hashlib.sha256(
+        "".join(f"{line}\n" for line in (*names, *parts)).encode("utf-8", "surrogatepass")
+    ).hexdigest()
 
 
 def versions() -> tuple[tuple[str, str], ...]:

@@ -107,7 +107,7 @@ def read_table(
     choice.check()
     variables = [column for column in columns.values() if column.numeric]
     notes = choice.notes() + [note for column in columns.values() if (note := column.note())]
-    _check_count(path, [column.name for column in variables])
+    check_count(path, [column.name for column in variables])
     x = room((len(variables), choice.count), np.float64).T  # columns contiguous
     for index, column in enumerate(variables):
         first = 0
@@ -200,7 +200,8 @@ def _check_asked(path: Path, asked: Asked, names: list[str], taken: Collection[s
         )
 
 
-def _check_count(path: Path, variables: list[str]) -> None:
+def check_count(path: Path, variables: Sequence[str]) -> None:
+    """Refuse a table with fewer columns of numbers than two."""
     if len(variables) < 2:
         found = f"only column {show(variables[0])} holds numbers" if variables else "no column holds numbers"
         raise DataError(f"{path}: {found}; a graph needs at least two such columns")
@@ -213,38 +214,49 @@ def checked(table: DataTable) -> DataTable:
         DataError: columns that are constant where they are there, or not there at all.
     """
     gaps = [sum(int(np.isnan(block).sum()) for block in _blocks(column)) for column in table.x.T]
-    _check_constant(table, gaps)
-    return attrs.evolve(table, notes=(*table.notes, *_missing(table, gaps)))
+    constant = [np.fmin.reduce(column) == np.fmax.reduce(column) for column in table.x.T]  # of what is not NaN
+    notes = check_columns(table.source, table.names, len(table.x), gaps, constant)
+    return attrs.evolve(table, notes=(*table.notes, *notes))
 
 
-def _check_constant(table: DataTable, gaps: Sequence[int]) -> None:
-    rows = len(table.x)
-    empty = [name for name, missing in zip(table.names, gaps, strict=True) if missing == rows]
+def check_columns(
+    source: str, names: Sequence[str], rows: int, gaps: Sequence[int], constant: Sequence[bool]
+) -> list[str]:
+    """A note on missing cells, where there are any.
+
+    Args:
+        source: of the table.
+        names: [D] of the columns.
+        rows: N.
+        gaps: [D] how many cells of each are missing.
+        constant: [D] whether those that are there are all the same.
+
+    Raises:
+        DataError: as `checked`.
+    """
+    empty = [name for name, missing in zip(names, gaps, strict=True) if missing == rows]
     if empty:
         which = f"column {show(empty[0])} holds" if len(empty) == 1 else f"columns {listed(empty)} hold"
         raise DataError(
-            f"{table.source}: {which} no value in all {rows} rows used; remove {'it' if len(empty) == 1 else 'them'}"
+            f"{source}: {which} no value in all {rows} rows used; remove {'it' if len(empty) == 1 else 'them'}"
         )
-    constant = [
-        name
-        for name, column in zip(table.names, table.x.T, strict=True)
-        if np.fmin.reduce(column) == np.fmax.reduce(column)  # of what is not NaN
-    ]
-    if constant:
-        which = f"column {show(constant[0])} has" if len(constant) == 1 else f"columns {listed(constant)} have"
-        it = "it" if len(constant) == 1 else "them"
+    same = [name for name, is_one in zip(names, constant, strict=True) if is_one]
+    if same:
+        which = f"column {show(same[0])} has" if len(same) == 1 else f"columns {listed(same)} have"
+        it = "it" if len(same) == 1 else "them"
         there = " where there is one" if any(gaps) else ""
-        raise DataError(f"{table.source}: {which} the same value in all {rows} rows used{there}; remove {it}")
+        raise DataError(f"{source}: {which} the same value in all {rows} rows used{there}; remove {it}")
+    return _missing(names, rows, gaps)
 
 
-def _missing(table: DataTable, gaps: Sequence[int]) -> list[str]:
+def _missing(names: Sequence[str], rows: int, gaps: Sequence[int]) -> list[str]:
     """Say how many cells are missing, and where most of them."""
     if not any(gaps):
         return []
     most = [index for index in np.argsort(-np.array(gaps), kind="stable").tolist() if gaps[index]]
-    shares = ", ".join(f"{show(table.names[index])} {100 * gaps[index] / len(table.x):.2g} %" for index in most[:5])
+    shares = ", ".join(f"{show(names[index])} {100 * gaps[index] / rows:.2g} %" for index in most[:5])
     more = f" and {len(most) - 5} more columns" if len(most) > 5 else ""
-    return [f"{sum(gaps)} of {table.x.size} cells are missing and read as unknown: of {shares}{more}"]
+    return [f"{sum(gaps)} of {rows * len(names)} cells are missing and read as unknown: of {shares}{more}"]
 
 
 def _blocks(column: NDArray[np.float64]) -> Iterator[NDArray[np.float64]]:

@@ -1,4 +1,4 @@
-"""Where the trials of an ablation run: in processes on this machine, or on a Dask cluster."""
+"""Where work runs: in processes on this machine, or on a Dask cluster."""
 
 import os
 from collections import Counter
@@ -23,9 +23,15 @@ def on_this_machine(jobs: int) -> tuple[Executor, int]:
 
 
 def on_cluster(address: str) -> tuple[Executor, int]:
-    """A Dask cluster as the place where trials run, and the threads of each.
+    """A Dask cluster as the place where trials run, and the threads of each, as `connected`."""
+    client, threads = connected(address)
+    return _Cluster(client), threads
 
-    A worker of T threads runs T trials at once. They share the cores of the machine with those of its other workers.
+
+def connected(address: str) -> tuple[Any, int]:
+    """The client of a Dask cluster, and the threads that each work on it may take.
+
+    A worker of T threads does T works at once. They share the cores of the machine with those of its other workers.
 
     Raises:
         TabSCMError: nothing answers at `address`, no worker comes, or distributed is not installed.
@@ -48,7 +54,7 @@ def on_cluster(address: str) -> tuple[Executor, int]:
             busy[worker["host"]] += worker["nthreads"]
         threads = min(cores[name] // busy[worker["host"]] for name, worker in workers.items())
         unless_all_is_well.pop_all()
-    return _Cluster(client), max(1, threads)
+    return client, max(1, threads)
 
 
 class _Cluster(Executor):

@@ -8,7 +8,7 @@ first line of its docstring is what `python -m tabscm list` prints.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import attrs
 import torch
@@ -23,6 +23,8 @@ Rule = Callable[[Tensor, Tensor, Tensor], Tensor]
 `values` are what the mechanisms gave, `task` and `variable` (int64) say which node each line is. The stream keeps the
 result only in the cells that the intervention chose."""
 
+T = TypeVar("T")
+R = TypeVar("R")
 
 NOTHING: Mapping[str, Tensor] = MappingProxyType({})
 """No tensors, by name."""
@@ -99,6 +101,26 @@ class Prediction:
     """[B, D, D] float32, log-odds of i -> j; the diagonal means nothing."""
     aux: Mapping[str, Tensor] = NOTHING
     """Everything else, by name: what the embedding and encoder measured, what the auxiliary heads give."""
+
+
+class Rows(ABC):
+    """The rows of one table that lie elsewhere, in pieces: they do not come, only what is found in all of them."""
+
+    count: int
+    """N."""
+    variables: int
+    """D."""
+
+    @abstractmethod
+    def fold(self, find: Callable[[Table], T], join: Callable[[T, T], T], then: Callable[[T], R]) -> R:
+        """Look at every piece where it lies, and join what is found there.
+
+        Args:
+            find: what to find in a piece, a table [1, n, D] on the CPU. The pieces hold every row once.
+            join: of what was found in some pieces and in others; associative and commutative but for rounding. All
+                three can be pickled, are called under `torch.inference_mode` and change nothing they are given.
+            then: what to make of what was found in all; this alone is sent back.
+        """
 
 
 class Component(ABC):
@@ -216,6 +238,8 @@ class Embedding(Component):
     """How a table becomes evidence about its variables and pairs of variables."""
 
     kind = "embedding"
+    additive: ClassVar[bool] = False
+    """True when its module has a method `read`, too, Rows -> Evidence: the same as of a Table of these rows."""
 
     @abstractmethod
     def build(self, width: int) -> nn.Module:

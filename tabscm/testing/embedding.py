@@ -17,7 +17,7 @@ from tabscm.testing.module import (
     require_state,
 )
 from tabscm.testing.probe import require, unchanged
-from tabscm.testing.samples import first_task, rename, table
+from tabscm.testing.samples import Apart, first_task, rename, table
 
 
 def shape(embedding: Embedding, rng: torch.Generator) -> None:
@@ -78,6 +78,17 @@ def reads_values(embedding: Embedding, rng: torch.Generator) -> None:
     require(not still, "the evidence about a column stays the same when its values are cubed")
 
 
+def additive(embedding: Embedding, rng: torch.Generator) -> None:
+    """One that says it is additive finds the same in rows that lie elsewhere as in a table of them."""
+    if not embedding.additive:
+        return
+    rng = torch.Generator().manual_seed(rng.initial_seed())  # pieces are on the CPU
+    module, given = build(embedding, rng), table(rng, tasks=1, rows=60)
+    with torch.inference_mode():
+        found = module.read(Apart(given))  # type: ignore[operator] # of a module nobody knows what it has
+        require_same_outputs(outputs(found), outputs(module(given)), "of rows elsewhere")
+
+
 def inputs_untouched(embedding: Embedding, rng: torch.Generator) -> None:
     """The table is left as it is."""
     module, given = build(embedding, rng), table(rng)
@@ -117,6 +128,7 @@ CHECKS = (
     rows,
     tasks_apart,
     reads_values,
+    additive,
     inputs_untouched,
     deterministic,
     autocast,

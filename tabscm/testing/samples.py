@@ -1,13 +1,16 @@
 """Made-up tables, truths, evidence and predictions to try components on, and how to take and rename parts of them."""
 
+import pickle
 from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import reduce
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import attrs
 import torch
 from torch import Tensor
 
-from tabscm.kernel.interfaces import EXTRAS, Evidence, Prediction, Table, Truth
+from tabscm.kernel.interfaces import EXTRAS, Evidence, Prediction, Rows, Table, Truth
 
 WIDTH = 32
 """Width of the evidence that modules are built for."""
@@ -15,6 +18,8 @@ WIDTH = 32
 LAYERS, EXPERTS = 2, 4
 
 Data = TypeVar("Data", Table, Truth, Evidence, Prediction)
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 def table(rng: torch.Generator, *, tasks: int = 3, rows: int = 24, variables: int = 5) -> Table:
@@ -25,6 +30,21 @@ def table(rng: torch.Generator, *, tasks: int = 3, rows: int = 24, variables: in
     intervened = torch.rand(x.shape, generator=rng, device=rng.device) < 0.2
     observed = torch.rand(x.shape, generator=rng, device=rng.device) < 0.9
     return Table(x=x * observed, intervened=intervened, observed=observed)
+
+
+class Apart(Rows):
+    """The rows of a table [1, N, D] in three pieces; whatever goes to them and comes back is pickled."""
+
+    def __init__(self, whole: Table) -> None:
+        self.count, self.variables = whole.x.shape[1:]
+        limits = (0, self.count // 5, self.count // 2, self.count)
+        parts = [slice(first, last) for first, last in pairwise(limits)]
+        self.pieces = [Table(whole.x[:, part], whole.intervened[:, part], whole.observed[:, part]) for part in parts]
+
+    def fold(self, find: Callable[[Table], T], join: Callable[[T, T], T], then: Callable[[T], R]) -> R:
+        with torch.inference_mode():
+            found = [_sent(_sent(find)(piece)) for piece in self.pieces]
+            return _sent(_sent(then)(reduce(_sent(join), found)))
 
 
 def truth(rng: torch.Generator, asks: Collection[str] = (), *, tasks: int = 3, variables: int = 5) -> Truth:
@@ -86,6 +106,12 @@ def rename(data: Data, order: Tensor) -> Data:
         return tensor
 
     return _map(data, permute)
+
+
+def _sent(what: T) -> T:
+    """As it comes out elsewhere."""
+    there: T = pickle.loads(pickle.dumps(what))
+    return there
 
 
 def _variable_axes(name: str) -> tuple[int, ...]:

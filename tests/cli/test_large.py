@@ -62,6 +62,28 @@ def test_probabilities_are_those_of_memory(call, trained, table, tiny_memory, mo
     assert in_files["notes"] == in_memory["notes"]
 
 
+def test_a_cluster_says_the_same(call, trained, tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    distributed = pytest.importorskip("distributed")
+    from pyarrow import parquet
+
+    x = np.random.default_rng(0).normal(size=(3000, 3)) @ np.array([[1, 0.5, 0], [0, 1, 0.5], [0, 0, 1]])
+    (tmp_path / "table").mkdir()
+    for part in range(2):
+        columns = {name: x[part::2, index] for index, name in enumerate("abc")}
+        parquet.write_table(pa.table(columns), tmp_path / f"table/{part}.parquet")
+    words = ["predict", tmp_path / "table", "--run", trained, "--json"]
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address="127.0.0.1:0"
+    ) as cluster:
+        code, there, _ = call(*words, "--cluster", cluster.scheduler_address)
+    assert code == 0
+    _, here, _ = call(*words, "--device", "cpu")
+    here, there = json.loads(here), json.loads(there)
+    np.testing.assert_allclose(there["edge_prob"], here["edge_prob"], atol=1e-5)
+    assert there["notes"] == here["notes"]
+
+
 def test_the_table_is_the_same(table, tiny_memory):
     path, _ = table
     in_memory = read_table(path)

@@ -293,3 +293,18 @@ def test_a_damaged_checkpoint_is_one_line(call, trained, tmp_path):
     for words in (["predict", table, "--run", run], ["eval", run], ["run", TINY, "--out", run, "--resume"]):
         overrides = ["--set", "trainer.steps=2"] if words[0] == "run" else []
         assert call(*words, *overrides, "--device", "cpu") == (2, "", message)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--where", "a=1"], ["--category", "a"], ["--interventions", "a"], ["--bootstrap", "3"]],
+    ids=lambda words: words[0],
+)
+def test_what_a_cluster_does_not_do(call, tmp_path, words):
+    message = f"--cluster: {words[0]} is for tables that one machine reads. Leave it out.\n"
+    assert call("predict", tmp_path, "--cluster", "tcp://host:8786", *words) == (2, "", message)
+
+
+def test_a_cluster_of_gpus(call, tmp_path):
+    message = "--cluster: its workers compute on their CPUs. Leave out --device.\n"
+    assert call("predict", tmp_path, "--cluster", "tcp://host:8786", "--device", "cuda") == (2, "", message)

@@ -430,7 +430,7 @@ def test_a_process_that_is_killed_is_one_row(short, registry, tmp_path, monkeypa
 def test_a_cluster_runs_the_trials(short, registry, tmp_path):
     distributed = pytest.importorskip("distributed", reason="needs the extra `cluster`")
     with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address=None
+        n_workers=2, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address="127.0.0.1:0"
     ) as cluster:
         executor, threads = workers.on_cluster(cluster.scheduler_address)
         assert threads == max(1, os.cpu_count() // 2)

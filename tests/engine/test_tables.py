@@ -1,6 +1,7 @@
 """The reader: every refusal read whole, and what is accepted."""
 
 import gzip
+import math
 from pathlib import Path
 
 import numpy as np
@@ -418,3 +419,72 @@ def test_any_file_is_read_or_refused_in_one_line(content, header):
         assert rows >= 2
         assert variables == len(outcome.names) >= 2
         assert not np.isinf(outcome.x).any()
+
+
+@pytest.fixture
+def parts(tmp_path):
+    """parts(name=columns, ...) is a folder of Parquet files, parts of a table."""
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    def parts(**files):
+        folder = tmp_path / "table"
+        folder.mkdir(exist_ok=True)
+        for name, columns in files.items():
+            parquet.write_table(pa.table(columns), folder / f"{name}.parquet", row_group_size=2)
+        return folder
+
+    return parts
+
+
+def test_a_folder_of_parquet_files_is_one_table_in_the_order_of_their_names(parts):
+    folder = parts(b={"x": [4.0, 5.0], "y": [1, 7]}, a={"x": [1.0, 2.0, 3.0], "y": [3, 1, 4]}, c={"x": [0.5], "y": [2]})
+    (folder / "_SUCCESS").touch()
+    found = read_table(folder)
+    assert (found.names, found.source) == (("x", "y"), str(folder))
+    assert found.x.tolist() == [[1, 3], [2, 1], [3, 4], [4, 1], [5, 7], [0.5, 2]]
+
+
+@pytest.mark.parametrize(
+    ("second", "message"),
+    [
+        ({"x": [1.0], "z": [1]}, "b.parquet: its columns are not those of a.parquet: only one of the two has the "
+         "column 'y'; parts of a table must be alike"),
+        ({"y": [1], "x": [1.0]}, "b.parquet: its columns are not those of a.parquet: their order differs; parts of a "
+         "table must be alike"),
+        ({"x": [1.0], "y": [1.5]}, "b.parquet, column 'y': holds double, and int64 in a.parquet; write all parts with "
+         "the same types"),
+    ],
+)  # fmt: skip
+def test_parts_that_differ_are_refused(parts, second, message):
+    folder = parts(a={"x": [1.0, 2.0], "y": [3, 1]}, b=second)
+    with pytest.raises(DataError) as refused:
+        read_table(folder)
+    assert str(refused.value) == f"{folder}/{message}"
+
+
+def test_a_cell_in_a_part_is_named_with_it(parts):
+    folder = parts(a={"x": [1.0, 2.0], "y": [3.0, 1.0]}, b={"x": [1.0, 2.0, 3.0], "y": [1.0, 2.0, math.inf]})
+    with pytest.raises(DataError) as refused:
+        read_table(folder)
+    assert str(refused.value).startswith(f"{folder}, row 3 of b.parquet, column 'y': ")
+
+
+def test_anything_else_among_parts_is_refused(parts):
+    folder = parts(a={"x": [1.0, 2.0], "y": [3.0, 1.0]})
+    (folder / "year=2024").mkdir()
+    with pytest.raises(DataError) as refused:
+        read_table(folder)
+    assert str(refused.value) == (
+        f"{folder}: 'year=2024' in it is a folder; all files of a folder must be Parquet and parts of one table"
+    )
+
+
+def test_an_empty_part_is_no_harm_unless_all_are(parts):
+    pa = pytest.importorskip("pyarrow")
+    nothing = {"x": pa.array([], pa.float64()), "y": pa.array([], pa.int64())}
+    folder = parts(a=nothing)
+    with pytest.raises(DataError) as refused:
+        read_table(folder)
+    assert str(refused.value) == f"{folder}: there is no row; a table needs at least two rows"
+    assert len(read_table(parts(b={"x": [1.0, 2.0], "y": [3, 1]})).x) == 2

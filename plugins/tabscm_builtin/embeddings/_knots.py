@@ -8,13 +8,19 @@ rows, probabilities changed by at most 3e-5, and twice that by mere rounding whe
 other.
 
 Ranks are found by counting, some rows at a time, so that beside the table itself and the numbers of its bins, which lie
-in a file where they are too many for memory, nothing grows with the rows.
+in a file where they are too many for memory, nothing grows with the rows. Counts are additive, so that of a table whose
+pieces lie elsewhere nobody has to hold all rows either.
 """
 
+from collections.abc import Sequence
+from functools import partial
+
+import attrs
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tabscm import Table, room
+from tabscm import Rows, Table, room
 from tabscm_builtin.embeddings._ranks import quantile_of_rank
 
 GRID = 2.0**-20
@@ -29,38 +35,42 @@ AT_ONCE = 1 << 13
 """Bins that a network reads at one time."""
 
 
-class Knots:
-    """What `phi` makes of the cells of a table, by bins.
+Counts = tuple[Tensor, Tensor]
+"""Of a column: the multiples of GRID that occur, ascending, and how often each does; [K] int64 both."""
+
+
+@attrs.frozen(eq=False)
+class Bins:
+    """The bins of a column."""
+
+    start: Tensor
+    """[K] int64, the multiple of GRID at which each begins."""
+    value: Tensor
+    """[K] float32, the mean of its cells."""
+    rank: Tensor
+    """[K] float32, the mean of their ranks."""
+
+
+class ByBin:
+    """What `phi` makes of the cells in each bin.
 
     Args:
-        table: of [B, N, D] cells.
+        columns: [B D], the bins of each column of each task.
+        tasks: B.
+        states: 1 where all cells are observed and none is intervened on, 2 where some are intervened on, 4 where some
+            are missing.
         phi: [..., 4] -> [..., m], from value, intervened, observed and rank of cells.
     """
 
-    def __init__(self, table: Table, phi: nn.Module) -> None:
-        tasks, rows, variables = table.x.shape
-        device = table.x.device
-        self.table = table
-        # column by column: [B, D, N] seen as [B, N, D]
-        shape = (tasks, variables, rows)
-        bins = torch.empty(shape, dtype=torch.int16, device=device) if device.type != "cpu" else None
-        self.bins = (torch.from_numpy(room(shape, "int16")) if bins is None else bins).transpose(1, 2)
-        """[B, N, D], within the column: 27 700 at most, for values are cut at 8 deviations and ranks lie within 5.5."""
-        self.first = torch.empty(tasks, 1, variables, dtype=torch.int32, device=device)
-        """Of the bins of each column, among those of all."""
-        values, ranks, self.count = [], [], 0
-        for task in range(tasks):
-            for variable in range(variables):
-                value, rank = _sort_into_bins(table.x[task, :, variable], self.bins[task, :, variable])
-                values.append(value)
-                ranks.append(rank)
-                self.first[task, 0, variable] = self.count
-                self.count += len(value)
-        self.rank = torch.cat(ranks)[:, None]  # [K, 1]
-        # the bins once for each combination that occurs: `_state` says which of them a cell is in
-        states = 4 if not table.observed.all() else 2 if table.intervened.any() else 1
+    def __init__(self, columns: Sequence[Bins], tasks: int, states: int, phi: nn.Module) -> None:
+        value = torch.cat([bins.value for bins in columns])
+        self.rank = torch.cat([bins.rank for bins in columns])[:, None]  # [K, 1]
+        sizes = torch.tensor([0, *(len(bins.value) for bins in columns)], dtype=torch.int32, device=value.device)
+        *first, self.count = sizes.cumsum(0, dtype=torch.int32).tolist()
+        self.first = torch.tensor(first, dtype=torch.int32, device=value.device).view(tasks, 1, -1)
+        """[B, 1, D], of the bins of each column, among those of all."""
+        # the bins once for each combination that occurs: `of` says which of them a cell is in
         self.plain = states == 1
-        value = torch.cat(values)
         self.features = torch.cat(
             [
                 phi(torch.stack([part, torch.full_like(part, state % 2), torch.full_like(part, state < 2), rank], -1))
@@ -69,39 +79,143 @@ class Knots:
             ]
         )  # [states K, m]
 
-    def of(self, rows: slice) -> tuple[Tensor, Tensor]:
-        """Ranks [B, n, D] and features [B, n, D, m] of the cells of some rows."""
-        bins = self.bins[:, rows] + self.first  # [B, n, D]
+    def of(self, bins: Tensor, intervened: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
+        """Ranks [B, n, D] and features [B, n, D, m] of cells [B, n, D], by their bins within the column."""
+        bins = bins + self.first
         ranks = self.rank.index_select(0, bins.flatten()).view(bins.shape)
         if not self.plain:
-            bins += self.count * (self.table.intervened[:, rows] + 2 * ~self.table.observed[:, rows])
+            bins += self.count * (intervened + 2 * ~observed)
         return ranks, self.features.index_select(0, bins.flatten()).view(*bins.shape, -1)
 
 
-def _sort_into_bins(column: Tensor, bins: Tensor) -> tuple[Tensor, Tensor]:
-    """Write the bin of each cell of a column [N] into `bins`; the mean value and rank of each bin, [K] float32."""
+@attrs.frozen(eq=False)
+class Knots:
+    """The cells of a table, by bins."""
+
+    table: Table
+    bins: Tensor
+    """[B, N, D], within the column: 27 700 at most where they are of WIDTH, for values are cut at 8 deviations and
+    ranks lie within 5.5."""
+    by_bin: ByBin
+
+    def of(self, rows: slice) -> tuple[Tensor, Tensor]:
+        """Ranks [B, n, D] and features [B, n, D, m] of the cells of some rows."""
+        return self.by_bin.of(self.bins[:, rows], self.table.intervened[:, rows], self.table.observed[:, rows])
+
+
+def knots(table: Table, phi: nn.Module) -> Knots:
+    """Sort a table of [B, N, D] cells into bins, and have `phi` read these."""
+    tasks, rows, variables = table.x.shape
+    device = table.x.device
+    # column by column: [B, D, N] seen as [B, N, D]
+    shape = (tasks, variables, rows)
+    on_device = torch.empty(shape, dtype=torch.int16, device=device) if device.type != "cpu" else None
+    bins = (torch.from_numpy(room(shape, "int16")) if on_device is None else on_device).transpose(1, 2)
+    columns = [
+        _sort_into_bins(table.x[task, :, variable], bins[task, :, variable])
+        for task in range(tasks)
+        for variable in range(variables)
+    ]
+    return Knots(table, bins, ByBin(columns, tasks, _states(table), phi))
+
+
+@attrs.frozen(eq=False)
+class Elsewhere:
+    """The same of a table whose pieces lie elsewhere: enough to sort each piece into bins where it lies."""
+
+    starts: tuple[Tensor, ...]
+    """[D] of [K] each, see `Bins`."""
+    by_bin: ByBin
+
+    def of(self, piece: Table) -> Knots:
+        """The cells [1, n, D] of some rows."""
+        columns = zip(self.starts, piece.x[0].T, strict=True)
+        bins = [torch.searchsorted(start, _places(x), right=True, out_int32=True) - 1 for start, x in columns]
+        return Knots(piece, torch.stack(bins, 1)[None], self.by_bin)
+
+
+def knots_elsewhere(rows: Rows, phi: nn.Module, *, width: float) -> Elsewhere:
+    """Count the values of a table where its rows lie, and have `phi` read the bins.
+
+    Args:
+        rows: of the table.
+        phi: as `ByBin` takes it.
+        width: of a bin; at 0 each value that occurs has one of its own.
+    """
+    states = rows.fold(_states, max, int)
+    columns = [
+        rows.fold(partial(_count_column, variable), _joined, partial(_bins, rows=rows.count, width=width))
+        for variable in range(rows.variables)
+    ]
+    return Elsewhere(tuple(bins.start for bins in columns), ByBin(columns, 1, states, phi))
+
+
+def _sort_into_bins(column: Tensor, into: Tensor) -> Bins:
+    """Write the bin of each cell of a column [N] into `into`."""
     if len(column) <= ROWS:
         occupied, place, inside = torch.unique(_places(column), return_inverse=True, return_counts=True)
+        own = _numbers(occupied, inside, len(column), WIDTH)
+        into.copy_(own[place])
     else:  # slower for few rows, in memory that does not grow with them
         counts = torch.zeros(2 * int(REACH / GRID) + 1, dtype=torch.int32, device=column.device)
         for part in torch.split(column, ROWS):
             counts.index_add_(0, place := _places(part), torch.ones_like(place, dtype=torch.int32))
         occupied = counts.nonzero()[:, 0]  # [K']
         inside = counts[occupied]
-    value = (occupied * GRID - REACH).float()
-    rank = quantile_of_rank(inside, len(column))
-    # both grow together: where the sum differs by less than WIDTH, so does either
-    own = ((value + rank) / WIDTH).floor().int()
-    own -= own[0].clone()
-    if len(column) <= ROWS:
-        bins.copy_(own[place])
-    else:
+        own = _numbers(occupied, inside, len(column), WIDTH)
         counts[occupied] = own
-        for part, into in zip(torch.split(column, ROWS), torch.split(bins, ROWS), strict=True):
-            into.copy_(counts[_places(part)])
+        for part, some in zip(torch.split(column, ROWS), torch.split(into, ROWS), strict=True):
+            some.copy_(counts[_places(part)])
+    return _summed(occupied, inside, own, len(column))
+
+
+def _bins(counts: Counts, *, rows: int, width: float) -> Bins:
+    """The bins of a column of so many rows."""
+    return _summed(*counts, _numbers(*counts, rows, width), rows)
+
+
+def _numbers(occupied: Tensor, inside: Tensor, rows: int, width: float) -> Tensor:
+    """Of the bin of each value that occurs, from 0: [K'] int32, ascending."""
+    if width == 0:
+        return torch.arange(len(occupied), dtype=torch.int32, device=occupied.device)
+    # both grow together: where the sum differs by less than the width, so does either
+    own = ((_value(occupied) + quantile_of_rank(inside, rows)) / width).floor().int()
+    return own - own[0]
+
+
+def _summed(occupied: Tensor, inside: Tensor, own: Tensor, rows: int) -> Bins:
+    """The bins, by the number of that in which each value [K'] is."""
     sizes = own.bincount(inside.double()).clamp(min=1)
-    value, rank = ((own.bincount(inside * mean.double()) / sizes).float() for mean in (value, rank))
-    return value, rank
+    value, rank = (
+        (own.bincount(inside * mean.double()) / sizes).float()
+        for mean in (_value(occupied), quantile_of_rank(inside, rows))
+    )
+    # where a number is no bin's, the next begins as well, and is the later of the two
+    start = occupied[torch.searchsorted(own, torch.arange(len(sizes), dtype=own.dtype, device=own.device))]
+    return Bins(start, value, rank)
+
+
+def _count_column(variable: int, piece: Table) -> Counts:
+    occupied, inside = torch.unique(_places(piece.x[0, :, variable]), return_counts=True)
+    return occupied, inside
+
+
+def _joined(first: Counts, second: Counts) -> Counts:
+    places, counts = (torch.cat(both).numpy() for both in zip(first, second, strict=True))
+    order = np.argsort(places, kind="stable")  # which merges what is in order already
+    places = places[order]
+    new = np.flatnonzero(np.diff(places, prepend=-1))
+    return torch.from_numpy(places[new]), torch.from_numpy(np.add.reduceat(counts[order], new))
+
+
+def _states(table: Table) -> int:
+    """See `ByBin`."""
+    return 4 if not table.observed.all() else 2 if table.intervened.any() else 1
+
+
+def _value(places: Tensor) -> Tensor:
+    """float32 of multiples of GRID."""
+    return (places * GRID - REACH).float()
 
 
 def _places(values: Tensor) -> Tensor:

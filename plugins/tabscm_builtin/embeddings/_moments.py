@@ -40,6 +40,21 @@ class Sums:
         if self.pieces % TOGETHER == 0:
             self._settle()
 
+    def join(self, other: "Sums") -> "Sums":
+        """The sums of the rows of both."""
+        self._settle()
+        other._settle()
+        both = Sums()
+        both.shape, both.pivot = self.shape, self.pivot
+        both.rows, both.pieces = self.rows + other.rows, self.pieces + other.pieces
+        # those of the other, about the pivot of this one
+        step = (other.pivot - self.pivot).double()  # [B, 1, D m]
+        products, sums = other.total
+        moved = step.mT * sums[:, None]
+        products = products + moved + moved.mT + other.rows * (step.mT * step)
+        both.total = [self.total[0] + products, self.total[1] + sums + other.rows * step[:, 0]]
+        return both
+
     def moments(self) -> Tensor:
         """[B, D, D, m, m] float32; [b, i, j, k, l] = mean over rows of f_ik f_jl, minus the product of their means."""
         tasks, _, variables, m = self.shape
@@ -74,43 +89,44 @@ def cross_moments(features: Iterable[Tensor]) -> Tensor:
     return sums.moments()
 
 
-def linear_evidence(x: Tensor, ridges: Sequence[float]) -> Tensor:
+def linear_evidence(correlation: Tensor, rows: int, ridges: Sequence[float]) -> Tensor:
     """What second moments of the values themselves say of every pair.
 
     A cell that is missing is 0 like one at the mean of its column, and all rows count: missing cells draw correlations
     towards 0, and leave on the diagonal the share of a column that is there.
 
     Args:
-        x: [B, N, D] standardised, 0 where not observed.
+        correlation: [B, D, D] float32, mean over rows of x_i x_j, of standardised x, 0 where not observed.
+        rows: N.
         ridges: added to the diagonal before inverting, once each; > 0.
 
     Returns:
         [B, D, D, 4 + 2 R] float32, R the number of ridges: the correlation, the normalised precision under each ridge,
         the Fisher transforms of all these, log10 of the number of rows less 2, and log10 of that of variables less 1.
     """
-    rows, variables = x.shape[1:]
-    with torch.autocast(x.device.type, enabled=False):
-        correlation = _gram(x) / rows
+    variables, device = correlation.shape[1], correlation.device
+    with torch.autocast(device.type, enabled=False):
         both = [correlation]
         for ridge in ridges:
             # of a positive definite matrix; checking that it has an inverse would wait for the device
-            precision = torch.linalg.inv_ex(correlation + ridge * torch.eye(variables, device=x.device)).inverse
+            precision = torch.linalg.inv_ex(correlation + ridge * torch.eye(variables, device=device)).inverse
             scale = torch.diagonal(precision, dim1=1, dim2=2).rsqrt()
             both.append(precision * scale[:, :, None] * scale[:, None, :])
         coefficients = torch.stack(both, -1)  # [B, D, D, 1 + R]
         # filled on the device: a number sent there would be waited for; and there a logarithm is taken of it, for
         # torch.compile makes a graph of its own for each size that Python does more than arithmetic with
-        sizes = torch.stack([torch.full((), size, device=x.device) for size in (rows / 100, variables / 10)])
+        sizes = torch.stack([torch.full((), size, device=device) for size in (rows / 100, variables / 10)])
         sizes = sizes.log10()
         fisher = torch.atanh(coefficients.clamp(-LARGEST, LARGEST))
         return torch.cat([coefficients, fisher, sizes.expand(*correlation.shape, 2)], -1)
 
 
-def _gram(x: Tensor) -> Tensor:
-    """x^T x [B, D, D] float32 of [B, N, D]; of long tables in pieces, for float32 loses digits in sums of many rows."""
-    if x.shape[1] <= LONGEST:
-        return x.mT @ x
-    total = torch.zeros(len(x), x.shape[2], x.shape[2], dtype=torch.float64, device=x.device)
-    for piece in torch.split(x, LONGEST, 1):
-        total = total + piece.mT @ piece
-    return total.float()
+def gram(x: Tensor) -> Tensor:
+    """x^T x [B, D, D] of [B, N, D]: float32; of long tables, in whose sums float32 loses digits, float64."""
+    with torch.autocast(x.device.type, enabled=False):
+        if x.shape[1] <= LONGEST:
+            return x.mT @ x
+        total = torch.zeros(len(x), x.shape[2], x.shape[2], dtype=torch.float64, device=x.device)
+        for piece in torch.split(x, LONGEST, 1):
+            total = total + piece.mT @ piece
+        return total

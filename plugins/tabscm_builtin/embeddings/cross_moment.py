@@ -1,14 +1,15 @@
 """Learned cross-moments: pairs of columns meet before anything is squeezed."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 import attrs
 import torch
 from attrs.validators import deep_iterable, ge, gt, min_len
 from torch import Tensor, nn
 
-from tabscm import Embedding, Encoder, Evidence, Table
+from tabscm import Embedding, Encoder, Evidence, Rows, Table
 from tabscm_builtin.embeddings._common import channels, parts
 from tabscm_builtin.embeddings._independence import (
     CURVES,
@@ -20,8 +21,8 @@ from tabscm_builtin.embeddings._independence import (
     spread,
     together,
 )
-from tabscm_builtin.embeddings._knots import Knots
-from tabscm_builtin.embeddings._moments import Sums, linear_evidence
+from tabscm_builtin.embeddings._knots import WIDTH, Elsewhere, Knots, knots, knots_elsewhere
+from tabscm_builtin.embeddings._moments import Sums, gram, linear_evidence
 from tabscm_builtin.embeddings._ranks import ranks
 from tabscm_builtin.encoders._common import block_diagonal
 from tabscm_builtin.encoders.triangle import Triangle
@@ -36,6 +37,10 @@ cache of a CPU, many enough to keep a GPU busy."""
 Piece = tuple[Tensor, Tensor]
 """Some rows of a table: what is known of each cell, [B, n, D, 4], value, intervened, observed, rank; and what phi makes
 of it, [B, n, D, m]."""
+Reading = Callable[[Iterable[Piece]], tuple[Sums, ...]]
+"""What is added up of the pieces of a table; can be sent to where they lie."""
+Total = Callable[[Reading], tuple[Tensor, ...]]
+"""The moments of a reading over the whole table."""
 
 RIDGE = 0.003
 """Added to the penalties of all regressors in a residual step."""
@@ -57,6 +62,7 @@ class CrossMoment(Embedding):
 
     name = "cross-moment"
     gives = frozenset({"pairs"})
+    additive = True
     features: int = attrs.field(default=8, validator=ge(1))
     """m, features of a cell; moments cost m^2 per pair."""
     steps: int = attrs.field(default=2, validator=ge(0))
@@ -90,7 +96,7 @@ class _CrossMoment(nn.Module):
             nn.Hardswish(),
             nn.Linear(spec.hidden, m),
         )
-        self.moments = _Moments(m, width)
+        self.moments = _OfMoments(m, width)
         self.linear = nn.Linear(4 + 2 * len(spec.ridges), width, bias=False)
         self.asymmetry = _from_zero(4 * (CURVES + 1), width) if spec.independence else None
         self.diagonal = nn.Parameter(torch.randn(width) * 0.1)
@@ -98,29 +104,39 @@ class _CrossMoment(nn.Module):
 
     def forward(self, table: Table) -> Evidence:
         pieces = self._pieces(table)
-        variables, rows = table.x.shape[2], table.x.shape[1]
-        own = torch.eye(variables, device=table.x.device)[:, :, None] * self.diagonal  # [D, D, E]
-        of_features, of_curves = Sums(), Sums()
-        for cells, features in pieces:
-            of_features.add(features)
-            if self.asymmetry is not None:
-                of_curves.add(torch.cat([cells[..., :1], curves(cells[..., 0])], -1))
-        pairs = self.moments(of_features.moments()) + self._linear(table) + own
-        correlation = None
+        correlation = gram(table.x).float() / table.x.shape[1]
+        return self._evidence(lambda reading: _moments(reading(pieces)), correlation, table.x.shape[1])
+
+    def read(self, rows: Rows) -> Evidence:
+        """The same of a table whose rows lie elsewhere."""
+        # of a short table nothing is rounded, as in `_pieces`
+        elsewhere = knots_elsewhere(rows, self.phi, width=WIDTH if rows.count > LONG else 0.0)
+        correlation = rows.fold(_gram, torch.add, Tensor.float) / rows.count
+        return self._evidence(
+            lambda reading: rows.fold(_OfPiece(elsewhere, reading), _joined, _moments), correlation, rows.count
+        )
+
+    def _evidence(self, total: Total, correlation: Tensor, rows: int) -> Evidence:
+        """correlation: [B, D, D] float32, that of `linear_evidence`."""
+        independence = self.asymmetry is not None
+        of_features, *of_curves = total(partial(_first, curved=independence))
+        own = torch.eye(correlation.shape[1], device=correlation.device)[:, :, None] * self.diagonal  # [D, D, E]
+        pairs = self.moments(of_features) + self._linear(correlation, rows) + own
+        centred = None
         if self.asymmetry is not None:
-            moments = of_curves.moments()
-            correlation = moments[..., 0, 0]
-            with torch.autocast(table.x.device.type, enabled=False):
+            (moments,) = of_curves
+            centred = moments[..., 0, 0]
+            with torch.autocast(moments.device.type, enabled=False):
                 found = torch.cat([dependence(moments, 0, slice(1, 1 + CURVES), 0), spread(moments)], -1)
                 pairs = pairs + self.asymmetry(both_ways(found, rows))
         evidence = Evidence(nodes=block_diagonal(pairs), pairs=pairs)
         for step in self.steps:
-            evidence = step(evidence, pieces, correlation, rows)
+            evidence = step(evidence, total, centred, rows)
         return evidence
 
-    def _linear(self, table: Table) -> Tensor:
+    def _linear(self, correlation: Tensor, rows: int) -> Tensor:
         """[B, D, D, E]; in float32, for in bfloat16 correlations of .99 and .995 are the same."""
-        evidence = linear_evidence(table.x, self.ridges)
+        evidence = linear_evidence(correlation, rows, self.ridges)
         with torch.autocast(evidence.device.type, enabled=False):
             pairs: Tensor = self.linear(evidence)
         return pairs
@@ -134,7 +150,7 @@ class _CrossMoment(nn.Module):
         most = CELLS.get(table.x.device.type, CELLS["cpu"]) // (tasks * variables)
         some = parts(rows, most)
         return (
-            _Binned(table, Knots(table, self.phi), some)
+            _Binned(table, knots(table, self.phi), some)
             if rows > LONG
             else _Pieces(table, self.phi, some, ranks(table.x))
         )
@@ -175,6 +191,40 @@ class _Binned:
             yield _cells(self.table, ranked, part), features
 
 
+@attrs.frozen
+class _OfPiece:
+    """A reading of rows that lie elsewhere: what is done with each piece there."""
+
+    elsewhere: Elsewhere
+    reading: Reading
+
+    def __call__(self, piece: Table) -> tuple[Sums, ...]:
+        most = CELLS["cpu"] // piece.x.shape[2]
+        return self.reading(_Binned(piece, self.elsewhere.of(piece), parts(piece.x.shape[1], most)))
+
+
+def _joined(first: tuple[Sums, ...], second: tuple[Sums, ...]) -> tuple[Sums, ...]:
+    return tuple(one.join(other) for one, other in zip(first, second, strict=True))
+
+
+def _moments(sums: tuple[Sums, ...]) -> tuple[Tensor, ...]:
+    return tuple(one.moments() for one in sums)
+
+
+def _gram(piece: Table) -> Tensor:
+    return gram(piece.x).double()
+
+
+def _first(pieces: Iterable[Piece], *, curved: bool) -> tuple[Sums, ...]:
+    """Features of cells, and where it is asked for their values with curves of these."""
+    of_features, of_curves = Sums(), Sums()
+    for cells, features in pieces:
+        of_features.add(features)
+        if curved:
+            of_curves.add(torch.cat([cells[..., :1], curves(cells[..., 0])], -1))
+    return (of_features, of_curves) if curved else (of_features,)
+
+
 class _ResidualStep(nn.Module):
     def __init__(self, spec: CrossMoment, width: int) -> None:
         super().__init__()
@@ -187,9 +237,9 @@ class _ResidualStep(nn.Module):
             nn.Hardswish(),
             nn.Linear(spec.hidden, spec.features, bias=False),  # moments are centred: a bias would have no effect
         )
-        self.moments = _Moments(spec.features, width)
+        self.moments = _OfMoments(spec.features, width)
 
-    def forward(self, evidence: Evidence, pieces: Iterable[Piece], correlation: Tensor | None, rows: int) -> Evidence:
+    def forward(self, evidence: Evidence, total: Total, correlation: Tensor | None, rows: int) -> Evidence:
         evidence = self.between(evidence)
         assert evidence.pairs is not None
         tasks, variables = evidence.pairs.shape[:2]
@@ -201,6 +251,14 @@ class _ResidualStep(nn.Module):
         if self.regression is not None:
             assert correlation is not None
             left = self.regression.fit(evidence.pairs, correlation)
+        of_residuals, *of_curves = total(partial(self._read, weights=weights, left=left))
+        if self.regression is not None and left is not None:
+            pairs = pairs + self.regression(left, *of_curves, rows)
+        pairs = pairs + self.moments(of_residuals)
+        return attrs.evolve(evidence, nodes=block_diagonal(pairs), pairs=pairs)
+
+    def _read(self, pieces: Iterable[Piece], *, weights: Tensor, left: "_Left | None") -> tuple[Sums, ...]:
+        """What `weights` [B, D m, D r] leave unexplained, and what linear regressions do with its curves."""
         of_residuals, of_curves = Sums(), Sums()
         for cells, features in pieces:
             rest = None
@@ -208,10 +266,7 @@ class _ResidualStep(nn.Module):
                 rest = left.of(cells[..., 0])
                 of_curves.add(_with_curves(cells[..., 0], rest))
             of_residuals.add(self._residual(cells, features, weights, rest))
-        if self.regression is not None and left is not None:
-            pairs = pairs + self.regression(left, of_curves.moments(), rows)
-        pairs = pairs + self.moments(of_residuals.moments())
-        return attrs.evolve(evidence, nodes=block_diagonal(pairs), pairs=pairs)
+        return (of_residuals,) if left is None else (of_residuals, of_curves)
 
     def _residual(self, cells: Tensor, features: Tensor, weights: Tensor, rest: Tensor | None) -> Tensor:
         """Features of what `weights` [B, D m, D r] leave unexplained: [B, n, D, m]."""
@@ -287,7 +342,7 @@ def _from_zero(channels: int, width: int) -> nn.Linear:
     return projection
 
 
-class _Moments(nn.Module):
+class _OfMoments(nn.Module):
     """Cross-moments of cell features, as pair evidence."""
 
     def __init__(self, features: int, width: int) -> None:

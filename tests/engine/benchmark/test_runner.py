@@ -182,7 +182,7 @@ def test_a_benchmark_that_cannot_be_written(plan, tmp_path):
 def test_a_cluster_runs_the_suites(plan, tmp_path):
     distributed = pytest.importorskip("distributed", reason="needs the extra `cluster`")
     with distributed.LocalCluster(
-        n_workers=1, threads_per_worker=2, processes=True, host="127.0.0.1", dashboard_address=None
+        n_workers=1, threads_per_worker=2, processes=True, host="127.0.0.1", dashboard_address="127.0.0.1:0"
     ) as cluster:
         executor, _ = workers.on_cluster(cluster.scheduler_address)
         both = attrs.evolve(plan, suites=[SUITE, catalogue()["lingam-d10-n500"]], tables=1)

@@ -1,0 +1,192 @@
+"""Tables that a cluster reads: a real scheduler and two workers, and the same as from a file that is read here."""
+
+import re
+from itertools import pairwise
+
+import attrs
+import numpy as np
+import pytest
+import torch
+from tabscm_builtin.embeddings import cross_moment
+
+from tabscm import DataError, TabSCMError, read_knowledge
+from tabscm.engine import elsewhere
+from tabscm.engine.elsewhere import predict_on_cluster
+from tabscm.engine.model import Model
+from tabscm.engine.predict import predict
+from tabscm.engine.tables import read_table
+
+pa = pytest.importorskip("pyarrow", reason="needs the extra `parquet`")
+distributed = pytest.importorskip("distributed", reason="needs the extra `cluster`")
+
+ROWS = 12_000
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """The address of a scheduler with two workers, processes both."""
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address="127.0.0.1:0"
+    ) as cluster:
+        yield cluster.scheduler_address
+
+
+@pytest.fixture(scope="module")
+def model(tiny):
+    """A network whose branches do not start at zero."""
+    torch.manual_seed(1)
+    model = Model(tiny)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return model
+
+
+@pytest.fixture
+def table(columns, tmp_path):
+    """table(c=..., ...) is a folder of the columns of which some are others."""
+    return lambda **others: written(tmp_path / "table", columns | others)
+
+
+@pytest.fixture
+def columns():
+    """Of many kinds: heavy tails, ties, gaps, values that overflow when they are squared."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(ROWS, 5))
+    x[:, 1] += np.tanh(x[:, 0])
+    x[:, 2] = np.exp(2 * x[:, 1] + x[:, 2])
+    x[:, 3] = (3 * x[:, 0] + x[:, 3]).round()
+    x[:, 4] = 1e200 * (x[:, 4] + 0.3 * x[:, 2])
+    x[rng.random(ROWS) < 0.1, 1] = np.nan
+    return {name: x[:, index] for index, name in enumerate("abcde")}
+
+
+def written(folder, columns, files=3):
+    """A folder of Parquet files of different lengths, of several row groups each."""
+    from pyarrow import parquet
+
+    folder.mkdir()
+    rows = len(columns["a"])
+    limits = [0, *(rows * (file + 1) ** 2 // files**2 for file in range(files))]
+    for file, (first, last) in enumerate(pairwise(limits)):
+        some = {name: cells[first:last] for name, cells in columns.items()}
+        parquet.write_table(pa.table(some), folder / f"part-{file}.parquet", row_group_size=2000)
+    return folder
+
+
+@pytest.mark.parametrize("long", [False, True])
+def test_probabilities_are_those_of_one_machine(model, cluster, table, monkeypatch, long):
+    if long:
+        monkeypatch.setattr(cross_moment, "LONG", ROWS - 1)
+    folder = table()
+    here = predict(model, read_table(folder), device=CPU)
+    there = predict_on_cluster(model, folder, cluster)
+    np.testing.assert_allclose(there.edge_prob, here.edge_prob, atol=1e-5, rtol=0)
+    assert (there.names, there.notes) == (here.names, here.notes)
+    assert there.provenance.rows == ROWS
+    assert np.ptp(here.edge_prob[~np.eye(5, dtype=bool)]) > 1e-3  # the network has something to say
+
+
+def test_one_file_is_read_by_its_row_groups(model, cluster, table):
+    file = table() / "part-2.parquet"
+    there = predict_on_cluster(model, file, cluster)
+    np.testing.assert_allclose(
+        there.edge_prob, predict(model, read_table(file), device=CPU).edge_prob, atol=1e-5, rtol=0
+    )
+
+
+def test_both_workers_read_and_nothing_stays_with_them(model, cluster, table):
+    def asked(about):
+        with distributed.Client(cluster) as client:
+            return client.run(about)
+
+    before = asked(lambda dask_worker: dask_worker.state.executed_count)
+    predict_on_cluster(model, table(), cluster)
+    after = asked(lambda dask_worker: dask_worker.state.executed_count)
+    assert all(after[worker] > before[worker] + 10 for worker in before)
+    assert set(asked(lambda dask_worker: len(dask_worker.data)).values()) == {0}
+
+
+def test_knowledge_is_obeyed_and_text_is_left_aside(model, cluster, table, tmp_path):
+    (tmp_path / "k.toml").write_text('forbidden = [{from = "a", to = "b"}]\n')
+    folder = table(c=["word"] * ROWS)
+    found = predict_on_cluster(model, folder, cluster, knowledge=read_knowledge(tmp_path / "k.toml"))
+    assert found.names == ("a", "b", "d", "e")
+    assert found.edge_prob[0, 1] == 0
+    assert found.notes[0] == "column 'c' is text and left aside; a cluster reads columns of numbers alone"
+
+
+def test_findings_are_those_of_a_sample(model, cluster, table, monkeypatch):
+    monkeypatch.setattr(elsewhere, "SAMPLED", ROWS // 2)
+    found = predict_on_cluster(model, table(c=np.arange(ROWS)), cluster)
+    (finding,) = (one for one in found.findings if one.kind == "id-like")
+    assert finding.line.startswith("column 'c' is a different whole number in every row, in order; kept.")
+    assert re.search(r" \(seen in 6,0\d\d of 12,000 rows, the first of each part\)$", finding.line)
+
+
+@pytest.mark.parametrize(
+    ("cells", "message"),
+    [
+        (np.ones(ROWS), "column 'a' has the same value in all 12000 rows used where there is one; remove it"),
+        (
+            1e9 + 1e-7 * np.arange(ROWS).clip(max=1),
+            "'a' cannot be told from constant, so small are the differences beside the values; subtract a constant or "
+            "remove the column",
+        ),
+    ],
+)
+def test_columns_that_say_nothing_are_refused_as_on_one_machine(model, cluster, table, cells, message):
+    folder = table(a=cells)
+    with pytest.raises(DataError) as refused:
+        predict_on_cluster(model, folder, cluster)
+    assert str(refused.value) == f"{folder}: {message}"
+    with pytest.raises(DataError) as refused_here:
+        predict(model, read_table(folder), device=CPU)
+    assert str(refused_here.value) == str(refused.value)
+
+
+def test_a_column_without_a_value_is_refused(model, cluster, table):
+    folder = table(a=np.full(ROWS, np.nan))
+    with pytest.raises(DataError) as refused:
+        predict_on_cluster(model, folder, cluster)
+    assert str(refused.value) == f"{folder}: column 'a' holds no value in all 12000 rows used; remove it"
+
+
+def test_a_cell_that_is_infinite_is_named_with_its_part(model, cluster, table, columns):
+    folder = table(a=np.where(np.arange(ROWS) == 8_000, np.inf, columns["a"]))
+    with pytest.raises(DataError) as refused:
+        predict_on_cluster(model, folder, cluster)
+    with pytest.raises(DataError) as refused_here:
+        read_table(folder)
+    assert str(refused.value).startswith(f"{folder / 'part-2.parquet'}, row 2668, column 'a': ")
+    assert str(refused_here.value).startswith(f"{folder}, row 2668 of part-2.parquet, column 'a': ")
+
+
+def test_only_parquet_is_read(model, tmp_path):
+    (tmp_path / "t.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(DataError) as refused:
+        predict_on_cluster(model, tmp_path / "t.csv", "tcp://127.0.0.1:1")
+    assert str(refused.value) == (
+        f"{tmp_path / 't.csv'}: a cluster reads Parquet, a file or a folder of parts; save the table so"
+    )
+
+
+def test_workers_that_do_not_see_the_table(model, cluster, table, monkeypatch):
+    folder = table()
+    seen = elsewhere.read_layout(folder)
+    (folder / "part-1.parquet").rename(folder.parent / "away.parquet")
+    monkeypatch.setattr(elsewhere, "read_layout", lambda _: seen)
+    with pytest.raises(DataError) as refused:
+        predict_on_cluster(model, folder, cluster)
+    assert str(refused.value) == f"{folder / 'part-1.parquet'}: there is no such file"
+
+
+def test_an_embedding_that_needs_all_rows_is_refused(quick, table, registry):
+    embedding = registry.find("embedding", "gated-fusion")()
+    model = Model(attrs.evolve(quick, embedding=embedding))
+    with pytest.raises(TabSCMError) as refused:
+        predict_on_cluster(model, table(), "tcp://127.0.0.1:1")
+    assert str(refused.value) == (
+        "embedding gated-fusion reads all rows of a table at once, so that no cluster can; leave out --cluster"
+    )
