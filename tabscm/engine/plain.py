@@ -21,8 +21,8 @@ NUMERIC = b"0123456789+-.eE\r\n"
 """Bytes of numbers and of ends of lines. Without quotes, letters and spaces there is one way to read a line."""
 
 LEADING_ZERO = re.compile(rb"0(?<![0-9.eE]0)(?<![eE][+-]0)\d")
-"""Of the whole part of a number: what comes before the zero is no digit of it and no exponent's. The pattern begins with
-the zero, because the search for one byte is fast."""
+"""Of the whole part of a number: what comes before the zero is no digit of it and no exponent's. The pattern begins
+with the zero, because the search for one byte is fast."""
 
 
 def read_plain(path: Path, columns: int, delimiter: str) -> NDArray[np.float64] | None:
