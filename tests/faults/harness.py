@@ -71,7 +71,9 @@ class Nursery:
     def end(self):
         """Wait until the training has ended."""
         code = self._answer()["code"]
-        return Ended(code, self.printed.read_text("utf-8", errors="replace"), time.monotonic() - self.began)
+        # one that was killed as it began has not opened it
+        printed = self.printed.read_text("utf-8", errors="replace") if self.printed.exists() else ""
+        return Ended(code, printed, time.monotonic() - self.began)
 
     def kill(self, pid, seconds, number=signal.SIGKILL):
         """Send a signal to a training after so many seconds, unless it has ended by then."""

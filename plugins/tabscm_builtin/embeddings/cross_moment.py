@@ -31,9 +31,9 @@ WHOLE = 1 << 15
 """Cells up to which a table is read at once."""
 LONG = 200_000
 """Rows above which features are those of bins, see `_knots`."""
-CELLS = {"cpu": 1 << 13, "cuda": 1 << 22}
+CELLS = {"cpu": 1 << 16, "cuda": 1 << 22}
 """Cells of a larger one that are in memory as features at one time, where no gradient is needed: few enough for the
-cache of a CPU, many enough to keep a GPU busy."""
+cache of a CPU, many enough to keep its cores or a GPU busy."""
 Piece = tuple[Tensor, Tensor]
 """Some rows of a table: what is known of each cell, [B, n, D, 4], value, intervened, observed, rank; and what phi makes
 of it, [B, n, D, m]."""
