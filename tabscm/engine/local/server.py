@@ -35,7 +35,8 @@ class _Handler(WSGIRequestHandler):
     def setup(self) -> None:
         super().setup()
         self._answered = False
-        self.connection.settimeout(self.server.patience)
+        # longer than the clock, who says what is wrong and ends what waits
+        self.connection.settimeout(2 * self.server.patience)
         self._clock = threading.Timer(self.server.patience, self._cut)
         self._clock.daemon = True
         self._clock.start()
