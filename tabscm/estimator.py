@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from tabscm.engine.frames import read_frame
-from tabscm.engine.knowledge import Knowledge
+from tabscm.engine.knowledge import Knowledge, read_knowledge
 from tabscm.engine.loading import load_model
 from tabscm.engine.model import Model
 from tabscm.engine.predict import predict
@@ -43,7 +43,7 @@ class TabSCM:
         threshold: probability above which an edge belongs to `adjacency_matrix_` and `causal_graph_`, in [0, 1], or
             "chosen", the one that was best in the network's validation.
         acyclic: whether these two are the best graph without a cycle; else edges are judged one by one.
-        knowledge: what is known already, which the result obeys; see `read_knowledge` for files.
+        knowledge: what is known already, which the result obeys, or the file that says so; see `read_knowledge`.
         bootstrap: how many tables are drawn again from the rows, with replacement, to see how steady the graph is, at
             this `threshold` and with `acyclic`; `result_.bootstrap` holds the frequencies. 0 for none.
         device: "auto" takes a GPU if there is one; "cpu", "cuda".
@@ -73,7 +73,7 @@ class TabSCM:
         *,
         threshold: float | str = 0.5,
         acyclic: bool = False,
-        knowledge: Knowledge | None = None,
+        knowledge: Knowledge | str | Path | None = None,
         bootstrap: int = 0,
         device: str = "auto",
     ) -> None:
@@ -91,7 +91,7 @@ class TabSCM:
         *,
         threshold: float | str = 0.5,
         acyclic: bool = False,
-        knowledge: Knowledge | None = None,
+        knowledge: Knowledge | str | Path | None = None,
         bootstrap: int = 0,
         device: str = "auto",
     ) -> Self:
@@ -142,7 +142,7 @@ class TabSCM:
             data,
             device=device,
             intervened=cells,
-            knowledge=self.knowledge,
+            knowledge=_knowledge(self.knowledge),
             repeats=_repeats(self.bootstrap),
             threshold=threshold,
             acyclic=self.acyclic,
@@ -215,7 +215,7 @@ def discover(
     *,
     interventions: object = None,
     conditions: object = None,
-    knowledge: Knowledge | None = None,
+    knowledge: Knowledge | str | Path | None = None,
     bootstrap: int = 0,
     model: str | Path | None = None,
     device: str = "auto",
@@ -239,6 +239,14 @@ def _expect_no_interventions(y: object) -> None:
     values = np.asarray(y)
     if values.ndim != 1 or values.dtype.kind == "b":
         raise DataError("y is not used; give interventions by name, fit(X, interventions=...)")
+
+
+def _knowledge(known: Knowledge | str | Path | None) -> Knowledge | None:
+    if isinstance(known, str | Path):
+        return read_knowledge(Path(known))
+    if known is not None and not isinstance(known, Knowledge):
+        raise DataError(f"knowledge: expected Knowledge or the path of a file, found {type(known).__name__}")
+    return known
 
 
 def _threshold(threshold: float | str, model: Model) -> float:

@@ -174,3 +174,13 @@ def test_scikit_learn_finds_its_conventions_kept():
     assert found.pop("check_array_api_input", "skipped") == "skipped"
     assert set(found.values()) == {"passed"}
     assert len(found) >= 30
+
+
+def test_knowledge_may_be_the_path_of_a_file(tmp_path):
+    file = tmp_path / "known.toml"
+    file.write_text('exogenous = ["b"]\n')
+    x = pd.DataFrame(np.random.default_rng(0).normal(size=(60, 3)), columns=list("abc"))
+    for known in (file, str(file)):
+        assert discover(x, knowledge=known).edge_prob[:, 1].max() == 0
+    with pytest.raises(DataError, match="expected Knowledge or the path of a file, found dict"):
+        discover(x, knowledge={"exogenous": ["b"]})

@@ -185,7 +185,7 @@ def size_notes(model: Model, rows: int, cut: Mapping[str, int]) -> list[str]:
     if any(cut.values()):
         where = [name for name, count in cut.items() if count]
         notes.append(
-            f"cut {sum(cut.values())} cells at {LIMIT:g} standard deviations, in {listed(where)}; logarithms may suit "
-            "heavy tails better"
+            f"cells cut at {LIMIT:g} standard deviations: {sum(cut.values())}, in {listed(where)}; look for codes of "
+            "missing values, such as -999, and take logarithms of heavy tails"
         )
     return notes

@@ -3,6 +3,7 @@
 A cell that is empty or says so, see `notation.MISSING`, is missing.
 """
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -23,6 +24,10 @@ CHUNK = 10_000
 """Rows that are text at one time; the rest are numbers already."""
 BLOCK = 1 << 20
 """Rows of a column that are judged at one time."""
+
+
+FRACTION = re.compile(r"[+-]?\d*\.\d+|-\d+", re.ASCII)
+"""A number that no column is called by."""
 
 
 @attrs.frozen
@@ -222,7 +227,7 @@ def checked(table: DataTable) -> DataTable:
 def check_columns(
     source: str, names: Sequence[str], rows: int, gaps: Sequence[int], constant: Sequence[bool]
 ) -> list[str]:
-    """A note on missing cells, where there are any.
+    """Notes on names that are numbers and on missing cells, where there are any.
 
     Args:
         source: of the table.
@@ -246,7 +251,16 @@ def check_columns(
         it = "it" if len(same) == 1 else "them"
         there = " where there is one" if any(gaps) else ""
         raise DataError(f"{source}: {which} the same value in all {rows} rows used{there}; remove {it}")
-    return _missing(names, rows, gaps)
+    return [*_headless(names), *_missing(names, rows, gaps)]
+
+
+def _headless(names: Sequence[str]) -> list[str]:
+    """Several names such as 1.5 and -0.3 are a row of the table, read as its header."""
+    odd = [name for name in names if FRACTION.fullmatch(name)]
+    if len(odd) < 2:
+        return []
+    shown = ", ".join(show(name) for name in odd[:2])
+    return [f"columns are called {shown}: if the first row is no header, write one above it"]
 
 
 def _missing(names: Sequence[str], rows: int, gaps: Sequence[int]) -> list[str]:

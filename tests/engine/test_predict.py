@@ -187,7 +187,8 @@ def test_notes_say_how_far_a_table_is_from_the_training():
         "a note of the reader",
         "the table has 5 variables; the model was trained on 2 to 4",
         "the table has 1001 rows; the model was trained on 10 to 1000",
-        "cut 2 cells at 8 standard deviations, in 'a', 'c'; logarithms may suit heavy tails better",
+        "cells cut at 8 standard deviations: 2, in 'a', 'c'; look for codes of missing values, such as -999, and take "
+        "logarithms of heavy tails",
     )
 
 

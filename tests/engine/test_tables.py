@@ -488,3 +488,12 @@ def test_an_empty_part_is_no_harm_unless_all_are(parts):
         read_table(folder)
     assert str(refused.value) == f"{folder}: there is no row; a table needs at least two rows"
     assert len(read_table(parts(b={"x": [1.0, 2.0], "y": [3, 1]})).x) == 2
+
+
+def test_a_first_row_that_is_no_header_is_noted(tmp_path):
+    file = tmp_path / "t.csv"
+    file.write_text("115.6,-0.3,north\n1,2,north\n3,1,south\n2,5,south\n")
+    note = "columns are called '115.6', '-0.3': if the first row is no header, write one above it"
+    assert note in read_table(file).notes
+    file.write_text("0,1,x\n1,2,3\n3,1,2\n2,5,7\n")
+    assert read_table(file).notes == ()

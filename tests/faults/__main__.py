@@ -1,6 +1,7 @@
 """Every fault script of this folder, one after the other, at its full length: python tests/faults
 
-Exit code 1 when one of them found something. It takes an hour or two on two cores.
+Exit code 1 when one of them found something. It takes an hour or two on two cores,
+more than half of it for the signals that come while the network is compiled.
 """
 
 import subprocess

@@ -48,7 +48,7 @@ class App:
         try:
             response = self._answer(request)
         except Refusal as refusal:
-            response = Response(f"{refusal.line}\n", refusal.status, refusal.headers, "text/plain; charset=utf-8")
+            response = Response(f"{refusal.line}\n", refusal.status, refusal.headers, "text/plain")
         for name, value in ALWAYS.items():
             response.headers.setdefault(name, value)
         response.headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
