@@ -34,6 +34,7 @@ from tabscm.engine.measures import MEASURES
 from tabscm.engine.model import Model, parameter_count
 from tabscm.engine.predict import predict
 from tabscm.engine.processes import joined, restarted
+from tabscm.engine.progress import Waiting
 from tabscm.engine.rehearsal import rehearse
 from tabscm.engine.release import release
 from tabscm.engine.report import write_report
@@ -260,7 +261,8 @@ def _check_for_cluster(args: argparse.Namespace) -> None:
 def _table(args: argparse.Namespace) -> tuple[DataTable, NDArray[np.bool_] | None]:
     """The table that is asked for, and which of its cells interventions set."""
     targets = read_targets(args.targets) if args.targets else None
-    data = read_table(args.table, where=_once(args.where), categories=args.categories, labels=_labels(args))
+    with Waiting(sys.stderr, f"reading {args.table.name}"):
+        data = read_table(args.table, where=_once(args.where), categories=args.categories, labels=_labels(args))
     if data.labels is None:
         return data, None
     cells = labelled_cells(data, targets)

@@ -14,7 +14,7 @@ from tabscm.engine.familiarity import familiarity
 from tabscm.engine.knowledge import Knowledge
 from tabscm.engine.model import Model
 from tabscm.engine.preflight import MOST_SORTED, preflight, sortable
-from tabscm.engine.progress import Counting
+from tabscm.engine.progress import Counting, Waiting
 from tabscm.engine.provenance import Provenance, fingerprint, versions
 from tabscm.engine.result import Result
 from tabscm.engine.rows import listed
@@ -100,7 +100,7 @@ def predict(
         observed=_flags(observed, (rows, variables), default=True),
     )
     model.eval()
-    with torch.inference_mode():
+    with torch.inference_mode(), Waiting(out, f"the network reads {rows} rows"):
         logits = model(table.to(device)).logits[0].cpu()
     expect(logits, "D D", what="logits", finite=True, D=variables)
     edge_prob = np.empty((variables, variables))

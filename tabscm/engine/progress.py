@@ -1,7 +1,9 @@
 """What a person sees of what takes long: a line that moves on a terminal; of a training, lines that stay, too."""
 
+import threading
 import time
-from typing import TextIO
+from types import TracebackType
+from typing import Self, TextIO
 
 SILENCE = 20.0
 """Seconds without a line after which a file, which has no line that moves, gets one."""
@@ -43,6 +45,48 @@ class Counting:
     def end(self) -> None:
         """It is over: clear the line."""
         if self.moved:
+            print("\r\x1b[K", end="", file=self.out, flush=True)
+
+
+class Waiting:
+    """What goes on and for how long, while a work lasts whose parts nobody counts; shown as `Counting` shows its line.
+
+    Args:
+        out: where to; None for nowhere.
+        what: goes on.
+    """
+
+    def __init__(self, out: TextIO | None, what: str) -> None:
+        self.out = out
+        self.what = what
+        self._over = threading.Event()
+        self._watch = threading.Thread(target=self._show, daemon=True)
+
+    def __enter__(self) -> Self:
+        if self.out is not None:
+            self._watch.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        if self.out is not None:
+            self._watch.join()
+
+    def _show(self) -> None:
+        assert self.out is not None
+        began, moving, moved = time.perf_counter(), self.out.isatty(), False
+        pause = SOON if moving else SILENCE
+        while not self._over.wait(pause):
+            seconds = round(time.perf_counter() - began)
+            line = f"{self.what}: {seconds // 60}:{seconds % 60:02d}"
+            if moving:
+                print(f"\r{line}", end="\x1b[K", file=self.out, flush=True)
+                pause, moved = 1.0, True
+            else:
+                print(line, file=self.out, flush=True)
+        if moved:
             print("\r\x1b[K", end="", file=self.out, flush=True)
 
 
