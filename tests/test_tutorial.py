@@ -11,7 +11,7 @@ from tabscm.__main__ import main
 pytest.importorskip("pandas")
 
 ROOT = Path(__file__).parents[1]
-TUTORIAL = (ROOT / "TUTORIAL.md").read_text("utf-8")
+TUTORIAL = (ROOT / "tabscm/data/tutorial.md").read_text("utf-8")
 BLOCK = re.compile(r"```(python|sh)\n(.*?)```", re.DOTALL)
 
 
@@ -23,7 +23,7 @@ def test_it_runs_in_order(tmp_path, monkeypatch, capsys):
     for kind, block in BLOCK.findall(TUTORIAL):
         kinds.append(kind)
         if kind == "python":
-            exec(compile(block, f"TUTORIAL.md, block {len(kinds)}", "exec"), names)
+            exec(compile(block, f"tutorial.md, block {len(kinds)}", "exec"), names)
         else:
             assert main(shlex.split(block)[3:]) == 0
     assert (kinds.count("python"), kinds.count("sh")) == (12, 1)

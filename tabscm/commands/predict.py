@@ -1,0 +1,156 @@
+"""`predict`: from a file to the graph, in the forms that are asked for."""
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import attrs
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tabscm.commands.shared import chosen_device
+from tabscm.engine import released
+from tabscm.engine.checkpoint import is_released
+from tabscm.engine.elsewhere import predict_on_cluster
+from tabscm.engine.graphs import read_graph
+from tabscm.engine.knowledge import read_knowledge
+from tabscm.engine.loading import load_model
+from tabscm.engine.predict import predict
+from tabscm.engine.progress import Waiting
+from tabscm.engine.result import Result, render_score
+from tabscm.engine.runs import RESULTS
+from tabscm.engine.tables import Asked, DataTable, read_table
+from tabscm.engine.targets import described, labelled_cells, read_targets
+from tabscm.engine.written import check_place, write_text
+from tabscm.kernel.errors import TabSCMError
+from tabscm.kernel.registry import Registry
+
+OUTPUTS = {
+    ".html": "a page to explore",
+    ".csv": "the edges",
+    ".json": "everything",
+    ".gml": "for networkx, Gephi, Cytoscape",
+    ".dot": "for Graphviz",
+}
+"""What `predict --out` writes, by how the file's name ends."""
+
+
+def predict_graph(args: argparse.Namespace, registry: Registry) -> int:
+    file = Path(args.json) if args.json not in (None, "-") else None
+    for out in args.out:
+        if out.suffix.lower() not in OUTPUTS:
+            offered = ", ".join(f"{suffix} ({what})" for suffix, what in OUTPUTS.items())
+            raise TabSCMError(f"--out {out}: what it is to be is told by how its name ends: {offered}")
+    for one in [*args.out, *([] if file is None else [file])]:
+        check_place(one, overwrite=args.overwrite)
+    if (args.conditions is None) != (args.targets is None):
+        raise TabSCMError(
+            "--conditions and --targets belong together: the column of the conditions, and the file that says what "
+            "each of them sets"
+        )
+    if args.cluster:
+        _check_for_cluster(args)
+    device = torch.device("cpu") if args.cluster else chosen_device(args.device)
+    run = released.find(args.run)
+    data, cells = (None, None) if args.cluster else _table(args)
+    adj = read_graph(args.graph, data.names) if args.graph and data is not None else None
+    knowledge = read_knowledge(args.knowledge) if args.knowledge else None
+    model = load_model(run, registry, device)
+    if not is_released(run) and not (run / RESULTS).exists():
+        print(f"note: {run} has not finished its training", file=sys.stderr)
+    threshold = model.threshold if args.threshold == "chosen" else args.threshold
+    if data is None:
+        result = predict_on_cluster(model, args.table, args.cluster, knowledge=knowledge, out=sys.stderr)
+        adj = read_graph(args.graph, result.names) if args.graph else None
+    else:
+        result = predict(
+            model,
+            data,
+            device=device,
+            intervened=cells,
+            knowledge=knowledge,
+            repeats=args.bootstrap,
+            threshold=threshold,
+            acyclic=args.acyclic,
+            out=sys.stderr,
+        )
+    score = result.score(adj, threshold, acyclic=args.acyclic) if adj is not None else None
+    for out in args.out:
+        write_text(out, _written(result, out.suffix.lower(), threshold, args.acyclic, score))
+    if args.json is not None:
+        text = _written(result, ".json", threshold, args.acyclic, score)
+        if file is None:
+            print(text, end="")
+            return 0
+        write_text(file, text)
+    for note in result.doubts():
+        print(f"note: {note}", file=sys.stderr)
+    print(result.render(threshold, acyclic=args.acyclic))
+    if score is not None:
+        print(f"\n{render_score(score)}")
+    return 0
+
+
+def _check_for_cluster(args: argparse.Namespace) -> None:
+    """Refuse what a cluster cannot do."""
+    asked = {
+        "--where": args.where,
+        "--category": args.categories,
+        "--interventions": args.interventions,
+        "--conditions": args.conditions,
+        "--bootstrap": args.bootstrap,
+    }
+    for option, given in asked.items():
+        if given:
+            raise TabSCMError(f"--cluster: {option} is for tables that one machine reads. Leave it out.")
+    if args.device == "cuda":
+        raise TabSCMError("--cluster: its workers compute on their CPUs. Leave out --device.")
+
+
+def _table(args: argparse.Namespace) -> tuple[DataTable, NDArray[np.bool_] | None]:
+    """The table that is asked for, and which of its cells interventions set."""
+    targets = read_targets(args.targets) if args.targets else None
+    with Waiting(sys.stderr, f"reading {args.table.name}"):
+        data = read_table(args.table, where=_once(args.where), categories=args.categories, labels=_labels(args))
+    if data.labels is None:
+        return data, None
+    cells = labelled_cells(data, targets)
+    return attrs.evolve(data, notes=(*data.notes, described(data, cells))), cells
+
+
+def _labels(args: argparse.Namespace) -> Asked | None:
+    """The column that says how each row came about."""
+    if args.interventions is not None:
+        return Asked(args.interventions, "--interventions")
+    return None if args.conditions is None else Asked(args.conditions, "--conditions")
+
+
+def _written(result: Result, suffix: str, threshold: float, acyclic: bool, score: dict[str, float] | None) -> str:
+    """A result in the form that one of the OUTPUTS asks for."""
+    if suffix == ".html":
+        return result.to_html(threshold=threshold, acyclic=acyclic)
+    if suffix == ".csv":
+        return result.to_edges_csv(threshold, acyclic=acyclic)
+    if suffix == ".gml":
+        return result.to_gml(threshold, acyclic=acyclic)
+    if suffix == ".dot":
+        return result.to_dot(threshold, acyclic=acyclic)
+    whole = result.to_json(threshold, acyclic=acyclic)
+    if score is not None:
+        whole["score"] = {name: value if math.isfinite(value) else None for name, value in score.items()}
+    return json.dumps(whole, indent=2, allow_nan=False) + "\n"
+
+
+def _once(where: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """The conditions on rows by column."""
+    conditions: dict[str, str] = {}
+    for column, value in where:
+        if conditions.setdefault(column, value) != value:
+            raise TabSCMError(
+                f"--where gives column {column} two values, {conditions[column]} and {value}; no row has both"
+            )
+    return conditions
