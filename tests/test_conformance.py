@@ -32,6 +32,7 @@ from tabscm_builtin.measurements.mixture import Mixture as MeasurementMixture
 from tabscm_builtin.measurements.noisy import Noisy
 from tabscm_builtin.measurements.rounded import Rounded
 from tabscm_builtin.mechanisms.additive import Additive
+from tabscm_builtin.mechanisms.categorical import Categorical
 from tabscm_builtin.mechanisms.conditional_table import ConditionalTable
 from tabscm_builtin.mechanisms.gaussian_process import GaussianProcess
 from tabscm_builtin.mechanisms.heteroscedastic import Heteroscedastic
@@ -39,6 +40,7 @@ from tabscm_builtin.mechanisms.linear import Linear
 from tabscm_builtin.mechanisms.mixture import Mixture
 from tabscm_builtin.mechanisms.mlp import MLP
 from tabscm_builtin.mechanisms.multiplicative import Multiplicative
+from tabscm_builtin.mechanisms.noisy_or import NoisyOr
 from tabscm_builtin.mechanisms.polynomial import Polynomial
 from tabscm_builtin.mechanisms.post_nonlinear import PostNonlinear
 from tabscm_builtin.mechanisms.random_fourier import RandomFourier
@@ -88,6 +90,11 @@ EXAMPLES = {
     GaussianProcess: [GaussianProcess(features=1, kernels=("matern-1/2",))],
     Multiplicative: [Multiplicative(multiplied=0.0), Multiplicative(multiplied=1.0, terms=1)],
     ConditionalTable: [ConditionalTable(levels=Draw.constant(2.0), nominal=1.0, entries=4)],
+    Categorical: [
+        Categorical(levels=Draw.constant(2.0), nominal=1.0, entries=4),
+        Categorical(levels=Draw.constant(16.0)),
+    ],
+    NoisyOr: [NoisyOr(turned=1.0), NoisyOr(leak=Draw.constant(0.0), prevalence=Draw.constant(0.99))],
     Tree: [Tree(trees=3, depth=1), Tree(trees=1, depth=6)],
     PostNonlinear: [PostNonlinear(of=Linear()), PostNonlinear(of=Mixture(of=(Weighted(MLP()), Weighted(Tree()))))],
     Heteroscedastic: [

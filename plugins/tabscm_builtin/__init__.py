@@ -48,6 +48,7 @@ from tabscm_builtin.measurements.positive import Positive
 from tabscm_builtin.measurements.rounded import Rounded
 from tabscm_builtin.measurements.warped import Warped
 from tabscm_builtin.mechanisms.additive import Additive
+from tabscm_builtin.mechanisms.categorical import Categorical
 from tabscm_builtin.mechanisms.conditional_table import ConditionalTable
 from tabscm_builtin.mechanisms.gaussian_process import GaussianProcess
 from tabscm_builtin.mechanisms.heteroscedastic import Heteroscedastic
@@ -55,6 +56,7 @@ from tabscm_builtin.mechanisms.linear import Linear
 from tabscm_builtin.mechanisms.mixture import Mixture
 from tabscm_builtin.mechanisms.mlp import MLP
 from tabscm_builtin.mechanisms.multiplicative import Multiplicative
+from tabscm_builtin.mechanisms.noisy_or import NoisyOr
 from tabscm_builtin.mechanisms.polynomial import Polynomial
 from tabscm_builtin.mechanisms.post_nonlinear import PostNonlinear
 from tabscm_builtin.mechanisms.quadratic import Quadratic
@@ -113,6 +115,8 @@ def tabscm_components() -> list[type]:
         Multiplicative,
         Tree,
         ConditionalTable,
+        Categorical,
+        NoisyOr,
         PostNonlinear,
         Heteroscedastic,
         Mixture,

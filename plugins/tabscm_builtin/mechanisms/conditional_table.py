@@ -10,9 +10,7 @@ from torch import Tensor
 
 from tabscm import Draw, Function, Mechanism, within
 from tabscm_builtin.mechanisms._common import STRENGTH, TRIAL_ROWS, signed
-
-FOLD = 0.02
-"""Period at which the noise of a root is folded: far below any scale of noise, far above the steps of float32."""
+from tabscm_builtin.mechanisms._levels import address, codes, cut, deviation, uniform
 
 
 @attrs.frozen
@@ -59,12 +57,12 @@ class ConditionalTable(Mechanism):
         root = ~mask.any(1, keepdim=True)  # [G, 1]
         entry = self._entry(mask, rng)
         a = self.amplitude.sample((len(mask), 1), rng)
-        count, level = self._cut(self.levels, self.shift, (len(mask), 1), rng)
-        code = self._codes(count, rng)
+        count, level = cut(self.levels, self.span, self.shift, (len(mask), 1), rng)
+        code = codes(count, round(self.levels.most), self.nominal, rng)
         inner = torch.where(root, 0.0, 1.0 / a)
 
         def function(parents: Tensor, noise: Tensor) -> Tensor:
-            latent = torch.where(root, _folded(noise), torch.addcmul(entry(parents), noise, inner))
+            latent = torch.where(root, _normal(noise), torch.addcmul(entry(parents), noise, inner))
             return code.gather(1, level(latent[:, None]).squeeze(1).long())
 
         return function
@@ -73,14 +71,14 @@ class ConditionalTable(Mechanism):
         """Draw a table for each node: parents [G, N, P] -> entries [G, N] of mean 0 and deviation 1."""
         nodes, slots = mask.shape
         device = rng.device
-        count, level = self._cut(self.parent_levels, self.parent_shift, (nodes, slots), rng)
+        count, level = cut(self.parent_levels, self.span, self.parent_shift, (nodes, slots), rng)
         size = min(self.entries, round(self.parent_levels.most) ** slots)
-        address = _address(torch.where(mask, count, 1.0), size, rng) * mask
+        place = address(torch.where(mask, count, 1.0), size, rng) * mask
         share = self.interaction.sample((nodes, 1), rng)
         table = torch.randn(nodes, size, generator=rng, device=device) * share.sqrt()
         w = torch.nn.functional.normalize(signed(STRENGTH, (nodes, slots), rng) * mask, dim=1)
-        w = w * (1.0 - share).sqrt() / _deviation(count)
-        read = torch.stack([address, w], 1)  # [G, 2, P]
+        w = w * (1.0 - share).sqrt() / deviation(count)
+        read = torch.stack([place, w], 1)  # [G, 2, P]
 
         def raw(parents: Tensor) -> Tensor:
             number, weighted = torch.bmm(read, level(parents.transpose(1, 2))).unbind(1)  # [G, N]
@@ -95,45 +93,7 @@ class ConditionalTable(Mechanism):
 
         return entry
 
-    def _cut(
-        self, levels: Draw, shift: Draw, shape: tuple[int, int], rng: torch.Generator
-    ) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-        """Draw how many levels there are, [G, S], and where they end: values [G, S, N] -> levels, counted from 0."""
-        count = levels.sample(shape, rng).round()
-        per_deviation = count / self.span.sample(shape, rng)
-        middle = (count / 2.0 - shift.sample(shape, rng) * per_deviation)[:, :, None]
-        last, per_deviation = (count - 1.0)[:, :, None], per_deviation[:, :, None]
 
-        def level(values: Tensor) -> Tensor:
-            return torch.minimum(torch.addcmul(middle, values, per_deviation).floor_(), last).clamp_(min=0.0)
-
-        return count, level
-
-    def _codes(self, count: Tensor, rng: torch.Generator) -> Tensor:
-        """The number that stands for each level: [G, K] where `count` [G, 1] levels are in use, of K at most."""
-        level = torch.arange(round(self.levels.most), device=rng.device)
-        among = torch.rand(len(count), len(level), generator=rng, device=rng.device) + 2.0 * (level >= count)
-        nominal = torch.rand(len(count), 1, generator=rng, device=rng.device) < self.nominal
-        place = torch.where(nominal, among.argsort(1), level)
-        return (place - (count - 1.0) / 2.0) / _deviation(count)
-
-
-def _folded(noise: Tensor) -> Tensor:
+def _normal(noise: Tensor) -> Tensor:
     """A standard normal variable made of noise of any scale well above FOLD."""
-    periods = noise / FOLD
-    return math.sqrt(2.0) * torch.erfinv(2.0 * (periods - periods.floor()) - 1.0)
-
-
-def _address(count: Tensor, size: int, rng: torch.Generator) -> Tensor:
-    """What each level of a parent adds to the number of an entry: [G, P], where parents have `count` [G, P] levels.
-
-    As digits of a number do, as long as `size` entries are enough for all combinations; a random step beyond.
-    """
-    combinations = count.double().cumprod(1)  # 5^100 is too large for float32
-    step = 1.0 + torch.floor(torch.rand(count.shape, generator=rng, device=rng.device) * (size - 1))
-    return torch.where(combinations <= size, (combinations / count).float(), step)
-
-
-def _deviation(count: Tensor) -> Tensor:
-    """Standard deviation of the place among `count` equally likely levels."""
-    return ((count.square() - 1.0) / 12.0).sqrt()
+    return math.sqrt(2.0) * torch.erfinv(2.0 * uniform(noise) - 1.0)
