@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 from tabscm_builtin.mechanisms.additive import Additive
+from tabscm_builtin.mechanisms.categorical import Categorical
 from tabscm_builtin.mechanisms.conditional_table import ConditionalTable
 from tabscm_builtin.mechanisms.gaussian_process import GaussianProcess
 from tabscm_builtin.mechanisms.heteroscedastic import Heteroscedastic
@@ -10,6 +11,7 @@ from tabscm_builtin.mechanisms.linear import Linear
 from tabscm_builtin.mechanisms.mixture import Mixture
 from tabscm_builtin.mechanisms.mlp import MLP
 from tabscm_builtin.mechanisms.multiplicative import Multiplicative
+from tabscm_builtin.mechanisms.noisy_or import NoisyOr
 from tabscm_builtin.mechanisms.polynomial import Polynomial
 from tabscm_builtin.mechanisms.post_nonlinear import PostNonlinear
 from tabscm_builtin.mechanisms.quadratic import Quadratic
@@ -575,3 +577,76 @@ def test_parts_of_a_mixture_within_a_mixture_keep_their_share():
 def test_mixture_refuses_weights_it_cannot_use(parts, message):
     with pytest.raises(ValueError, match="^" + message.replace(".", r"\.") + "$"):
         Mixture(of=tuple(parts))
+
+
+def table(function, rows, parents):
+    """Share of rows in which a node is above 0, for each of the 4 combinations of two binary parents: [G, 4]."""
+    noise = torch.randn(len(parents), rows, generator=rng(5))
+    one = torch.tensor([[-1.0, -1.0], [1.0, -1.0], [-1.0, 1.0], [1.0, 1.0]])
+    return torch.stack([(function(row.expand(len(parents), rows, 2), noise) > 0).float().mean(1) for row in one], 1)
+
+
+def test_a_categorical_variable_has_a_distribution_for_each_combination_of_levels():
+    mechanism = Categorical(levels=Draw.constant(2.0), parent_levels=Draw.constant(2.0), nominal=0.0)
+    mask = torch.ones(300, 2, dtype=torch.bool)
+    function = mechanism.draw(mask, rng())
+    on = table(function, 4000, mask)
+    noise = torch.randn(300, 4000, generator=rng(6))
+    farther = (function(torch.tensor([2.5, -0.1]).expand(300, 4000, 2), noise) > 0).float().mean(1)
+    torch.testing.assert_close(farther, on[:, 1], rtol=0, atol=0.05)  # the side of its mean is all that tells
+    assert (on.amax(1) - on.amin(1) > 0.3).float().mean() > 0.6
+    assert ((on > 0.02) & (on < 0.98)).any(1).float().mean() > 0.6
+
+
+def test_categorical_parents_interact_as_far_as_they_are_asked_to():
+    def interaction(share):
+        settings = {"skew": Draw.constant(0.0), "amplitude": Draw.constant(1.0), "interaction": Draw.constant(share)}
+        mechanism = Categorical(levels=Draw.constant(2.0), parent_levels=Draw.constant(2.0), nominal=0.0, **settings)
+        mask = torch.ones(300, 2, dtype=torch.bool)
+        logit = table(mechanism.draw(mask, rng()), 20_000, mask).clamp(1e-3, 1 - 1e-3).logit()
+        return (logit[:, 0] - logit[:, 1] - logit[:, 2] + logit[:, 3]).abs().median()
+
+    assert interaction(0.0) < 0.15  # a sum of logits, seen through sampling error
+    assert interaction(1.0) > 1.0
+
+
+def test_a_large_amplitude_makes_a_categorical_variable_follow_from_its_parents():
+    def certainty(amplitude):
+        mechanism = Categorical(amplitude=Draw.constant(amplitude), skew=Draw.constant(0.0), nominal=0.0)
+        values = mechanism.draw(torch.ones(200, 1, dtype=torch.bool), rng())(
+            torch.ones(200, 500, 1), normal(200, 500)[:, :, 0]
+        )
+        return (values == values.mode(1, keepdim=True).values).float().mean()
+
+    assert certainty(0.1) < 0.55 < 0.75 < certainty(3.0) < certainty(30.0)
+    assert certainty(30.0) > 0.95
+
+
+@pytest.mark.parametrize("scale", [0.1, 1.0, 5.0])
+def test_levels_of_a_categorical_root_are_as_rare_as_its_logits_say(scale):
+    function = Categorical(levels=Draw.constant(2.0), skew=Draw.constant(100.0)).draw(
+        torch.zeros(200, 0, dtype=torch.bool), rng()
+    )
+    values = function(torch.zeros(200, 8000, 0), scale * torch.randn(200, 8000, generator=rng(1)))
+    rare = (values > 0).float().mean(1)
+    rare = torch.minimum(rare, 1 - rare)  # nearly all logits are at one of the bounds: equal, or 5 apart
+    expected = torch.tensor([0.5, 1 / (1 + math.exp(5.0))])
+    assert ((rare[:, None] - expected).abs().amin(1) < 0.02).float().mean() > 0.9
+    assert rare.min() > 0.003
+
+
+def test_any_parent_turns_a_gate_on():
+    settings = {"inhibition": Draw.constant(0.2), "leak": Draw.constant(0.05)}
+    mask = torch.ones(20, 2, dtype=torch.bool)
+    on = table(NoisyOr(turned=0.0, **settings).draw(mask, rng()), 20_000, mask)
+    expected = 1.0 - 0.95 * torch.tensor([1.0, 0.2, 0.2, 0.04])
+    torch.testing.assert_close(on, expected.expand(20, 4), rtol=0, atol=0.02)
+    turned = table(NoisyOr(turned=1.0, **settings).draw(mask, rng()), 20_000, mask)
+    torch.testing.assert_close(turned, 1.0 - expected.flip(0).expand(20, 4), rtol=0, atol=0.02)  # a noisy and
+
+
+def test_a_gate_without_parents_is_on_as_often_as_its_prevalence_says():
+    function = NoisyOr(prevalence=Draw.constant(0.03), turned=0.0).draw(torch.zeros(20, 2, dtype=torch.bool), rng())
+    values = function(torch.zeros(20, 20_000, 2), torch.randn(20, 20_000, generator=rng(1)))
+    assert set(values.unique().tolist()) == {-1.0, 1.0}
+    torch.testing.assert_close((values > 0).float().mean(1), torch.full((20,), 0.03), rtol=0, atol=0.006)
