@@ -30,9 +30,9 @@ class Categorical(Mechanism):
 
     name = "categorical"
 
-    levels: Draw = attrs.field(default=Draw(choices=(2, 2, 2, 3, 4)), validator=within(2.0, 16.0))
+    levels: Draw = attrs.field(default=Draw(choices=(2, 2, 2, 3, 3, 4, 5, 6)), validator=within(2.0, 16.0))
     """Levels of the variable, rounded."""
-    parent_levels: Draw = attrs.field(default=Draw(choices=(2, 2, 3, 4)), validator=within(2.0, 16.0))
+    parent_levels: Draw = attrs.field(default=Draw(choices=(2, 2, 3, 3, 4, 6)), validator=within(2.0, 16.0))
     """Levels into which each parent is cut, rounded."""
     skew: Draw = attrs.field(default=Draw(low=0.0, high=2.5), validator=within(0.0))
     """Deviation of b, which stays within 2.5: no level of a binary variable is rarer than 1 in 150 by itself."""
@@ -40,7 +40,7 @@ class Categorical(Mechanism):
     """a."""
     interaction: Draw = attrs.field(default=Draw(low=0.0, high=1.0), validator=within(0.0, 1.0))
     """Share of the variance of e that is each combination's own."""
-    nominal: float = attrs.field(default=0.3, validator=[ge(0.0), le(1.0)])
+    nominal: float = attrs.field(default=0.4, validator=[ge(0.0), le(1.0)])
     """Chance that the levels of a variable are numbered in random order."""
     entries: int = attrs.field(default=128, validator=[ge(2), le(4096)])
     """Most entries of one variable's table."""
@@ -65,7 +65,7 @@ class Categorical(Mechanism):
         """Draw what parents do to the logits of K = `most` levels: parents [G, N, P] -> a e [G, N, K]."""
         nodes, slots = mask.shape
         device = rng.device
-        count, level = cut(self.parent_levels, Draw.constant(2.6), Draw.constant(0.0), (nodes, slots), rng)
+        count, level = cut(self.parent_levels, Draw.constant(3.0), Draw.constant(0.0), (nodes, slots), rng)
         size = min(self.entries, round(self.parent_levels.most) ** slots)
         place = address(torch.where(mask, count, 1.0), size, rng) * mask
         a = self.amplitude.sample((nodes, 1, 1), rng) * mask.any(1)[:, None, None]
