@@ -82,6 +82,16 @@ REFUSED = {
         'a,b\n1,2\n"3,4\n' + "5,6\n" * 50_000,
         't.csv, row 3: a quote that opens here is not closed; write a quote inside a quoted field twice: ""',
     ),
+    "a field that is too long": (
+        "a,b\n1,2\n3," + "x" * 140_000 + "\n",
+        "t.csv, row 3, column 2: a field of 140,000 characters, and at most 131,072 are read; shorten it, or remove "
+        "the column",
+    ),
+    "a field of many lines that is too long": (
+        'a,b\n1,2\n"3,4\n' + "5,6\n" * 50_000 + '",7\n5,6\n',
+        "t.csv, row 3, column 1: a field of 200,004 characters, and at most 131,072 are read; shorten it, or remove "
+        "the column",
+    ),
     "text after a quote": (
         'a,b\n1,2\n"3"x,4\n',
         't.csv, row 3: text follows a closing quote; write a quote inside a quoted field twice: ""',
