@@ -121,6 +121,9 @@ def test_predict_at_the_threshold_that_was_chosen_on_validation(call, trained):
     found = json.loads(call(*words, "--threshold", "chosen")[1])
     assert found["threshold"] == threshold
     assert found["edges"] == json.loads(call(*words, "--threshold", threshold)[1])["edges"]
+    printed = call(*words[:-1], "--threshold", "0.374874")[1]
+    assert " above 0.375, of 110 ordered pairs of 11 variables." in printed
+    assert " above 0.999999, of " in call(*words[:-1], "--threshold", "0.999999")[1]
 
 
 def test_predict_for_machines(call, trained, tmp_path):
