@@ -70,7 +70,15 @@ def parser_of_all() -> argparse.ArgumentParser:
         default=[],
         dest="categories",
         metavar="COLUMN",
-        help="make a variable of this column of text, its values numbered in order; may be repeated",
+        help="make a variable of this column whatever it looks like, its values numbered in order, as text of 2 to 20 "
+        "different values is without asking; may be repeated",
+    )
+    predict.add_argument(
+        "--without",
+        action="append",
+        default=[],
+        metavar="COLUMN",
+        help="leave out this column, which is no variable; may be repeated",
     )
     how = predict.add_mutually_exclusive_group()
     how.add_argument(
