@@ -277,6 +277,12 @@ def _add_bench(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         help="TOML files, each cell of whose evaluation is a kind (default: experiments/held-out.toml, where there is "
         "one)",
     )
+    familiar.add_argument(
+        "--renew",
+        action="store_true",
+        help="before, look at the tables of the stream anew, and write what they look like into the familiarity.json "
+        "of the released model; its weights and all else stay",
+    )
     familiar.set_defaults(command="bench familiarity")
 
     accuracy = kinds.add_parser(
