@@ -19,6 +19,7 @@ from tabscm.engine.elsewhere import predict_on_cluster
 from tabscm.engine.graphs import read_graph
 from tabscm.engine.knowledge import read_knowledge
 from tabscm.engine.loading import load_model
+from tabscm.engine.looks import NO_VARIABLE
 from tabscm.engine.predict import predict
 from tabscm.engine.progress import Waiting
 from tabscm.engine.reading import Wishes
@@ -38,6 +39,12 @@ OUTPUTS = {
     ".dot": "for Graphviz",
 }
 """What `predict --out` writes, by how the file's name ends."""
+
+HOW_TO_LEAVE_OUT = (
+    "text that is no variable is left out by --without COLUMN, chooses rows by --where, or says what was set by "
+    "--interventions or --conditions"
+)
+"""Said where text was read as categories."""
 
 
 def predict_graph(args: argparse.Namespace, registry: Registry) -> int:
@@ -91,6 +98,8 @@ def predict_graph(args: argparse.Namespace, registry: Registry) -> int:
         write_text(file, text)
     for note in result.doubts():
         print(f"note: {note}", file=sys.stderr)
+    if any(note.endswith(NO_VARIABLE) for note in result.notes):
+        print(f"note: {HOW_TO_LEAVE_OUT}", file=sys.stderr)
     print(result.render(threshold, acyclic=args.acyclic))
     if score is not None:
         print(f"\n{render_score(score)}")

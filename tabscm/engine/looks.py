@@ -22,6 +22,9 @@ from tabscm.kernel.errors import DataError
 MANY = 1_000
 """Distinct texts of a column that are remembered for a message."""
 
+NO_VARIABLE = "if it is no variable, leave it out"
+"""How a note on text that nobody asked for as categories ends."""
+
 Place = tuple[int | str, str]
 """What the row of a cell is called in messages, and its text."""
 
@@ -177,7 +180,7 @@ class Looks:
         found = levels.ordered(texts)
         truth = {text.lower() for text in texts} in TRUTH_WORDS
         said = levels.note(self.name, found)
-        return Verdict(said if truth else f"{said}; if it is no variable, leave it out", levels=tuple(found))
+        return Verdict(said if truth else f"{said}; {NO_VARIABLE}", levels=tuple(found))
 
     def _of_numbers(self, typed: bool) -> str | None:
         if self.code:
