@@ -113,8 +113,8 @@ def called(path: Path, part: Part, chosen: NDArray[np.bool_]) -> Sequence[int | 
     return _called(path, part.file, (part.before + 1 + np.flatnonzero(chosen)).tolist())
 
 
-def read_cells(part: Part, layout: Layout, columns: Sequence[int]) -> list[Cells]:
-    """The cells of a part in the given columns.
+def read_cells(part: Part, layout: Layout, columns: Sequence[int]) -> Iterator[Cells]:
+    """The cells of a part in the given columns, one after the other, so that one at a time is in memory as text.
 
     Raises:
         DataError: the file is not there, or not what its layout said.
@@ -127,9 +127,8 @@ def read_cells(part: Part, layout: Layout, columns: Sequence[int]) -> list[Cells
             raise DataError(f"{part.file}: changed while it was read; try again when it is written")
         names = [opened.schema_arrow.names[column] for column in columns]
         table = opened.read_row_group(part.group, columns=names, use_threads=False)
-        return [
-            _cells(pa, table.column(name), layout.kinds[column]) for name, column in zip(names, columns, strict=True)
-        ]
+        for name, column in zip(names, columns, strict=True):
+            yield _cells(pa, table.column(name), layout.kinds[column])
 
 
 def _called(path: Path, file: Path, rows: Sequence[int | str]) -> Sequence[int | str]:

@@ -80,7 +80,8 @@ class Plan:
     def chosen(self, part: Part) -> tuple[Choice, NDArray[np.bool_]]:
         """Which rows of a part are used [n], and what was seen in the columns that choose them."""
         choice = Choice(self.path, self.layout.names, self.wishes.where)
-        return choice, choice.fits(part.rows, read_cells(part, self.layout, choice.columns))
+        cells = list(read_cells(part, self.layout, choice.columns)) if choice.columns else []
+        return choice, choice.fits(part.rows, cells)
 
 
 @attrs.frozen(eq=False)
@@ -121,8 +122,7 @@ def look(plan: Plan, part: Part) -> Seen:
     choice, fits = plan.chosen(part)
     rows, names = called(plan.path, part, fits), plan.layout.names
     looks, categories = {}, {}
-    for place in plan.texts():
-        (cells,) = read_cells(part, plan.layout, [place])
+    for place, cells in zip(plan.texts(), read_cells(part, plan.layout, plan.texts()), strict=True):
         texts = _texts(cells, fits)
         if names[place] in plan.wishes.categories:
             categories[place] = dict.fromkeys(text for text in dict.fromkeys(map(level, texts)) if text is not None)
@@ -176,8 +176,8 @@ class Reading:
         """
         _, fits = self.plan.chosen(part)
         x = np.empty((int(fits.sum()), len(self.columns)), order="F")
-        for index, (place, found) in enumerate(self.columns.items()):
-            (cells,) = read_cells(part, self.plan.layout, [place])
+        columns = read_cells(part, self.plan.layout, list(self.columns))
+        for index, (found, cells) in enumerate(zip(self.columns.values(), columns, strict=True)):
             if found:
                 x[:, index] = levels.numbered(list(map(level, _texts(cells, fits))), found)
             elif isinstance(cells, np.ndarray):
