@@ -266,6 +266,8 @@ def _sort(cell: object) -> str:
 
 def _moment(value: object) -> str:
     """A date or time as people write it."""
+    if isinstance(value, np.timedelta64):
+        return str(value.astype("timedelta64[us]").item())  # of nanoseconds it would be a number
     return str(np.datetime_as_string(value, unit="auto")) if isinstance(value, np.datetime64) else str(value)
 
 

@@ -135,12 +135,15 @@ def look(plan: Plan, part: Part) -> Seen:
     if plan.wishes.labels:
         (cells,) = read_cells(part, plan.layout, [names.index(plan.wishes.labels.name)])
         labels = _texts(cells, fits)
+    first: dict[str, int] = {}
+    for place, text in enumerate(labels):
+        first.setdefault(text, place)
     return Seen(
         choice,
         (int(fits.sum()),),
         looks,
         categories,
-        {text: rows[labels.index(text)] for text in dict.fromkeys(labels)},
+        {text: rows[place] for text, place in first.items()},
         Counter(labels),
     )
 

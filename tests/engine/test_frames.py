@@ -185,7 +185,13 @@ DATES = (
     "column 'b' holds dates or times, such as '2026-01-01', and is left aside; if it is a variable, make numbers of "
 )
 DATES += "them, such as days since the first"
+HOURS = DATES.replace("2026-01-01", "6:00:00")
 NAMES = "column 'b' is text and left aside: no value occurs twice, as in names of rows"
+
+
+def test_spans_of_time_are_left_aside():
+    table = read_frame(frame(b=pd.to_timedelta(["6h", "7h", None, "9h"]), c=[2, 1, 4, 4])).table()
+    assert table.aside == (HOURS,)
 
 
 @pytest.mark.parametrize(
