@@ -70,7 +70,15 @@ def parser_of_all() -> argparse.ArgumentParser:
         default=[],
         dest="categories",
         metavar="COLUMN",
-        help="make a variable of this column of text, its values numbered in order; may be repeated",
+        help="make a variable of this column whatever it looks like, its values numbered in order, as text of 2 to 20 "
+        "different values is without asking; may be repeated",
+    )
+    predict.add_argument(
+        "--without",
+        action="append",
+        default=[],
+        metavar="COLUMN",
+        help="leave out this column, which is no variable; may be repeated",
     )
     how = predict.add_mutually_exclusive_group()
     how.add_argument(
@@ -268,6 +276,12 @@ def _add_bench(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         metavar="EXPERIMENT",
         help="TOML files, each cell of whose evaluation is a kind (default: experiments/held-out.toml, where there is "
         "one)",
+    )
+    familiar.add_argument(
+        "--renew",
+        action="store_true",
+        help="before, look at the tables of the stream anew, and write what they look like into the familiarity.json "
+        "of the released model; its weights and all else stay",
     )
     familiar.set_defaults(command="bench familiarity")
 

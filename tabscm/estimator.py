@@ -1,6 +1,7 @@
 """The network as an estimator in the manner of scikit-learn, which need not be installed."""
 
 import inspect
+import warnings
 from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -17,7 +18,7 @@ from tabscm.engine.model import Model
 from tabscm.engine.predict import predict
 from tabscm.engine.released import find
 from tabscm.engine.result import Result
-from tabscm.engine.targets import aligned, intervened_cells
+from tabscm.engine.targets import aligned, cells_of_variables, intervened_cells
 from tabscm.kernel.errors import DataError, TabSCMError, did_you_mean
 from tabscm.kernel.registry import discover as discover_components
 
@@ -115,9 +116,10 @@ class TabSCM:
         """Read the graph of a table in one forward pass. The weights of the network do not change.
 
         Args:
-            X: [n, d], a DataFrame of pandas or polars, a Table of pyarrow, or an array; every column is a variable.
-                Numbers, truth values, and text or categories of at most 20 different values, which become numbers as
-                `result_.notes` says. Cells that are NaN or None are missing.
+            X: [n, d], a DataFrame of pandas or polars, a Table of pyarrow, or an array. Its variables are numbers,
+                truth values, and text or categories of 2 to 20 different values, which become numbers as
+                `result_.notes` says. Other text (names of rows, remarks) and dates are left aside with a warning.
+                Cells that are NaN or None are missing, and those of text that are blank or say NA, nan or null.
             y: not used; scikit-learn passes one.
             interventions: which cells an intervention set, in one of four forms: a boolean mask [n, d]; a column of n
                 target names, where None or "" is an observational row and a list several targets; the name of such a
@@ -135,6 +137,9 @@ class TabSCM:
         aligned(X, conditions, "conditions")
         frame, cells = intervened_cells(read_frame(X), interventions, conditions)
         data = frame.table()
+        cells = cells_of_variables(frame, cells, data)
+        for line in data.aside:
+            warnings.warn(f"{data.source}: {line}", stacklevel=2)
         model, device = self._obtain()
         threshold = _threshold(self.threshold, model)
         result = predict(

@@ -77,10 +77,32 @@ def test_missing_cells_and_categories_are_read(pretrained, chain):
     result = discover(gaps.assign(level=level, flag=chain["d"] > 1))
     assert {("a", "b"), ("b", "c")} <= set(result.to_networkx().edges)
     assert result.notes[:2] == (
-        "column 'level' is read as numbers: 'high' = 0, 'low' = 1",
+        "column 'level' is read as numbers: 'high' = 0, 'low' = 1; if it is no variable, leave it out",
         "column 'flag' is read as numbers: 'False' = 0, 'True' = 1",
     )
     assert "cells are missing and read as unknown: of " in result.notes[2]
+
+
+def test_what_is_left_aside_is_warned_of_and_no_intervention(pretrained, chain):
+    X = chain.assign(id=[f"p{row}" for row in range(len(chain))])
+    said = f"column 'id' is text and left aside: {len(chain)} different values, and at most 20 are read as categories"
+    mask = np.zeros(X.shape, dtype=bool)
+    mask[:9, 1] = True
+    with pytest.warns(UserWarning, match="text and left aside") as warned:
+        est = clone(pretrained).fit(X, interventions=mask)
+    assert str(warned[0].message) == f"X: {said}"
+    assert warned[0].filename == __file__
+    assert est.result_.notes[0] == said
+    assert est.feature_names_in_.tolist() == list(chain.columns)
+    expected = clone(pretrained).fit(chain, interventions=mask[:, :-1])
+    np.testing.assert_array_equal(est.edge_prob_, expected.edge_prob_)
+    mask[3, -1] = True
+    with pytest.raises(DataError) as refused:
+        clone(pretrained).fit(X, interventions=mask)
+    assert str(refused.value) == (
+        "interventions: they set 'id', of which no variable could be made; make numbers or categories of it, or leave "
+        "these rows out."
+    )
 
 
 def test_sachs_with_its_conditions(pretrained):

@@ -9,9 +9,10 @@ import torch
 from tabscm.commands.shared import chosen_device, expect_known, given_device, go_on, load_experiment, stem
 from tabscm.engine import ablation, bench, comparison, invariance, outsiders, picture, released, scale, workers
 from tabscm.engine.benchmark import methods, results, runner, suites
-from tabscm.engine.checkpoint import EXPERIMENT
+from tabscm.engine.checkpoint import EXPERIMENT, is_released
 from tabscm.engine.loading import load_run
 from tabscm.engine.measures import MEASURES
+from tabscm.engine.release import renew_familiarity
 from tabscm.kernel.config import load
 from tabscm.kernel.errors import TabSCMError
 from tabscm.kernel.registry import Registry
@@ -98,13 +99,13 @@ def bench_invariance(args: argparse.Namespace, registry: Registry) -> int:
 
 def bench_familiarity(args: argparse.Namespace, registry: Registry) -> int:
     run = released.find(args.run)
+    others = [(path.stem, load(path, registry)) for path in _cells(args)]
+    if args.renew:
+        renew_familiarity(run, registry, out=sys.stderr)
     model, experiment = load_run(run, registry, torch.device("cpu"))
     if model.reference is None:
-        raise TabSCMError(
-            f"{run}: says nothing of what its tables look like; only released models do. Make one: python -m tabscm "
-            "release RUN"
-        )
-    others = [(path.stem, load(path, registry)) for path in _cells(args)]
+        how = "Add it: --renew" if is_released(run) else "Make one: python -m tabscm release RUN"
+        raise TabSCMError(f"{run}: says nothing of what its tables look like; only released models do. {how}")
     found = outsiders.familiarity_bench(
         model.reference, experiment, others, inside=args.inside, tables=args.tables, out=sys.stderr
     )

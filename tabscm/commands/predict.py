@@ -19,12 +19,14 @@ from tabscm.engine.elsewhere import predict_on_cluster
 from tabscm.engine.graphs import read_graph
 from tabscm.engine.knowledge import read_knowledge
 from tabscm.engine.loading import load_model
+from tabscm.engine.looks import NO_VARIABLE
 from tabscm.engine.predict import predict
 from tabscm.engine.progress import Waiting
+from tabscm.engine.reading import Wishes
 from tabscm.engine.result import Result, render_score
 from tabscm.engine.runs import RESULTS
 from tabscm.engine.tables import Asked, DataTable, read_table
-from tabscm.engine.targets import described, labelled_cells, read_targets
+from tabscm.engine.targets import described, labelled_cells, read_targets, set_by
 from tabscm.engine.written import check_place, write_text
 from tabscm.kernel.errors import TabSCMError
 from tabscm.kernel.registry import Registry
@@ -38,6 +40,12 @@ OUTPUTS = {
 }
 """What `predict --out` writes, by how the file's name ends."""
 
+HOW_TO_LEAVE_OUT = (
+    "text that is no variable is left out by --without COLUMN, chooses rows by --where, or says what was set by "
+    "--interventions or --conditions"
+)
+"""Said where text was read as categories."""
+
 
 def predict_graph(args: argparse.Namespace, registry: Registry) -> int:
     file = Path(args.json) if args.json not in (None, "-") else None
@@ -50,13 +58,14 @@ def predict_graph(args: argparse.Namespace, registry: Registry) -> int:
     if (args.conditions is None) != (args.targets is None):
         raise TabSCMError(
             "--conditions and --targets belong together: the column of the conditions, and the file that says what "
-            "each of them sets"
+            "each of them sets."
         )
     if args.cluster:
         _check_for_cluster(args)
     device = torch.device("cpu") if args.cluster else chosen_device(args.device)
     run = released.find(args.run)
-    data, cells = (None, None) if args.cluster else _table(args)
+    wishes = _wishes(args)
+    data, cells = (None, None) if args.cluster else _table(args, wishes)
     adj = read_graph(args.graph, data.names) if args.graph and data is not None else None
     knowledge = read_knowledge(args.knowledge) if args.knowledge else None
     model = load_model(run, registry, device)
@@ -64,7 +73,7 @@ def predict_graph(args: argparse.Namespace, registry: Registry) -> int:
         print(f"note: {run} has not finished its training", file=sys.stderr)
     threshold = model.threshold if args.threshold == "chosen" else args.threshold
     if data is None:
-        result = predict_on_cluster(model, args.table, args.cluster, knowledge=knowledge, out=sys.stderr)
+        result = predict_on_cluster(model, args.table, args.cluster, wishes=wishes, knowledge=knowledge, out=sys.stderr)
         adj = read_graph(args.graph, result.names) if args.graph else None
     else:
         result = predict(
@@ -89,6 +98,8 @@ def predict_graph(args: argparse.Namespace, registry: Registry) -> int:
         write_text(file, text)
     for note in result.doubts():
         print(f"note: {note}", file=sys.stderr)
+    if any(note.endswith(NO_VARIABLE) for note in result.notes):
+        print(f"note: {HOW_TO_LEAVE_OUT}", file=sys.stderr)
     print(result.render(threshold, acyclic=args.acyclic))
     if score is not None:
         print(f"\n{render_score(score)}")
@@ -97,29 +108,41 @@ def predict_graph(args: argparse.Namespace, registry: Registry) -> int:
 
 def _check_for_cluster(args: argparse.Namespace) -> None:
     """Refuse what a cluster cannot do."""
-    asked = {
-        "--where": args.where,
-        "--category": args.categories,
-        "--interventions": args.interventions,
-        "--conditions": args.conditions,
-        "--bootstrap": args.bootstrap,
-    }
-    for option, given in asked.items():
-        if given:
-            raise TabSCMError(f"--cluster: {option} is for tables that one machine reads. Leave it out.")
+    if args.bootstrap:
+        raise TabSCMError(
+            "--cluster: --bootstrap draws rows of the whole table again, which are nowhere together. Leave it out, or "
+            "draw a million rows and read them here."
+        )
     if args.device == "cuda":
         raise TabSCMError("--cluster: its workers compute on their CPUs. Leave out --device.")
 
 
-def _table(args: argparse.Namespace) -> tuple[DataTable, NDArray[np.bool_] | None]:
+def _wishes(args: argparse.Namespace) -> Wishes:
+    """Which rows and columns are used, and how."""
+    return Wishes(
+        where=_once(args.where),
+        categories=args.categories,
+        without=args.without,
+        labels=_labels(args),
+        targets=read_targets(args.targets) if args.targets else None,
+    )
+
+
+def _table(args: argparse.Namespace, wishes: Wishes) -> tuple[DataTable, NDArray[np.bool_] | None]:
     """The table that is asked for, and which of its cells interventions set."""
-    targets = read_targets(args.targets) if args.targets else None
     with Waiting(sys.stderr, f"reading {args.table.name}"):
-        data = read_table(args.table, where=_once(args.where), categories=args.categories, labels=_labels(args))
+        data = read_table(
+            args.table,
+            where=wishes.where,
+            categories=wishes.categories,
+            without=wishes.without,
+            labels=wishes.labels,
+        )
     if data.labels is None:
         return data, None
-    cells = labelled_cells(data, targets)
-    return attrs.evolve(data, notes=(*data.notes, described(data, cells))), cells
+    kinds = set_by(data.labels, data.names, data.source, wishes.targets)
+    note = described(data.names, kinds, np.bincount(data.labels.codes, minlength=len(kinds)))
+    return attrs.evolve(data, notes=(*data.notes, note)), labelled_cells(data.labels, kinds)
 
 
 def _labels(args: argparse.Namespace) -> Asked | None:

@@ -1,6 +1,5 @@
 """The columns of a file while it is read: numbers, or text, but not both."""
 
-import shlex
 from collections.abc import Sequence
 from itertools import compress
 from typing import NoReturn
@@ -10,14 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tabscm.engine import notation
-from tabscm.engine.levels import MOST_LEVELS, Categories
-from tabscm.engine.notation import MISSING, TRUTH_WORDS
-from tabscm.engine.rows import listed, show
+from tabscm.engine.levels import MOST_LEVELS, Categories, note, ordered
+from tabscm.engine.looks import Looks, level
+from tabscm.engine.rows import show
 from tabscm.kernel.errors import DataError
 from tabscm.kernel.scratch import Piece, Pieces
-
-MANY = 1_000
-"""Distinct texts of a column that are remembered for a message."""
 
 Cells = Sequence[str] | NDArray[np.float64]
 """[n] cells of one column: texts, or numbers where the file itself says that they are; NaN is a missing one."""
@@ -70,11 +66,10 @@ class Column:
         self.pieces = pieces
         self.typed = typed
         self.numbers: list[Piece] = []
-        self.texts: dict[str, None] = {}
         self.numeric = False
-        self.odd: tuple[int | str, str] | None = None  # the first cell that is no number, and its row
-        self.written = False  # whether its cells are texts
-        self.code: str | None = None  # the first number that is written like one
+        """Whether it is a variable."""
+        self.looks = Looks(where, name)
+        self.coded = Categories()
 
     def add(self, rows: Sequence[int | str], cells: Cells) -> None:
         """Take the next cells and the rows they are from.
@@ -86,68 +81,25 @@ class Column:
             self._add_numbers(rows, cells)
             return
         texts = [cell.strip() for cell in cells]
-        values = notation.numbers(texts)
+        values = self.looks.add(rows, texts)
+        if not self.looks.numbers:
+            self.coded.add([level(text) for text in texts])
         if values is not None:
-            self.numeric = self.numeric or not bool(np.isnan(values).all())
-            self.written = True
-            self.code = self.code or notation.leading_zero(texts)
             self.numbers.append(self.pieces.keep(values))
-        else:
-            for text in dict.fromkeys(texts):
-                if notation.number(text) is not None:
-                    self.numeric = True
-                    continue
-                if text.lower() in MISSING:
-                    continue
-                self.odd = self.odd or (rows[texts.index(text)], text)
-                if len(self.texts) < MANY:
-                    self.texts[text] = None
-                if notation.meant_as_number(text):
-                    self._refuse(rows[texts.index(text)], notation.fault(text, self.name))
-        if self.numeric and self.odd:
-            row, text = self.odd
-            self._refuse(row, notation.fault(text, self.name))
 
-    def note(self) -> str | None:
-        """Say what is odd about this column: that it is text, and what it is good for, or that it looks like codes.
+    def settle(self) -> str | None:
+        """Decide what the column is, once all its cells are there, and say what is odd about it.
 
         Raises:
-            DataError: it holds nothing, or numbers with their unit.
+            DataError: it holds nothing, or cells of several kinds.
         """
-        if self.numeric and self.code:
-            return (
-                f"column {show(self.name)} has numbers with leading zeros, such as {show(self.code)}, as codes have; "
-                "if it is no measurement, remove it"
-            )
-        if self.numeric and self.written and self.typed:
-            return f"column {show(self.name)} is stored as text and read as numbers"
         if self.numeric:
             return None
-        texts = list(self.texts)
-        if not texts or self.odd is None:
-            raise DataError(f"{self.where}, column {show(self.name)}: holds no value in any row; remove it")
-        row, first = self.odd
-        if all(map(notation.infinite, texts)):
-            self._refuse(row, notation.fault(first, self.name))
-        if all(map(notation.moment, texts)):
-            return (
-                f"column {show(self.name)} holds dates or times, such as {show(first)}, and is left aside; if it is a "
-                "variable, make numbers of them, such as days since the first"
-            )
-        if len(texts) > MOST_LEVELS and len(set(map(notation.unit, texts))) == 1 and notation.unit(first):
-            self._refuse(row, notation.fault_of_unit(first))
-        if len(texts) == MANY:
-            return f"column {show(self.name)} is text and left aside ({MANY} different values or more)"
-        return self._of_words(texts)
-
-    def _of_words(self, texts: list[str]) -> str:
-        values = f"{len(texts)} value{'s' if len(texts) > 1 else ''}: {listed(texts)}"
-        said = f"column {show(self.name)} is text and left aside ({values})"
-        variable = f"be a variable: --category {shlex.quote(self.name)}"
-        if {text.lower() for text in texts} in TRUTH_WORDS:
-            return f"{said}; it can {variable}"
-        example = shlex.quote(f"{self.name}={texts[0]}")
-        return f"{said}; it can choose rows: --where {example}{f', or {variable}' if len(texts) <= MOST_LEVELS else ''}"
+        found = self.looks.verdict(typed=self.typed)
+        self.numeric = found.numeric or bool(found.levels)
+        if found.levels:
+            self.numbers = [self.pieces.keep(self.coded.numbers(found.levels))]
+        return found.note
 
     def _add_numbers(self, rows: Sequence[int | str], values: NDArray[np.float64]) -> None:
         infinite = np.flatnonzero(np.isinf(values))
@@ -161,24 +113,32 @@ class Column:
 
 
 class CodedColumn(Column):
-    """A column of categories while it is read."""
-
-    def __init__(self, where: str, name: str, pieces: Pieces) -> None:
-        super().__init__(where, name, pieces)
-        self.numeric = True
-        self.coded = Categories(f"{where}, column {show(name)}", name)
+    """A column of categories that is asked for, while it is read."""
 
     def add(self, rows: Sequence[int | str], cells: Cells) -> None:
-        """Take the next cells."""
-        # "none" is a level as good as "mild"
-        texts = [cell.strip() for cell in as_texts(cells)]
-        self.coded.add([None if text.lower() in MISSING - {"none"} else text for text in texts])
+        """Take the next cells.
 
-    def note(self) -> str | None:
+        Raises:
+            DataError: more than MOST_LEVELS different texts.
+        """
+        self.coded.add([level(cell.strip()) for cell in as_texts(cells)])
+        if self.coded.many:
+            raise too_many(self.where, self.name)
+
+    def settle(self) -> str | None:
         """Say which text became which number."""
-        values, said = self.coded.numbers()
-        self.numbers = [self.pieces.keep(values)]
-        return said
+        self.numeric = True
+        found = ordered(text for text in self.coded.found if text is not None)
+        self.numbers = [self.pieces.keep(self.coded.numbers(found))]
+        return note(self.name, found) if found else None
+
+
+def too_many(where: str, name: str) -> DataError:
+    """What to raise when a column that is asked for as categories has too many values."""
+    return DataError(
+        f"{where}, column {show(name)}: has more than {MOST_LEVELS} different values, too many for categories; leave "
+        "it out, or make numbers or fewer categories of it"
+    )
 
 
 class LabelColumn(Column):
@@ -199,7 +159,7 @@ class LabelColumn(Column):
                 self.first[text] = rows[texts.index(text)]
         self.codes.append(np.fromiter(map(self.number.__getitem__, texts), dtype=np.int32, count=len(texts)))
 
-    def note(self) -> None:
+    def settle(self) -> None:
         """There is nothing odd about it."""
 
     def labels(self) -> Labels:

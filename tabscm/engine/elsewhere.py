@@ -6,7 +6,7 @@ findings is a sample. Letters: N rows of the table, n of a part, D variables, S 
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TextIO, TypeVar
@@ -17,20 +17,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tabscm.engine import notation
 from tabscm.engine.canonical import on_grid
 from tabscm.engine.familiarity import familiarity
 from tabscm.engine.knowledge import Knowledge
 from tabscm.engine.model import Model
-from tabscm.engine.parquet import Layout, Part, is_parquet, read_layout, read_numbers
+from tabscm.engine.parquet import Part, is_parquet, read_layout
 from tabscm.engine.predict import check_flat, check_width, provenance, size_notes
 from tabscm.engine.preflight import MOST_SORTED, SAMPLED, preflight, sortable
 from tabscm.engine.provenance import fingerprint, fingerprint_of_parts
+from tabscm.engine.reading import Plan, Reading, Seen, Wishes, look, reading
 from tabscm.engine.result import Result
-from tabscm.engine.rows import show
 from tabscm.engine.spread import Spread, opened
 from tabscm.engine.standardise import LIMIT
-from tabscm.engine.tables import DataTable, check_columns, check_count
+from tabscm.engine.tables import DataTable, check_columns
 from tabscm.kernel.errors import DataError, TabSCMError
 from tabscm.kernel.interfaces import Rows, Table
 from tabscm.kernel.shapes import expect
@@ -38,19 +37,27 @@ from tabscm.kernel.shapes import expect
 T = TypeVar("T")
 R = TypeVar("R")
 
-Held = tuple[NDArray[np.float32], NDArray[np.bool_] | None]
-"""What a worker holds of a part: [n, D] standardised, 0 where not observed, and where it is; None if everywhere."""
+Held = tuple[NDArray[np.float32], NDArray[np.bool_] | None, NDArray[np.bool_] | None]
+"""What a worker holds of a part: [n, D] standardised, 0 where not observed; where it is observed, None if everywhere;
+and which cells were set, None if none."""
 
 
 def predict_on_cluster(
-    model: Model, path: Path, address: str, *, knowledge: Knowledge | None = None, out: TextIO | None = None
+    model: Model,
+    path: Path,
+    address: str,
+    *,
+    wishes: Wishes | None = None,
+    knowledge: Knowledge | None = None,
+    out: TextIO | None = None,
 ) -> Result:
     """`predict` of a table in Parquet that need not fit into the memory of one machine.
 
     Args:
         model: on the CPU; left in evaluation mode.
-        path: a file or a folder of files, under the same path here and on the workers. Columns of text are left aside.
+        path: a file or a folder of files, under the same path here and on the workers.
         address: of a Dask scheduler.
+        wishes: which rows and columns are used, and how, and what was set in them; None for no wish.
         knowledge: what the result has to obey; the network does not see it.
         out: where the progress is shown, if it takes long; None for nowhere.
 
@@ -59,46 +66,49 @@ def predict_on_cluster(
         ConfigError: the knowledge names other variables, or contradicts itself.
         TabSCMError: there is no such cluster, or it cannot do the work.
     """
-    path = path.absolute()
+    path, wishes = path.absolute(), Wishes() if wishes is None else wishes
     if not model.additive:
         raise TabSCMError(
             f"{model.specs['embedding']} reads all rows of a table at once, so that no cluster can; leave out --cluster"
         )
     if not is_parquet(path):
         raise DataError(f"{path}: a cluster reads Parquet, a file or a folder of parts; save the table so")
-    layout = read_layout(path)
-    columns = [index for index, kind in enumerate(layout.kinds) if kind == "numbers"]
-    names = tuple(layout.names[index] for index in columns)
-    check_count(path, names)
-    check_width(model, str(path), len(names))
-    if knowledge is not None:
-        knowledge.resolve(names)  # before anything is read for a while
-    rows = sum(part.rows for part in layout.parts)
-    if rows < 2:
-        raise DataError(f"{path}: there is one row; a table needs at least two rows")
+    plan = Plan(path, read_layout(path, wishes.without), wishes)
+    plan.check()
+    how = None if plan.needs_a_look() else _checked(reading(plan, None), model, knowledge)
     with opened(address, out) as cluster:
-        parts: Spread[Part] = Spread(cluster, layout.parts, "parts read")
-        found = parts.fold(partial(_describe, columns, names, SAMPLED / rows), Description.join, _itself)
-        notes = check_columns(
-            str(path), names, rows, (rows - found.count).tolist(), (found.least == found.most).tolist()
-        )
-        held = _Held(parts.map(partial(_standardise, columns, found)), rows, len(names))
+        if how is None:
+            looked: Spread[Part] = Spread(cluster, plan.layout.parts, "parts looked at")
+            how = _checked(reading(plan, looked.fold(partial(look, plan), Seen.join, _itself)), model, knowledge)
+        parts: Spread[Part] = Spread(cluster, how.parts, "parts read")
+        found = parts.fold(partial(_describe, how, SAMPLED / how.rows), Description.join, _itself)
+        gaps, constant = how.rows - found.count, found.least == found.most
+        notes = check_columns(str(path), how.names, how.rows, gaps.tolist(), constant.tolist())
+        held = _Held(parts.map(partial(_standardise, how, found)), how.rows, len(how.names))
         cut, moved = held.fold(_looks, torch.add, Tensor.tolist)
-        check_flat(str(path), [name for name, cells in zip(names, moved, strict=True) if not cells])
+        check_flat(str(path), [name for name, cells in zip(how.names, moved, strict=True) if not cells])
         model.eval()
         with torch.inference_mode():
             logits = model.read(held).logits[0]
-    expect(logits, "D D", what="logits", finite=True, D=len(names))
-    data = fingerprint_of_parts(names, found.digests)
+    expect(logits, "D D", what="logits", finite=True, D=len(how.names))
+    sizes = size_notes(model, how.rows, dict(zip(how.names, cut, strict=True)))
     result = Result(
-        names=names,
+        names=how.names,
         edge_prob=logits.double().sigmoid().fill_diagonal_(0).numpy(),
-        notes=(*_left_aside(layout), *notes, *size_notes(model, rows, dict(zip(names, cut, strict=True)))),
-        provenance=provenance(model, str(path), rows, data),
+        notes=(*how.notes, *notes, *how.described, *sizes),
+        provenance=provenance(model, str(path), how.rows, fingerprint_of_parts(how.names, found.digests)),
     )
     if knowledge is not None:
         result = result.given(knowledge)
-    return _looked_at(model, result, found, rows)
+    return _looked_at(model, result, found, how.rows)
+
+
+def _checked(how: Reading, model: Model, knowledge: Knowledge | None) -> Reading:
+    """How a table is read, when the model can take it; before it is read for a while."""
+    check_width(model, str(how.plan.path), len(how.names))
+    if knowledge is not None:
+        knowledge.resolve(how.names)
+    return how
 
 
 @attrs.frozen(eq=False)
@@ -109,6 +119,8 @@ class Description:
     """`fingerprint` of each part."""
     sample: NDArray[np.float64]
     """[S, D] the first rows of each part."""
+    intervened: NDArray[np.bool_]
+    """[S, D] which cells of the sample were set."""
     count: NDArray[np.int64]
     """[D] cells that are there."""
     least: NDArray[np.float64]
@@ -130,6 +142,7 @@ class Description:
         return Description(
             digests=(*self.digests, *other.digests),
             sample=np.concatenate([self.sample, other.sample]),
+            intervened=np.concatenate([self.intervened, other.intervened]),
             count=count,
             least=np.fmin(self.least, other.least),
             most=np.fmax(self.most, other.most),
@@ -164,12 +177,14 @@ class _Held(Rows):
 
 
 def _found(find: Callable[[Table], T], held: Held) -> T:
-    x, observed = held
+    x, observed, intervened = held
     shape = (1, *x.shape)
     return find(
         Table(
             x=torch.from_numpy(x)[None],
-            intervened=torch.zeros(1, 1, 1, dtype=torch.bool).expand(shape),
+            intervened=torch.zeros(1, 1, 1, dtype=torch.bool).expand(shape)
+            if intervened is None
+            else torch.from_numpy(intervened)[None],
             observed=torch.ones(1, 1, 1, dtype=torch.bool).expand(shape)
             if observed is None
             else torch.from_numpy(observed)[None],
@@ -177,20 +192,14 @@ def _found(find: Callable[[Table], T], held: Held) -> T:
     )
 
 
-def _describe(columns: Sequence[int], names: Sequence[str], share: float, part: Part) -> Description:
+def _describe(how: Reading, share: float, part: Part) -> Description:
     """`share` of the rows are in the sample."""
-    x = read_numbers(part, columns)
+    x, intervened = how.read(part)
+    sampled = max(2, math.ceil(len(x) * share))
     unit, mean, squares = np.empty(x.shape[1]), np.zeros(x.shape[1]), np.zeros(x.shape[1])
     count = np.zeros(x.shape[1], dtype=np.int64)
     for index, column in enumerate(x.T):
         there = column[~np.isnan(column)]
-        infinite = np.flatnonzero(np.isinf(column))
-        if len(infinite):
-            row = int(infinite[0])
-            raise DataError(
-                f"{part.file}, row {part.before + row + 1}, column {show(names[index])}: "
-                f"{notation.fault(str(column[row]), names[index])}"
-            )
         unit[index] = max(np.abs(there).max(initial=0.0), np.finfo(np.float64).tiny)
         count[index] = len(there)
         if len(there):
@@ -199,7 +208,10 @@ def _describe(columns: Sequence[int], names: Sequence[str], share: float, part: 
             squares[index] = ((cells - mean[index]) ** 2).sum()
     return Description(
         digests=(fingerprint((), x),),
-        sample=x[: max(2, math.ceil(len(x) * share))].copy(),
+        sample=x[:sampled].copy(),
+        intervened=np.zeros((min(sampled, len(x)), x.shape[1]), dtype=np.bool_)
+        if intervened is None
+        else intervened[:sampled].copy(),
         count=count,
         least=np.fmin.reduce(x),
         most=np.fmax.reduce(x),
@@ -209,10 +221,10 @@ def _describe(columns: Sequence[int], names: Sequence[str], share: float, part: 
     )
 
 
-def _standardise(columns: Sequence[int], description: Description, part: Part) -> Held:
-    x = read_numbers(part, columns)
+def _standardise(how: Reading, description: Description, part: Part) -> Held:
+    x, intervened = how.read(part)
     observed = np.ascontiguousarray(~np.isnan(x))
-    return description.standardise(x), None if observed.all() else observed
+    return description.standardise(x), None if observed.all() else observed, intervened
 
 
 def _looks(table: Table) -> Tensor:
@@ -224,19 +236,11 @@ def _itself(found: T) -> T:
     return found
 
 
-def _left_aside(layout: Layout) -> list[str]:
-    return [
-        f"column {show(name)} is text and left aside; a cluster reads columns of numbers alone"
-        for name, kind in zip(layout.names, layout.kinds, strict=True)
-        if kind != "numbers"
-    ]
-
-
 def _looked_at(model: Model, result: Result, found: Description, rows: int) -> Result:
     """The result with what a look at the sample says."""
     assert result.provenance is not None
     sample = DataTable(names=result.names, x=found.sample, source=result.provenance.table)
-    findings = preflight(sample)
+    findings = preflight(sample, found.intervened)
     if len(found.sample) < rows:
         how = f" (seen in {len(found.sample):,} of {rows:,} rows, the first of each part)"
         findings = tuple(attrs.evolve(finding, line=finding.line + how) for finding in findings)
@@ -246,6 +250,6 @@ def _looked_at(model: Model, result: Result, found: Description, rows: int) -> R
     if model.reference is not None:
         order = np.random.default_rng(0).permutation(len(found.sample))  # of which `familiarity` takes the first
         x = found.sample[order]
-        table = _found(_itself, (found.standardise(x), np.ascontiguousarray(~np.isnan(x))))
+        table = _found(_itself, (found.standardise(x), np.ascontiguousarray(~np.isnan(x)), found.intervened[order]))
         known_to = familiarity(model.reference, table)
     return attrs.evolve(result, findings=findings, familiarity=known_to)

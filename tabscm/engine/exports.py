@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tabscm.engine.acyclic import decode
+from tabscm.engine.layout import threshold_of
 from tabscm.kernel.errors import TabSCMError
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 TABLE = """\
 <div>
 <table>
-<caption>{{ edges | length }} of {{ pairs }} possible edges are above {{ "%g" | format(threshold) }}</caption>
+<caption>{{ edges | length }} of {{ pairs }} possible edges are above {{ threshold }}</caption>
 <thead><tr><th scope="col">from</th><th scope="col">to</th><th scope="col">probability</th></tr></thead>
 <tbody>
 {% for edge in edges[:shown] %}
@@ -233,7 +234,7 @@ def table_html(edges: Sequence[Edge], notes: Sequence[str], *, pairs: int, thres
     """The most probable edges, as a notebook shows them; nothing in it runs or loads anything."""
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     return environment.from_string(TABLE).render(
-        edges=edges, notes=notes, pairs=pairs, threshold=threshold, shown=SHOWN
+        edges=edges, notes=notes, pairs=pairs, threshold=threshold_of(threshold), shown=SHOWN
     )
 
 

@@ -1,8 +1,8 @@
 """A table that is in memory, from whatever library: DataFrames of pandas, polars and pyarrow, or an array.
 
-None of these libraries is imported: a DataFrame is known by what it can do. Every column is a variable. Numbers stay as
-they are, truth values and categories become numbers with a note, cells without a value are missing; anything else is
-refused by name.
+None of these libraries is imported: a DataFrame is known by what it can do. Numbers stay as they are, truth values and
+ordered categories become numbers with a note, text and dates are what they are in a file, see `looks`, and cells
+without a value are missing; anything else is refused by name.
 """
 
 from collections.abc import Sequence
@@ -16,9 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tabscm.engine import levels
+from tabscm.engine.columns import Column
+from tabscm.engine.looks import note_on_moments
 from tabscm.engine.rows import show, suggest
-from tabscm.engine.tables import DataTable, checked
+from tabscm.engine.tables import CHUNK, DataTable, check_count, checked
 from tabscm.kernel.errors import DataError
+from tabscm.kernel.scratch import Pieces
 
 SOURCE = "X"
 """What messages call the table."""
@@ -48,7 +51,9 @@ class Frame:
             DataError: there is none of this name.
         """
         if name not in self.names:
-            raise DataError(f"{SOURCE}: no column is called {show(name)}, as {what} asks; {suggest(name, self.names)}")
+            near = suggest(name, self.names)
+            end = "" if near.endswith("?") else "."
+            raise DataError(f"{SOURCE}: no column is called {show(name)}, as {what} asks; {near}{end}")
         place = self.names.index(name)
         others = [index for index in range(len(self.names)) if index != place]
         frame = attrs.evolve(
@@ -60,25 +65,31 @@ class Frame:
         return self.columns[place], frame
 
     def table(self) -> DataTable:
-        """All columns as numbers, NaN where a cell is missing; notes say what was encoded.
+        """The variables as numbers, NaN where a cell is missing; notes say what was encoded and what was left aside.
 
         Raises:
             DataError: what makes the table unusable, with the column.
         """
-        notes = []
-        x = np.empty((self.rows, len(self.names)), order="F")
-        for index, (name, values, order) in enumerate(zip(self.names, self.columns, self.orders, strict=True)):
-            x[:, index], said = _numbers(name, values, order)
+        notes, columns, aside = [], {}, []
+        for name, values, order in zip(self.names, self.columns, self.orders, strict=True):
+            column, said = _numbers(name, values, order)
             notes += said
+            if column is None:
+                aside += said
+            else:
+                columns[name] = column
+        shape = (self.rows, len(self.names))
         required = "while a minimum of 2 is required."  # scikit-learn's words
         if len(self.names) < 2:
-            raise DataError(
-                f"{SOURCE}: {len(self.names)} feature(s) (shape={x.shape}) {required} A graph needs two columns"
-            )
+            raise DataError(f"{SOURCE}: {shape[1]} feature(s) (shape={shape}) {required} A graph needs two columns.")
         if self.rows < 2:
             found = "1 sample" if self.rows else "0 sample(s)"
-            raise DataError(f"{SOURCE}: {found} (shape={x.shape}) {required} A table needs two rows")
-        return checked(DataTable(names=self.names, x=x, source=SOURCE, notes=tuple(notes)))
+            raise DataError(f"{SOURCE}: {found} (shape={shape}) {required} A table needs two rows.")
+        check_count(SOURCE, list(columns), aside)
+        x = np.empty((self.rows, len(columns)), order="F")
+        for index, column in enumerate(columns.values()):
+            x[:, index] = column
+        return checked(DataTable(tuple(columns), x, SOURCE, notes=tuple(notes), aside=tuple(aside)))
 
 
 def read_frame(X: object) -> Frame:
@@ -181,17 +192,18 @@ def _order(column: object) -> tuple[str, ...] | None:
     return tuple(map(str, dtype.categories)) if getattr(dtype, "ordered", None) is True else None
 
 
-def _numbers(name: str, values: Values, order: tuple[str, ...] | None) -> tuple[NDArray[np.float64], list[str]]:
-    """A column as numbers [N], NaN where there is no value, and notes."""
+def _numbers(name: str, values: Values, order: tuple[str, ...] | None) -> tuple[NDArray[np.float64] | None, list[str]]:
+    """A column as numbers [N], NaN where there is no value, and notes; None where a note says it is left aside."""
     kind = values.dtype.kind
     if order is not None:
-        return _encoded(name, [None if missing(value) else str(value) for value in values], order)
+        return _ordered(name, [None if missing(value) else str(value) for value in values], order)
     if kind in "fiu":
         return _finite(name, values.astype(np.float64)), []
     if kind == "b":
         return values.astype(np.float64), [levels.note(name, ("False", "True"))]
     if kind in "Mm":
-        _refuse_time(name)
+        there = values[~np.isnat(values)]
+        return (None, [note_on_moments(name, _moment(there[0]))]) if len(there) else _mixed(name, [None] * len(values))
     if kind == "c":
         _refuse(
             name, "holds complex numbers", "Complex data not supported: make columns of the real and imaginary parts"
@@ -201,31 +213,42 @@ def _numbers(name: str, values: Values, order: tuple[str, ...] | None) -> tuple[
     return _mixed(name, values.tolist())
 
 
-def _mixed(name: str, cells: list[Any]) -> tuple[NDArray[np.float64], list[str]]:
+def _mixed(name: str, cells: list[Any]) -> tuple[NDArray[np.float64] | None, list[str]]:
     """A column of Python objects."""
     present = [(row, cell) for row, cell in enumerate(cells) if not missing(cell)]
     first: dict[str, tuple[int, object]] = {}
     for row, cell in present:
         first.setdefault(_sort(cell), (row, cell))
-    for sort, (row, cell) in first.items():
-        if sort == "time":
-            _refuse_time(name)
-        if sort == "other":
-            # scikit-learn's words
-            what = (
-                "Complex data"
-                if isinstance(cell, complex | np.complexfloating)
-                else "argument must be a string or a number"
-            )
-            _refuse(name, f"row {row}, counted from 0, holds a {type(cell).__name__}", f"{what}; remove it")
+    if "other" in first:
+        row, cell = first["other"]
+        # scikit-learn's words
+        what = (
+            "Complex data"
+            if isinstance(cell, complex | np.complexfloating)
+            else "argument must be a string or a number"
+        )
+        _refuse(name, f"row {row}, counted from 0, holds a {type(cell).__name__}", f"{what}; remove it")
     if len(first) > 1:
         other, (one, (row, cell)) = next(iter(first)), list(first.items())[1]  # the first kind, and where it changes
         _refuse(name, f"mixes {other} and {one}: {show(str(cell))} in row {row}, counted from 0", "make it one of them")
+    if "dates or times" in first:
+        return None, [note_on_moments(name, _moment(first["dates or times"][1]))]
     if "text" in first:
-        return _encoded(name, [None if missing(cell) else cell.strip() for cell in cells], None)
+        return _texts(name, ["" if missing(cell) else cell for cell in cells])
     values = np.array([np.nan if missing(cell) else float(cell) for cell in cells])
     said = [levels.note(name, ("False", "True"))] if "truth values" in first else []
     return _finite(name, values), said
+
+
+def _texts(name: str, cells: list[str]) -> tuple[NDArray[np.float64] | None, list[str]]:
+    """A column of text, as it would be read from a file that says so."""
+    column = Column(SOURCE, name, Pieces(), typed=True)
+    for start in range(0, len(cells), CHUNK):
+        some = cells[start : start + CHUNK]
+        column.add([f"{row}, counted from 0" for row in range(start, start + len(some))], some)
+    said = column.settle()
+    values = np.concatenate([piece.read() for piece in column.numbers]) if column.numeric else None
+    return values, [] if said is None else [said]
 
 
 def _sort(cell: object) -> str:
@@ -235,27 +258,24 @@ def _sort(cell: object) -> str:
     if isinstance(cell, str):
         return "text"
     if isinstance(cell, date | datetime | time | timedelta | np.datetime64 | np.timedelta64):
-        return "time"
+        return "dates or times"
     # Decimal is a Number and not a Real, though it converts like one
     number = isinstance(cell, Real) or (isinstance(cell, Number) and hasattr(cell, "as_tuple"))
     return "numbers" if number else "other"
 
 
-def _encoded(
-    name: str, texts: list[str | None], order: tuple[str, ...] | None
-) -> tuple[NDArray[np.float64], list[str]]:
-    """Texts as the numbers of their levels [N], and which is which."""
-    found = {text for text in texts if text is not None}
-    if len(found) > levels.MOST_LEVELS and order is None:
-        raise DataError(
-            f"{SOURCE}, column {show(name)}: is text with {len(found)} different values, and at most "
-            f"{levels.MOST_LEVELS} are read as categories; remove it, or make numbers or fewer categories of it"
-        )
-    used = levels.ordered(found) if order is None else [level for level in order if level in found]
-    code: dict[str | None, float] = {level: float(number) for number, level in enumerate(used)}
-    code[None] = np.nan
-    said = [levels.note(name, used, given=order is not None)] if used else []
-    return np.array([code[text] for text in texts]), said
+def _moment(value: object) -> str:
+    """A date or time as people write it."""
+    if isinstance(value, np.timedelta64):
+        return str(value.astype("timedelta64[us]").item())  # of nanoseconds it would be a number
+    return str(np.datetime_as_string(value, unit="auto")) if isinstance(value, np.datetime64) else str(value)
+
+
+def _ordered(name: str, texts: list[str | None], order: tuple[str, ...]) -> tuple[NDArray[np.float64], list[str]]:
+    """Categories of an order of their own as the numbers of their levels [N], and which is which."""
+    found = set(texts)
+    used = [level for level in order if level in found]
+    return levels.numbered(texts, used), [levels.note(name, used, given=True)] if used else []
 
 
 def _finite(name: str, values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -267,10 +287,6 @@ def _finite(name: str, values: NDArray[np.float64]) -> NDArray[np.float64]:
             "write NaN where there is no value, or remove the row",
         )
     return values
-
-
-def _refuse_time(name: str) -> NoReturn:
-    _refuse(name, "holds dates or times", "make numbers of them, such as days since the first, or remove it")
 
 
 def _refuse(name: str, found: str, remedy: str) -> NoReturn:

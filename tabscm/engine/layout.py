@@ -19,3 +19,9 @@ def align(lines: Sequence[Sequence[str]], *, left: int = 1) -> str:
 def number(value: float, form: str = ".3f") -> str:
     """A number, or a dash where there is none."""
     return "-" if math.isnan(value) else format(value, form)
+
+
+def threshold_of(value: float) -> str:
+    """A threshold of probabilities with three digits; with more where these would make 0 or 1 of it."""
+    short = f"{value:.3g}"
+    return short if 0 < float(short) < 1 else f"{value:g}"

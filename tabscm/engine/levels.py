@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tabscm.engine.rows import show
-from tabscm.kernel.errors import DataError
 
 MOST_LEVELS = 20
 """Texts of more levels are names, notes or numbers of cases rather than categories."""
@@ -32,42 +31,40 @@ def note(name: str, levels: Sequence[str], *, given: bool = False) -> str:
     return f"column {show(name)} is read as numbers: {text}{advice}"
 
 
+def numbered(texts: Iterable[str | None], levels: Sequence[str]) -> NDArray[np.float64]:
+    """The number of each text [N] among the ordered `levels`, which all of them are of; NaN for None."""
+    number: dict[str | None, float] = {text: float(place) for place, text in enumerate(levels)}
+    number[None] = math.nan
+    return np.array([number[text] for text in texts], dtype=np.float64)
+
+
 class Categories:
-    """A column of text while it is read, some cells at a time.
+    """Codes of a column of text while it is read, some cells at a time; none are kept beyond MOST_LEVELS texts."""
 
-    Args:
-        where: the file and the column, for messages.
-        name: the column.
-    """
-
-    def __init__(self, where: str, name: str) -> None:
-        self.where = where
-        self.name = name
-        self._seen: dict[str | None, int] = {None: -1}
+    def __init__(self) -> None:
+        self.found: dict[str | None, int] = {None: -1}
         self._codes: list[NDArray[np.int8]] = []
 
+    @property
+    def many(self) -> bool:
+        """Whether there are more than MOST_LEVELS."""
+        return len(self.found) - 1 > MOST_LEVELS
+
     def add(self, texts: Sequence[str | None]) -> None:
-        """Take the next cells; None is one that is missing.
-
-        Raises:
-            DataError: more than MOST_LEVELS different texts.
-        """
+        """Take the next cells; None is one that is missing."""
+        if self.many:
+            return
         for text in dict.fromkeys(texts):
-            self._seen.setdefault(text, len(self._seen) - 1)
-        if len(self._seen) - 1 > MOST_LEVELS:
-            raise DataError(
-                f"{self.where}: has more than {MOST_LEVELS} different values, too many for categories; leave it "
-                "out, or make numbers or fewer categories of it"
-            )
-        self._codes.append(np.array([self._seen[text] for text in texts], dtype=np.int8))
+            self.found.setdefault(text, len(self.found) - 1)
+        if self.many:
+            self._codes.clear()
+        else:
+            self._codes.append(np.array([self.found[text] for text in texts], dtype=np.int8))
 
-    def numbers(self) -> tuple[NDArray[np.float64], str | None]:
-        """The number of each cell's level [N], NaN where missing, and the note on them; none where all are missing."""
-        found = [text for text in self._seen if text is not None]
-        sorted_levels = ordered(found)
-        number = [float(sorted_levels.index(text)) for text in found]
-        values = np.array([*number, np.nan])[np.concatenate(self._codes)]  # -1, missing, is the last
-        return values, note(self.name, sorted_levels) if found else None
+    def numbers(self, levels: Sequence[str]) -> NDArray[np.float64]:
+        """The number of each cell [N] among the ordered `levels`, which are all that were found; NaN where missing."""
+        number = [float(levels.index(text)) for text in self.found if text is not None]
+        return np.array([*number, np.nan])[np.concatenate(self._codes)]  # -1, missing, is the last
 
 
 def _number(level: str) -> float:

@@ -112,6 +112,11 @@ def fault(text: str, name: str) -> str:
     return f"{found} in a column of numbers; correct it, or remove the row or the column"
 
 
+def fault_among_moments(text: str) -> str:
+    """What is wrong with a cell that is no date or time in a column of them, and what to do."""
+    return f"found {show(text)} in a column of dates or times; correct it, or leave the cell or the column out"
+
+
 def fault_of_unit(text: str) -> str:
     """What to do about a column of numbers with their unit, the first of which is `text`."""
     return f"found {show(text)}, a number with its unit; {_ALONE}"

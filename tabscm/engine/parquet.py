@@ -4,7 +4,7 @@ Columns of numbers are numbers. Text, truth values, dates and times are what the
 both kinds of file give the same table. Anything else is refused by name. Parts are read in the order of their names.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, overload
@@ -30,14 +30,16 @@ def is_parquet(path: Path) -> bool:
     return path.is_dir() and any(inside.name.lower().endswith(ENDINGS) for inside in path.iterdir())
 
 
-def read_parquet(path: Path) -> tuple[list[str], Iterator[Chunk]]:
+def read_parquet(path: Path, without: Collection[str] = ()) -> tuple[list[str], Iterator[Chunk]]:
     """The names of the columns, and the rows in chunks; a row is called by its number in its file, counted from 1.
+
+    The cells of columns `without` are blank, and may be of any kind.
 
     Raises:
         DataError: pyarrow is not installed, this is no whole Parquet file, a column holds what is not supported, or
             the files of a folder differ in their columns.
     """
-    layout = read_layout(path)
+    layout = read_layout(path, without)
 
     def chunks() -> Iterator[Chunk]:
         pa = _pyarrow(path)
@@ -46,9 +48,7 @@ def read_parquet(path: Path) -> tuple[list[str], Iterator[Chunk]]:
             with _damaged_told(pa, file):
                 for batch in _open(file).iter_batches(batch_size=CHUNK, use_threads=False):
                     columns = zip(batch.columns, layout.kinds, strict=True)
-                    called: Sequence[int | str] = range(first, first + len(batch))
-                    if file != path:
-                        called = _InPart(called, file.name)
+                    called = _called(path, file, range(first, first + len(batch)))
                     yield Chunk(called, [_cells(pa, column, kind) for column, kind in columns])
                     first += len(batch)
 
@@ -74,14 +74,14 @@ class Layout:
     names: tuple[str, ...]
     """[D] of the columns."""
     kinds: tuple[str, ...]
-    """[D] "numbers" or "text"."""
+    """[D] "numbers", "text", or "none" of columns that are left out."""
     files: tuple[Path, ...]
     parts: tuple[Part, ...]
     """All rows, in their order."""
 
 
-def read_layout(path: Path) -> Layout:
-    """What the files of a table, or the one file, say of their columns and rows.
+def read_layout(path: Path, without: Collection[str] = ()) -> Layout:
+    """What the files of a table, or the one file, say of their columns and rows; columns `without` may hold anything.
 
     Raises:
         DataError: as `read_parquet`.
@@ -99,7 +99,7 @@ def read_layout(path: Path) -> Layout:
             own = opened.schema_arrow
             groups = [opened.metadata.row_group(group).num_rows for group in range(opened.num_row_groups)]
         if schema is None:
-            schema, kinds = own, _kinds(pa, file, own)
+            schema, kinds = own, _kinds(pa, file, own, without)
         _check_same(file, own, files[0], schema)
         before = np.cumsum([0, *groups]).tolist()
         parts += [Part(file, group, before[group], rows) for group, rows in enumerate(groups) if rows]
@@ -108,8 +108,13 @@ def read_layout(path: Path) -> Layout:
     return Layout(tuple(str(name).strip() for name in schema.names), tuple(kinds), files, tuple(parts))
 
 
-def read_numbers(part: Part, columns: Sequence[int]) -> NDArray[np.float64]:
-    """The rows of a part in the given columns, all of numbers: [N, D], NaN where a cell is missing.
+def called(path: Path, part: Part, chosen: NDArray[np.bool_]) -> Sequence[int | str]:
+    """What the chosen rows of a part are called in messages on the table at `path`."""
+    return _called(path, part.file, (part.before + 1 + np.flatnonzero(chosen)).tolist())
+
+
+def read_cells(part: Part, layout: Layout, columns: Sequence[int]) -> Iterator[Cells]:
+    """The cells of a part in the given columns, one after the other, so that one at a time is in memory as text.
 
     Raises:
         DataError: the file is not there, or not what its layout said.
@@ -122,10 +127,12 @@ def read_numbers(part: Part, columns: Sequence[int]) -> NDArray[np.float64]:
             raise DataError(f"{part.file}: changed while it was read; try again when it is written")
         names = [opened.schema_arrow.names[column] for column in columns]
         table = opened.read_row_group(part.group, columns=names, use_threads=False)
-        x = np.empty((part.rows, len(columns)), order="F")
-        for index, name in enumerate(names):
-            x[:, index] = _cells(pa, table.column(name), "numbers")
-    return x
+        for name, column in zip(names, columns, strict=True):
+            yield _cells(pa, table.column(name), layout.kinds[column])
+
+
+def _called(path: Path, file: Path, rows: Sequence[int | str]) -> Sequence[int | str]:
+    return rows if file == path else _InPart(rows, file.name)
 
 
 class _InPart(Sequence[str]):
@@ -190,13 +197,18 @@ def _damaged_told(pa: Any, path: Path) -> Iterator[None]:  # noqa: ANN401 - the 
         raise _damaged(path, error) from None
 
 
-def _kinds(pa: Any, path: Path, schema: Any) -> list[str]:  # noqa: ANN401 - the extra need not be installed
+def _kinds(
+    pa: Any,  # noqa: ANN401 - the extra need not be installed
+    path: Path,
+    schema: Any,  # noqa: ANN401 - as above
+    without: Collection[str],
+) -> list[str]:
     """How the columns of a file are read."""
     names = [str(name).strip() for name in schema.names]
     check_names(str(path), names)
     kinds = []
     for name, field in zip(names, schema, strict=True):
-        kind = _kind(pa.types, field.type)
+        kind = "none" if name in without else _kind(pa.types, field.type)
         if kind is None:
             raise DataError(
                 f"{path}, column {show(name)}: holds {field.type}, and only numbers, text, truth values, dates and "
@@ -255,6 +267,8 @@ def _kind(types: Any, held: Any) -> str | None:  # noqa: ANN401 - the extra need
 
 def _cells(pa: Any, column: Any, kind: str | None) -> Cells:  # noqa: ANN401 - the extra need not be installed
     """The cells of a column of a batch."""
+    if kind == "none":
+        return [""] * len(column)
     if kind == "numbers":
         # of whole numbers beyond 2^53 only the leading 16 digits count, as everywhere
         values = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)

@@ -15,7 +15,7 @@ from tabscm.engine.acyclic import decode
 from tabscm.engine.doubt import Bootstrap, Familiarity, Finding
 from tabscm.engine.exports import Edge
 from tabscm.engine.knowledge import Constraints, Knowledge
-from tabscm.engine.layout import align, number
+from tabscm.engine.layout import align, number, threshold_of
 from tabscm.engine.provenance import Provenance
 from tabscm.engine.rows import show
 from tabscm.engine.sampling import sample
@@ -201,17 +201,17 @@ class Result:
     def render(self, threshold: float = 0.5, *, acyclic: bool = False) -> str:
         """The edges of `graph` for the terminal; the most probable ones where there is none above `threshold`."""
         count = len(self.names)
-        pairs = f"{count * (count - 1)} ordered pairs of {count} variables"
+        at, pairs = threshold_of(threshold), f"{count * (count - 1)} ordered pairs of {count} variables"
         edges = self.edges(threshold, acyclic=acyclic)
         if not edges:
             possible = ~np.eye(count, dtype=np.bool_)
             if self.knowledge is not None:
                 possible &= ~self.knowledge.forbidden
             closest = self._ranked(possible)[:CLOSEST]
-            text = f"No edge is above {threshold:g}, of {pairs}. The most probable ones:\n{self._lines(closest)}"
+            text = f"No edge is above {at}, of {pairs}. The most probable ones:\n{self._lines(closest)}"
             return text + self._legend()
         or_required = " or required" if any(edge.required for edge in edges) else ""
-        text = f"{self._lines(edges)}\n{len(edges)} above {threshold:g}{or_required}, of {pairs}.{self._legend()}"
+        text = f"{self._lines(edges)}\n{len(edges)} above {at}{or_required}, of {pairs}.{self._legend()}"
         if acyclic:
             left_out = self._ranked(self.graph(threshold) & ~self.graph(threshold, acyclic=True))
             if left_out:
@@ -298,7 +298,8 @@ class Result:
             return ""
         drawn = self.bootstrap
         graphs = "graphs without a cycle" if drawn.acyclic else "graphs"
-        return f"\nIn per cent: what {drawn.repeats} {graphs} at {drawn.threshold:g} of rows drawn again have there."
+        at = threshold_of(drawn.threshold)
+        return f"\nIn per cent: what {drawn.repeats} {graphs} at {at} of rows drawn again have there."
 
     def _fixed(self) -> tuple[NDArray[np.bool_] | None, NDArray[np.bool_] | None]:
         """What is required and what comes before what, as `decode` and `sample` take it."""
@@ -319,7 +320,7 @@ class Result:
 
 def render_score(scores: dict[str, float]) -> str:
     """The values of `Result.score` for the terminal, each beside what a guess would score."""
-    at = f"edges above {scores['threshold']:g}"
+    at = f"edges above {threshold_of(scores['threshold'])}"
     lines = [
         ("AUROC", number(scores["auroc"]), "guessing: 0.500"),
         ("AP", number(scores["ap"]), f"guessing: {number(scores['density'])}"),

@@ -9,6 +9,7 @@ import difflib
 import gzip
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, TextIO, cast
 
@@ -176,6 +177,12 @@ def _checked(path: Path, lines: TextIO, separator: str) -> Iterator[Row]:
                 yield start, row
             start = reader.line_num + 1
     except csv.Error as error:
+        long = _too_long(path, start, separator) if "field limit" in str(error) else None
+        if long:
+            raise DataError(
+                f"{path}, row {start}, column {long[0]}: a field of {long[1]:,} characters, and at most "
+                f"{csv.field_size_limit():,} are read; shorten it, or remove the column"
+            ) from error
         fault = "a quote that opens here is not closed" if _unclosed(error) else "text follows a closing quote"
         raise DataError(f'{path}, row {start}: {fault}; write a quote inside a quoted field twice: ""') from error
     if not width:
@@ -194,6 +201,22 @@ def _without_nul(path: Path, lines: TextIO) -> Iterator[str]:
                 "row a line of its own"
             )
         yield line
+
+
+def _too_long(path: Path, start: int, separator: str) -> tuple[int, int] | None:
+    """The column, from 1, and the length of the field of a row that is longer than the csv module takes.
+
+    None where it is no field, but the rest of the file after a quote that is never closed.
+    """
+    usual = csv.field_size_limit(LONGEST)
+    try:
+        with _open(path) as lines:
+            row = next(csv.reader(islice(lines, start - 1, None), strict=True, delimiter=separator))
+    except csv.Error:
+        return None
+    finally:
+        csv.field_size_limit(usual)
+    return next((place, len(field)) for place, field in enumerate(row, start=1) if len(field) > usual)
 
 
 def _unclosed(error: csv.Error) -> bool:

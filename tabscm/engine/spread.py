@@ -2,21 +2,28 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import reduce
+from logging import CRITICAL, getLogger
+from queue import Empty, SimpleQueue
 from typing import Any, Generic, TextIO, TypeVar
 
 import attrs
 import torch
 
 from tabscm.engine.progress import Counting
-from tabscm.engine.workers import connected
+from tabscm.engine.untrusted import one_line
+from tabscm.engine.workers import ANSWER, connected
 from tabscm.kernel.errors import TabSCMError
 
 T = TypeVar("T")
 U = TypeVar("U")
 R = TypeVar("R")
 
+LOOKS = 2.0
+"""Seconds between two looks whether there is a worker, where nothing comes to an end."""
+ALONE = 30.0
+"""Seconds that workers have to start again when all of them died."""
 JOINED = 8
 """Findings that are joined at one time."""
 
@@ -32,6 +39,36 @@ class Cluster:
     out: TextIO | None = None
     """Where the progress is shown."""
 
+    def finished(self, futures: Sequence[Any]) -> Iterator[Any]:
+        """The futures one by one, as they come to an end, good or bad.
+
+        Raises:
+            TabSCMError: there is no worker any more, nor comes one for ALONE seconds.
+            TimeoutError: the scheduler does not answer.
+        """
+        ended: SimpleQueue[Any] = SimpleQueue()
+        for future in futures:
+            future.add_done_callback(ended.put)
+        alone = 0.0  # seconds without a worker
+        for _ in futures:
+            while True:
+                try:
+                    yield ended.get(timeout=LOOKS)
+                    break
+                except Empty:
+                    alone = 0.0 if self._has_workers() else alone + LOOKS
+                if alone >= ALONE:
+                    raise TabSCMError(
+                        f"--cluster {self.address}: all its workers are gone, and none came back in {ALONE:g} seconds. "
+                        "Start some, with more memory perhaps, and try again."
+                    )
+
+    def _has_workers(self) -> bool:
+        if self.client.status != "running":
+            return True  # the scheduler is gone, which ends all futures
+        found = self.client.sync(self.client.scheduler.identity, n_workers=1, callback_timeout=ANSWER)
+        return bool(found["workers"])
+
 
 @contextmanager
 def opened(address: str, out: TextIO | None = None) -> Iterator[Cluster]:
@@ -43,21 +80,39 @@ def opened(address: str, out: TextIO | None = None) -> Iterator[Cluster]:
     client, threads = connected(address)
     from distributed import KilledWorker
 
+    # what goes wrong is said once, below
+    with _quiet("distributed", "distributed.client"), closing(client):
+        try:
+            yield Cluster(address, client, threads, out)
+        except KilledWorker as error:
+            raise TabSCMError(
+                f"--cluster {address}: workers died again and again, for want of memory perhaps ({one_line(error)}). "
+                "Give them more, or write the table in smaller row groups."
+            ) from None
+        except ImportError as error:
+            raise TabSCMError(f"--cluster {address}: its workers need what is installed here ({error}).") from None
+        except (CancelledError, OSError, TimeoutError) as error:
+            if isinstance(error, CancelledError) and client.status == "running":
+                raise TabSCMError(
+                    f"--cluster {address}: workers died with what nobody else held, for want of memory perhaps. Give "
+                    "them more, or write the table in smaller row groups, and try again."
+                ) from None
+            raise TabSCMError(
+                f"--cluster {address}: the cluster went away ({type(error).__name__}: {one_line(error)}). Try again."
+            ) from None
+
+
+@contextmanager
+def _quiet(*names: str) -> Iterator[None]:
+    """Without what these loggers have to say."""
+    levels = {getLogger(name): getLogger(name).level for name in names}
+    for log in levels:
+        log.setLevel(CRITICAL)
     try:
-        yield Cluster(address, client, threads, out)
-    except KilledWorker as error:
-        raise TabSCMError(
-            f"--cluster {address}: workers died again and again, for want of memory perhaps ({error}). Give them more, "
-            "or write the table in smaller row groups."
-        ) from None
-    except ImportError as error:
-        raise TabSCMError(f"--cluster {address}: its workers need what is installed here ({error}).") from None
-    except (CancelledError, OSError, TimeoutError) as error:
-        raise TabSCMError(
-            f"--cluster {address}: the cluster went away ({type(error).__name__}: {error}). Try again."
-        ) from None
+        yield
     finally:
-        client.close()
+        for log, level in levels.items():
+            log.setLevel(level)
 
 
 @attrs.frozen(eq=False)
@@ -82,18 +137,17 @@ class Spread(Generic[T]):
         while len(found) > 1:
             groups = [found[first : first + JOINED] for first in range(0, len(found), JOINED)]
             found = [submit(_join, join, *group, pure=False) for group in groups]
-        result: R = submit(_apply, then, self.cluster.threads, found[0], pure=False).result()
+        (last,) = self.cluster.finished([submit(_apply, then, self.cluster.threads, found[0], pure=False)])
+        result: R = last.result()
         return result
 
     def _done(self, work: Callable[[T], U]) -> list[Any]:
         """Futures of what the work makes of each item, once all are there."""
-        from distributed import as_completed
-
         client, threads = self.cluster.client, self.cluster.threads
         sent = client.scatter(work, broadcast=True, hash=False)  # once, with all that it knows, to each worker
         futures = [client.submit(_apply, sent, threads, item, pure=False) for item in self.items]
         counting = Counting(self.cluster.out, self.what, len(futures))
-        for done, future in enumerate(as_completed(futures), 1):
+        for done, future in enumerate(self.cluster.finished(futures), 1):
             if future.status != "finished":
                 future.result()  # raises what went wrong
             counting.show(done)

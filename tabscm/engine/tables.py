@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tabscm.engine import notation
-from tabscm.engine.columns import MANY, Chunk, CodedColumn, Column, LabelColumn, Labels, as_texts
+from tabscm.engine.columns import Cells, Chunk, CodedColumn, Column, LabelColumn, Labels, as_texts
+from tabscm.engine.looks import MANY
 from tabscm.engine.parquet import is_parquet, read_parquet
 from tabscm.engine.plain import read_plain
 from tabscm.engine.rows import Row, delimiter, listed, read_header, read_rows, show, suggest
@@ -53,6 +54,8 @@ class DataTable:
     """What the user should know: rows that were chosen, columns left aside, cells that are missing."""
     labels: Labels | None = None
     """The column that says how each row came about, where one was asked for."""
+    aside: tuple[str, ...] = ()
+    """Those of the notes that say that a column is no variable, and why."""
 
 
 def read_table(
@@ -60,17 +63,19 @@ def read_table(
     *,
     where: Mapping[str, str] | None = None,
     categories: Collection[str] = (),
+    without: Collection[str] = (),
     labels: Asked | None = None,
 ) -> DataTable:
     """Read a table from a file: Parquet, or text with a header; see `rows.read_rows` for its formats.
 
-    A column in which no cell is a number is text. It can choose rows, or be a variable as one of the `categories`.
+    Of columns in which no cell is a number `looks` says which are categories, and variables; the others are left aside.
 
     Args:
         path: the file.
         where: {column: text} keeps only the rows whose cell reads exactly so. These columns are no variables. Cells of
             other rows are not judged.
-        categories: columns whose texts become numbers, see `levels.ordered`; a note says which.
+        categories: columns whose texts become numbers whatever they look like, see `levels.ordered`; a note says which.
+        without: columns that are left out, and not judged.
         labels: a column that is no variable and says how each row came about, and the option that asks for it.
 
     Raises:
@@ -79,24 +84,18 @@ def read_table(
     path = Path(path)
     typed = is_parquet(path)
     if typed:
-        names, chunks = read_parquet(path)
+        names, chunks = read_parquet(path, without)
     else:
         rows = read_rows(path)
         names = read_header(path, rows)
         _check_header(path, names)
-        if not where and not categories and not labels:
+        if not where and not categories and not without and not labels:
             plain = read_plain(path, len(names), delimiter(path))
             if plain is not None and len(names) > 1 and len(plain) > 1:
                 return checked(DataTable(names=tuple(names), x=plain, source=str(path)))
         chunks = _chunks(rows)
-    choice = _Choice(path, names, where or {})
-    for name in categories:
-        _check_asked(path, Asked(name, "--category"), names, choice.where)
-    if labels:
-        _check_asked(path, labels, names, choice.where)
-        if labels.name in categories:
-            raise DataError(f"{path}: column {show(labels.name)} is asked for by --category, too; drop {labels.option}")
-
+    choice = Choice(path, names, where or {})
+    check_asked(path, names, where=choice.where, categories=categories, without=without, labels=labels)
     pieces = Pieces()
     columns: dict[int, Column] = {}
     for index, name in enumerate(names):
@@ -104,15 +103,17 @@ def read_table(
             columns[index] = LabelColumn(str(path), name, pieces)
         elif name in categories:
             columns[index] = CodedColumn(str(path), name, pieces)
-        elif name not in choice.where:
+        elif name not in choice.where and name not in without:
             columns[index] = Column(str(path), name, pieces, typed=typed)
     for chunk in choice.kept(chunks):
         for index, column in columns.items():
             column.add(chunk.rows, chunk.cells[index])
     choice.check()
+    said = {column.name: column.settle() for column in columns.values()}
     variables = [column for column in columns.values() if column.numeric]
-    notes = choice.notes() + [note for column in columns.values() if (note := column.note())]
-    check_count(path, [column.name for column in variables])
+    notes = [*choice.notes(), *without_note(names, without), *filter(None, said.values())]
+    aside = [note for column in columns.values() if not column.numeric and (note := said[column.name])]
+    check_count(path, [column.name for column in variables], aside)
     x = room((len(variables), choice.count), np.float64).T  # columns contiguous
     for index, column in enumerate(variables):
         first = 0
@@ -122,7 +123,16 @@ def read_table(
             first += len(values)
     names = [column.name for column in variables]
     of_rows = next((column.labels() for column in columns.values() if isinstance(column, LabelColumn)), None)
-    return checked(DataTable(names=tuple(names), x=x, source=str(path), notes=tuple(notes), labels=of_rows))
+    return checked(
+        DataTable(
+            names=tuple(names),
+            x=x,
+            source=str(path),
+            notes=tuple(notes),
+            labels=of_rows,
+            aside=tuple(aside),
+        )
+    )
 
 
 def _chunks(rows: Iterator[Row]) -> Iterator[Chunk]:
@@ -131,34 +141,46 @@ def _chunks(rows: Iterator[Row]) -> Iterator[Chunk]:
         yield Chunk([row for row, _ in some], list(zip(*(cells for _, cells in some), strict=True)))
 
 
-class _Choice:
-    """Which rows are used."""
+class Choice:
+    """Which rows are used: those whose cells in some columns read exactly as `where` says."""
 
-    def __init__(self, path: Path, names: list[str], where: Mapping[str, str]) -> None:
+    def __init__(self, path: Path, names: Sequence[str], where: Mapping[str, str]) -> None:
         for name in where:
             if name not in names:
                 raise DataError(f"{path}: no column is called {show(name)}, as --where asks; {suggest(name, names)}")
         self.path = path
         self.where = {name: text.strip() for name, text in where.items()}
-        self.wanted = [(names.index(name), text) for name, text in self.where.items()]
-        self.seen: list[dict[str, None]] = [{} for _ in self.wanted]
+        self.columns = [names.index(name) for name in self.where]
+        self.seen: list[dict[str, None]] = [{} for _ in self.where]
         self.total = self.count = 0
+
+    def fits(self, rows: int, cells: Sequence[Cells]) -> NDArray[np.bool_]:
+        """Which of the next rows [n] are used; `cells` are those of `columns`."""
+        fits = np.ones(rows, dtype=np.bool_)
+        for text, seen, column in zip(self.where.values(), self.seen, cells, strict=True):
+            found = [cell.strip() for cell in as_texts(column)]
+            if len(seen) < MANY:
+                seen.update(dict.fromkeys(found))
+            fits &= [cell == text for cell in found]
+        self.total += rows
+        self.count += int(fits.sum())
+        return fits
 
     def kept(self, chunks: Iterator[Chunk]) -> Iterator[Chunk]:
         """The rows to use."""
         for chunk in chunks:
-            fits = np.ones(len(chunk.rows), dtype=np.bool_)
-            for (index, text), seen in zip(self.wanted, self.seen, strict=True):
-                found = [cell.strip() for cell in as_texts(chunk.cells[index])]
-                if len(seen) < MANY:
-                    seen.update(dict.fromkeys(found))
-                fits &= [cell == text for cell in found]
-            self.total += len(chunk.rows)
-            self.count += int(fits.sum())
+            fits = self.fits(len(chunk.rows), [chunk.cells[index] for index in self.columns])
             if fits.all():
                 yield chunk
             elif fits.any():
                 yield chunk.only(fits)
+
+    def join(self, other: "Choice") -> None:
+        """Take what `other` saw in the rows that follow."""
+        for seen, found in zip(self.seen, other.seen, strict=True):
+            seen.update(found)
+        self.total += other.total
+        self.count += other.count
 
     def check(self) -> None:
         """Refuse a table of fewer than two rows, once all of them were read."""
@@ -193,23 +215,48 @@ def _check_header(path: Path, names: list[str]) -> None:
         )
 
 
-def _check_asked(path: Path, asked: Asked, names: list[str], taken: Collection[str]) -> None:
-    """Check that a column is there, and that no option before wants something else of it."""
-    if asked.name not in names:
-        raise DataError(
-            f"{path}: no column is called {show(asked.name)}, as {asked.option} asks; {suggest(asked.name, names)}"
-        )
-    if asked.name in taken:
-        raise DataError(
-            f"{path}: column {show(asked.name)} chooses rows by --where, and is no variable; drop {asked.option}"
-        )
+def check_asked(
+    path: Path,
+    names: Sequence[str],
+    *,
+    where: Collection[str],
+    categories: Collection[str],
+    without: Collection[str],
+    labels: Asked | None,
+) -> None:
+    """Check that the columns that options name are there, and that no two options want something else of one.
+
+    Raises:
+        DataError: names the column and the option.
+    """
+    asked = [*(Asked(name, "--without") for name in without), *(Asked(name, "--category") for name in categories)]
+    for one in asked if labels is None else [*asked, labels]:
+        if one.name not in names:
+            raise DataError(
+                f"{path}: no column is called {show(one.name)}, as {one.option} asks; {suggest(one.name, names)}"
+            )
+        if one.name in where and one.option != "--without":
+            raise DataError(
+                f"{path}: column {show(one.name)} chooses rows by --where, and is no variable; drop {one.option}"
+            )
+        if one.name in without and one.option != "--without":
+            raise DataError(f"{path}: column {show(one.name)} is left out by --without; drop {one.option}")
+    if labels and labels.name in categories:
+        raise DataError(f"{path}: column {show(labels.name)} is asked for by --category, too; drop {labels.option}")
 
 
-def check_count(path: Path, variables: Sequence[str]) -> None:
-    """Refuse a table with fewer columns of numbers than two."""
+def without_note(names: Sequence[str], without: Collection[str]) -> list[str]:
+    """Say which columns were left out because that was asked."""
+    out = [name for name in names if name in without]
+    return [f"left out, as asked: {listed(out)}"] if out else []
+
+
+def check_count(path: Path | str, variables: Sequence[str], aside: Sequence[str] = ()) -> None:
+    """Refuse a table with fewer columns of numbers or categories than two; `aside` says why others are none."""
     if len(variables) < 2:
-        found = f"only column {show(variables[0])} holds numbers" if variables else "no column holds numbers"
-        raise DataError(f"{path}: {found}; a graph needs at least two such columns")
+        found = f"only column {show(variables[0])} holds" if variables else "no column holds"
+        why = "".join(f"; {note}" for note in aside[:3])
+        raise DataError(f"{path}: {found} numbers or categories; a graph needs at least two such columns{why}")
 
 
 def checked(table: DataTable) -> DataTable:

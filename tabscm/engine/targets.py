@@ -8,17 +8,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tabscm.engine.columns import Labels
 from tabscm.engine.frames import SOURCE, Frame, Values, missing, read_frame
 from tabscm.engine.notation import MISSING
 from tabscm.engine.rows import listed, show, suggest
-from tabscm.engine.tables import BLOCK, DataTable
+from tabscm.engine.tables import DataTable
 from tabscm.kernel.errors import ConfigError, DataError, Problem
 from tabscm.kernel.files import parse
 from tabscm.kernel.scratch import room
 
 FORMS = (
     "interventions: expected a boolean mask [rows, variables], a column of target names with one entry a row, the name "
-    "of such a column of X, or a mapping of conditions to targets together with conditions="
+    "of such a column of X, or a mapping of conditions to targets together with conditions=."
 )
 
 
@@ -42,7 +43,7 @@ def intervened_cells(frame: Frame, interventions: object, conditions: object = N
     if not isinstance(interventions, Mapping):
         if conditions is not None:
             raise DataError(
-                "conditions: they need interventions={condition: targets}, which says what each of them sets"
+                "conditions: they need interventions={condition: targets}, which says what each of them sets."
             )
         if isinstance(interventions, str):
             column, frame = frame.without(interventions, "interventions")
@@ -53,7 +54,7 @@ def intervened_cells(frame: Frame, interventions: object, conditions: object = N
             return frame, _mask(frame, interventions)
         return frame, _by_row(frame, _column(frame, interventions, "interventions"), "interventions")
     if conditions is None:
-        raise DataError("interventions: a mapping needs conditions=, the condition of each row or a column of X")
+        raise DataError("interventions: a mapping needs conditions=, the condition of each row or a column of X.")
     if isinstance(conditions, str):
         column, frame = frame.without(conditions, "conditions")
     else:
@@ -61,33 +62,58 @@ def intervened_cells(frame: Frame, interventions: object, conditions: object = N
     return frame, _by_condition(frame, column, interventions)
 
 
-def labelled_cells(data: DataTable, targets: Mapping[str, object] | None = None) -> NDArray[np.bool_]:
-    """The cells [N, D] bool that interventions set in a table read from a file, by the labels of its rows.
+def cells_of_variables(frame: Frame, cells: NDArray[np.bool_], data: DataTable) -> NDArray[np.bool_]:
+    """Of the cells [N, columns] of a frame that interventions set those of its table [N, D].
+
+    Raises:
+        DataError: a column is set that was left aside, and is no variable.
+    """
+    kept = [frame.names.index(name) for name in data.names]
+    if len(kept) == len(frame.names):
+        return cells
+    lost = [name for place, name in enumerate(frame.names) if place not in kept and cells[:, place].any()]
+    if lost:
+        raise DataError(
+            f"interventions: they set {listed(lost)}, of which no variable could be made; make numbers or categories "
+            "of it, or leave these rows out."
+        )
+    return cells[:, kept]
+
+
+def set_by(
+    labels: Labels, names: Sequence[str], source: str, targets: Mapping[str, object] | None = None
+) -> NDArray[np.bool_]:
+    """The variables that interventions set in rows of each label, [K, D] bool.
 
     Args:
-        data: with labels: the target of each row, or its condition.
+        labels: of the rows of a table: the target of each row, or its condition.
+        names: [D] of the variables.
+        source: of the table, for messages.
         targets: what each condition sets; None where the labels are targets themselves.
 
     Raises:
         DataError: a target that is no variable, or a condition of which `targets` says nothing.
     """
-    labels = data.labels
-    assert labels is not None
-    kinds = np.zeros((len(labels.texts), len(data.names)), dtype=np.bool_)
+    kinds = np.zeros((len(labels.texts), len(names)), dtype=np.bool_)
     for kind, (text, row) in enumerate(zip(labels.texts, labels.rows, strict=True)):
-        where = f"{data.source}, row {row}, column {show(labels.name)}"
+        where = f"{source}, row {row}, column {show(labels.name)}"
         entry: object = text
         if targets is not None:
             if text not in targets:
                 raise DataError(
-                    f"{where}: the targets say nothing of {show(text)}; {suggest(text, targets)} Give it [] as targets "
-                    "when it sets nothing"
+                    f"{where}: the targets say nothing of {show(text)}; {_suggested(text, targets)} Give it [] as "
+                    "targets when it sets nothing."
                 )
             entry, where = targets[text], f"the targets of {show(text)}"
-        elif text not in data.names and text.lower() in MISSING:
+        elif text not in names and text.lower() in MISSING:
             entry = None
-        kinds[kind, _targets(data.names, entry, where)] = True
-    cells = room((len(data.names), len(labels.codes)), np.bool_)
+        kinds[kind, _targets(names, entry, where)] = True
+    return kinds
+
+
+def labelled_cells(labels: Labels, kinds: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The cells [N, D] bool that interventions set, where `set_by` gives `kinds` [K, D] for the labels of the rows."""
+    cells = room((kinds.shape[1], len(labels.codes)), np.bool_)
     for place, sets in enumerate(kinds.T):
         cells[place] = sets[labels.codes]
     return cells.T
@@ -114,16 +140,16 @@ def read_targets(path: Path) -> dict[str, list[str]]:
     return targets
 
 
-def described(data: DataTable, cells: NDArray[np.bool_]) -> str:
-    """Say how many rows are interventional, and what they set."""
-    counts = {name: int(count) for name, count in zip(data.names, map(np.count_nonzero, cells.T), strict=True) if count}
-    rows = sum(int(some.any(1).sum()) for some in np.array_split(cells, 1 + len(cells) // BLOCK))
+def described(names: Sequence[str], kinds: NDArray[np.bool_], counts: NDArray[np.int64]) -> str:
+    """Say how many rows are interventional, and what they set; `counts` [K] are the rows of each label."""
+    rows = int(counts[kinds.any(1)].sum())
     if not rows:
-        return f"all {len(cells)} rows are read as observational"
-    by_size = sorted(counts, key=lambda name: -counts[name])
-    shown = ", ".join(f"{show(name)} in {counts[name]}" for name in by_size[:10])
-    more = f" and {len(counts) - 10} more" if len(counts) > 10 else ""
-    return f"{rows} of {len(cells)} rows are interventional: set {shown}{more}"
+        return f"all {counts.sum()} rows are read as observational"
+    of_each = {name: int(counts[sets].sum()) for name, sets in zip(names, kinds.T, strict=True) if sets.any()}
+    by_size = sorted(of_each, key=lambda name: -of_each[name])
+    shown = ", ".join(f"{show(name)} in {of_each[name]}" for name in by_size[:10])
+    more = f" and {len(of_each) - 10} more" if len(of_each) > 10 else ""
+    return f"{rows} of {counts.sum()} rows are interventional: set {shown}{more}"
 
 
 def _is_mask(given: object) -> bool:
@@ -135,30 +161,38 @@ def _is_mask(given: object) -> bool:
 def _mask(frame: Frame, given: object) -> NDArray[np.bool_]:
     mask = np.asarray(given)
     if mask.dtype != np.bool_:
-        raise DataError(f"interventions: a mask holds True and False, and this one {mask.dtype}; compare it, mask != 0")
+        raise DataError(
+            f"interventions: a mask holds True and False, and this one {mask.dtype}; compare it, mask != 0."
+        )
     if hasattr(given, "columns") or hasattr(given, "column_names"):
         by_name = read_frame(given)
         if set(by_name.names) != set(frame.names):
             odd = sorted(set(by_name.names) ^ set(frame.names))
-            raise DataError(f"interventions: the columns of the mask are not those of X; they differ in {listed(odd)}")
+            raise DataError(f"interventions: the columns of the mask are not those of X; they differ in {listed(odd)}.")
         mask = mask[:, [by_name.names.index(name) for name in frame.names]]
     shape = (frame.rows, len(frame.names))
     if mask.shape != shape:
-        raise DataError(f"interventions: the mask has the shape {list(mask.shape)}, and X {list(shape)}")
+        raise DataError(f"interventions: the mask has the shape {list(mask.shape)}, and X {list(shape)}.")
     return np.require(mask, requirements="W")  # torch warns of what may not be written, such as pandas gives out
 
 
 def _column(frame: Frame, given: object, what: str) -> Values:
     """One entry for each row, [N] objects."""
     if isinstance(given, str | bytes) or not isinstance(given, Iterable):
-        raise DataError(FORMS if what == "interventions" else "conditions: expected a column of X or one entry a row")
+        raise DataError(FORMS if what == "interventions" else "conditions: expected a column of X or one entry a row.")
     entries: list[Any] = list(given)
     if len(entries) != frame.rows:
-        raise DataError(f"{what}: {len(entries)} entries, and X has {frame.rows} rows; give one for each row")
+        raise DataError(f"{what}: {len(entries)} entries, and X has {frame.rows} rows; give one for each row.")
     column = np.empty(len(entries), dtype=object)
     for row, entry in enumerate(entries):  # numpy would unpack entries that are lists
         column[row] = entry.as_py() if hasattr(entry, "as_py") else entry
     return column
+
+
+def _suggested(word: str, known: Iterable[str]) -> str:
+    """`suggest` as the end of a sentence."""
+    found = suggest(word, known)
+    return found if found.endswith("?") else f"{found}."
 
 
 def _by_row(frame: Frame, column: Values, where: str) -> NDArray[np.bool_]:
@@ -180,11 +214,11 @@ def _by_condition(frame: Frame, column: Values, mapping: Mapping[Any, object]) -
     }
     for row, condition in enumerate(column):
         if missing(condition):
-            raise DataError(f"conditions, row {row}, counted from 0: holds none; give each row a condition")
+            raise DataError(f"conditions, row {row}, counted from 0: holds none; give each row a condition.")
         if condition not in targets:
             raise DataError(
                 f"conditions, row {row}, counted from 0: interventions says nothing of {show(str(condition))}; "
-                f"{suggest(str(condition), map(str, targets))} Map a condition to None when it sets nothing"
+                f"{_suggested(str(condition), map(str, targets))} Map a condition to None when it sets nothing."
             )
         cells[row, targets[condition]] = True
     return cells
@@ -205,8 +239,8 @@ def _targets(names: Sequence[str], entry: object, where: str, *, named: bool = T
     if isinstance(entry, Integral) and not isinstance(entry, bool) and not named:
         if 0 <= int(entry) < len(names):
             return [int(entry)]
-        raise DataError(f"{where}: there is no variable {entry}; X has {len(names)}, counted from 0")
-    raise DataError(f"{where}: no variable is called {show(str(entry))}; {suggest(str(entry), names)}")
+        raise DataError(f"{where}: there is no variable {entry}; X has {len(names)}, counted from 0.")
+    raise DataError(f"{where}: no variable is called {show(str(entry))}; {_suggested(str(entry), names)}")
 
 
 def aligned(X: object, given: object, what: str) -> None:
@@ -220,5 +254,5 @@ def aligned(X: object, given: object, what: str) -> None:
         return
     if len(one) == len(other) and not one.equals(other):
         raise DataError(
-            f"{what}: its index is not that of X; sort it the same way, or pass .to_numpy() if the rows are in order"
+            f"{what}: its index is not that of X; sort it the same way, or pass .to_numpy() if the rows are in order."
         )

@@ -8,6 +8,8 @@ import math
 import os
 import tempfile
 import weakref
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import attrs
@@ -26,7 +28,30 @@ def installed_memory() -> int:
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):
         return 2**60
-    return min(memory, *_limits())
+    return min(memory, *_limits(), cgroup_limit(_text))
+
+
+def cgroup_limit(read: Callable[[str], str | None]) -> int:
+    """Bytes that the control groups of this process, or of its container, allow to it; 2^60 where they set no limit.
+
+    The limit of a group counts for all groups inside it, so that the least of them is the one that holds. Inside a
+    container the groups above it are not seen, and its own is the root.
+
+    Args:
+        read: the text of a file of the system by its path; None where it cannot be read.
+
+    Source: Linux, Documentation/admin-guide/cgroup-v2.rst (memory.max) and cgroup-v1/memory.rst
+    (memory.limit_in_bytes).
+    """
+    files = []
+    for line in (read("/proc/self/cgroup") or "").splitlines():
+        number, controllers, group = line.split(":", 2)
+        if number == "0" and not controllers:
+            files += [f"/sys/fs/cgroup{above}/memory.max" for above in _upwards(group)]
+        elif "memory" in controllers.split(","):
+            files += [f"/sys/fs/cgroup/memory{above}/memory.limit_in_bytes" for above in _upwards(group)]
+    texts = [(read(file) or "").strip() for file in files]
+    return min([2**60, *(int(text) for text in texts if text.isdecimal() and int(text))])
 
 
 def room(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
@@ -108,6 +133,20 @@ def _limits() -> list[int]:
         return [2**60]
     soft = [resource.getrlimit(kind)[0] for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA)]
     return [2**60, *(limit for limit in soft if limit != resource.RLIM_INFINITY)]
+
+
+def _upwards(group: str) -> Iterator[str]:
+    """The path of a group and of those around it; the root is empty."""
+    parts = [part for part in group.split("/") if part and part != ".."]  # what lies outside a container's namespace
+    for depth in range(len(parts), -1, -1):
+        yield "".join(f"/{part}" for part in parts[:depth])
+
+
+def _text(file: str) -> str | None:
+    try:
+        return Path(file).read_text("utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
 
 
 def _temporary_file() -> BinaryIO:

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tabscm.engine import bench, outsiders, scale
+from tabscm.engine import bench, familiarity, outsiders, scale
 
 ROOT = Path(__file__).parents[2]
+SACHS = str(ROOT / "tabscm/data/sachs.csv")
 TINY = str(ROOT / "experiments/tiny.toml")
 
 
@@ -46,6 +47,22 @@ def test_bench(call, shipped, monkeypatch):
         assert "tables/s" in out
         assert out.splitlines()[-1].startswith("D = 4 ")
         assert err.startswith("prediction, D = 4, N = 30: 0.")
+
+
+def test_bench_of_familiarity_renews_what_tables_look_like(call, trained, shipped, monkeypatch):
+    monkeypatch.setattr(outsiders, "SUITES", ("sachs-e17",))
+    words = ["bench", "familiarity", "--inside", "6", "--tables", "2", "--cells", TINY]
+    before = {path.name: path.read_bytes() for path in shipped.iterdir()}
+    monkeypatch.setattr(familiarity, "TABLES", 90)
+    assert call(*words, "--renew")[0] == 0
+    after = {path.name: path.read_bytes() for path in shipped.iterdir()}
+    assert len(json.loads(after["familiarity.json"])["distances"]) == 90
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == {"familiarity.json", "manifest.json"}
+    assert call("predict", SACHS, "--device", "cpu")[0] == 0  # the model is whole
+    code, out, err = call(*words, "--renew", "--run", trained)
+    message = f"{trained}: not a released model. Make one: python -m tabscm release {trained}\n"
+    assert (code, out, err) == (2, "", message)
 
 
 def test_bench_accuracy_of_a_run_goes_on_where_it_stopped(call, trained, tmp_path):

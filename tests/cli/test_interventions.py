@@ -71,7 +71,7 @@ def test_a_column_in_which_nothing_is_set(predict):
         (
             COLUMN.replace("mek;erk", "mek;erg"),
             ["--interventions", "set"],
-            "t.csv, row 4, column 'set': no variable is called 'erg'; there are 'raf', 'mek', 'erk'",
+            "t.csv, row 4, column 'set': no variable is called 'erg'; there are 'raf', 'mek', 'erk'.",
         ),
         (
             COLUMN,
@@ -92,13 +92,13 @@ def test_a_column_in_which_nothing_is_set(predict):
             CONDITIONS.replace("both", "boht"),
             BY_CONDITION,
             "t.csv, row 4, column 'kind': the targets say nothing of 'boht'; did you mean 'both'? Give it [] as "
-            "targets when it sets nothing",
+            "targets when it sets nothing.",
         ),
         (
             CONDITIONS,
             ["--conditions", "kind"],
             "--conditions and --targets belong together: the column of the conditions, and the file that says what "
-            "each of them sets",
+            "each of them sets.",
         ),
     ],
 )

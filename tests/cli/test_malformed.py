@@ -384,13 +384,45 @@ TEXT = {
         "a,b,c\n1,2,3\n4,2.0,6\n",
         ": column 'b' has the same value in all 2 rows used; remove it",
     ),
-    "text alone": ("t.csv", "a,b\nx,y\ny,z\n", ": no column holds numbers; a graph needs at least two such columns"),
+    "text alone": (
+        "t.csv",
+        "a,b\nx,y\nx,z\n",
+        ": no column holds numbers or categories; a graph needs at least two such columns; column 'a' is text and left "
+        "aside: 'x' is its only value; column 'b' is text and left aside: no value occurs twice, as in names of rows",
+    ),
     "one column of numbers": (
         "t.csv",
-        "a,b\n1,x\n2,y\n3,x\n",
-        ": only column 'a' holds numbers; a graph needs at least two such columns",
+        "a,b\n1,x\n2,y\n3,z\n",
+        ": only column 'a' holds numbers or categories; a graph needs at least two such columns; column 'b' is text "
+        "and left aside: no value occurs twice, as in names of rows",
     ),
-    "one column": ("t.csv", "a\n1\n2\n3\n", ": only column 'a' holds numbers; a graph needs at least two such columns"),
+    "one column": (
+        "t.csv",
+        "a\n1\n2\n3\n",
+        ": only column 'a' holds numbers or categories; a graph needs at least two such columns",
+    ),
+    "a damaged number, tabs": (
+        "t.tsv",
+        "a\tb\n1\t2\n3\t5..2\n4\t3\n",
+        ", row 3, column 'b': found '5..2' in a column of numbers; correct it, or remove the row or the column",
+    ),
+    "a damaged number, packed": (
+        "t.tsv.gz",
+        gzip.compress(b"a\tb\n1\t2\n3\t5..2\n4\t3\n"),
+        ", row 3, column 'b': found '5..2' in a column of numbers; correct it, or remove the row or the column",
+    ),
+    "a damaged date": (
+        "t.csv",
+        "a,b,day\n1,2,2024-05-01\n3,5,2024-O5-02\n4,3,2024-05-03\n",
+        ", row 3, column 'day': found '2024-O5-02' in a column of dates or times; correct it, or leave the cell or the "
+        "column out",
+    ),
+    "a damaged date, packed": (
+        "t.tsv.gz",
+        gzip.compress(b"a\tb\tday\n1\t2\t2024-05-01\n3\t5\t2024-05-02\n4\t3\t-\n"),
+        ", row 4, column 'day': found '-' in a column of dates or times; correct it, or leave the cell or the column "
+        "out",
+    ),
 }
 """What is wrong: (name of the file, its content, what is said after the name)."""
 READ = {
@@ -427,11 +459,16 @@ READ = {
         ],
     ),
     "words": (
-        b"a,b,kind\n3,2,x\n1,5,y\n4,4,x\n6,1,x\n",
+        b"a,b,kind\n3,2,x\n1,5,y\n4,4,x\n6,1,x\n9,3,y\n2,7,y\n",
         [
-            "column 'kind' is text and left aside (2 values: 'x', 'y'); it can choose rows: --where kind=x, or be a "
-            "variable: --category kind"
+            "column 'kind' is read as numbers: 'x' = 0, 'y' = 1; if it is no variable, leave it out",
+            "text that is no variable is left out by --without COLUMN, chooses rows by --where, or says what was set "
+            "by --interventions or --conditions",
         ],
+    ),
+    "names of rows": (
+        b"name,a,b\np1,3,2\np2,1,5\np3,4,4\np4,6,1\n",
+        ["column 'name' is text and left aside: no value occurs twice, as in names of rows"],
     ),
     "missing cells": (
         GOOD.encode() + b"7,NA\n,3\n" + b"5,3\n2,6\n",

@@ -101,16 +101,23 @@ def test_predict_prints_edges_and_notes_apart(call, trained):
 
 def test_predict_with_categories_and_missing_cells(call, trained, tmp_path):
     file = tmp_path / "x.csv"
-    file.write_text("a,b,dose\n" + "1,2,low\n3,,high\n2,5,low\n7,1,mid\n" * 10)
-    code, out, err = call("predict", file, "--run", trained, "--device", "cpu", "--category", "dose", "--json")
+    file.write_text("a,b,dose,day\n" + "1,2,low,1\n3,,high,1\n2,5,low,?\n7,1,mid,1\n" * 10)
+    words = ["predict", file, "--run", trained, "--device", "cpu", "--json", "--without", "day"]
+    code, out, err = call(*words)
     assert (code, err) == (0, "")
     found = json.loads(out)
     assert found["variables"] == ["a", "b", "dose"]
-    assert found["notes"][:2] == [
+    read = (
         "column 'dose' is read as numbers: 'high' = 0, 'low' = 1, 'mid' = 2; if another order is meant, write numbers "
-        "in that order",
+    )
+    assert found["notes"][:3] == [
+        "left out, as asked: 'day'",
+        f"{read}in that order; if it is no variable, leave it out",
         "10 of 120 cells are missing and read as unknown: of 'b' 25 %",
     ]
+    again = json.loads(call(*words, "--category", "dose")[1])
+    assert again["edge_prob"] == found["edge_prob"]
+    assert again["notes"][1] == f"{read}in that order"
 
 
 def test_predict_at_the_threshold_that_was_chosen_on_validation(call, trained):
@@ -121,6 +128,9 @@ def test_predict_at_the_threshold_that_was_chosen_on_validation(call, trained):
     found = json.loads(call(*words, "--threshold", "chosen")[1])
     assert found["threshold"] == threshold
     assert found["edges"] == json.loads(call(*words, "--threshold", threshold)[1])["edges"]
+    printed = call(*words[:-1], "--threshold", "0.374874")[1]
+    assert " above 0.375, of 110 ordered pairs of 11 variables." in printed
+    assert " above 0.999999, of " in call(*words[:-1], "--threshold", "0.999999")[1]
 
 
 def test_predict_for_machines(call, trained, tmp_path):
@@ -295,14 +305,12 @@ def test_a_damaged_checkpoint_is_one_line(call, trained, tmp_path):
         assert call(*words, *overrides, "--device", "cpu") == (2, "", message)
 
 
-@pytest.mark.parametrize(
-    "words",
-    [["--where", "a=1"], ["--category", "a"], ["--interventions", "a"], ["--bootstrap", "3"]],
-    ids=lambda words: words[0],
-)
-def test_what_a_cluster_does_not_do(call, tmp_path, words):
-    message = f"--cluster: {words[0]} is for tables that one machine reads. Leave it out.\n"
-    assert call("predict", tmp_path, "--cluster", "tcp://host:8786", *words) == (2, "", message)
+def test_a_cluster_draws_no_rows_again(call, tmp_path):
+    message = (
+        "--cluster: --bootstrap draws rows of the whole table again, which are nowhere together. Leave it out, or draw "
+        "a million rows and read them here.\n"
+    )
+    assert call("predict", tmp_path, "--cluster", "tcp://host:8786", "--bootstrap", "3") == (2, "", message)
 
 
 def test_a_cluster_of_gpus(call, tmp_path):

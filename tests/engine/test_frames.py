@@ -11,6 +11,7 @@ import pytest
 from tabscm import DataError
 from tabscm.engine import levels
 from tabscm.engine.frames import read_frame
+from tabscm.engine.tables import read_table
 
 NAN = float("nan")
 
@@ -93,7 +94,7 @@ def test_categories(dtype):
     assert found == [2, 1, 0, 1]
     assert notes == [
         "column 'b' is read as numbers: 'step 1' = 0, 'step 9' = 1, 'step 10' = 2; if another order is meant, write "
-        "numbers in that order"
+        "numbers in that order; if it is no variable, leave it out"
     ]
 
 
@@ -126,18 +127,6 @@ def test_what_is_masked_is_missing():
     ("values", "message"),
     [
         (
-            pd.date_range("2026-01-01", periods=4),
-            "X, column 'b': holds dates or times; make numbers of them, such as days since the first, or remove it",
-        ),
-        (
-            pd.date_range("2026-01-01", periods=4, tz="UTC"),
-            "X, column 'b': holds dates or times; make numbers of them, such as days since the first, or remove it",
-        ),
-        (
-            pd.Series([datetime.date(2026, 1, 1)] * 4, dtype=object),
-            "X, column 'b': holds dates or times; make numbers of them, such as days since the first, or remove it",
-        ),
-        (
             [1j, 2, 3, 4],
             "X, column 'b': holds complex numbers; Complex data not supported: make columns of the real and imaginary "
             "parts",
@@ -164,6 +153,21 @@ def test_what_is_masked_is_missing():
             "X, column 'b': mixes numbers and text: 'three' in row 2, counted from 0; make it one of them",
         ),
         (
+            ["2026-01-01", "2026-01-02", "2026-01-O3", "2026-01-04"],
+            "X, row 2, counted from 0, column 'b': found '2026-01-O3' in a column of dates or times; correct it, or "
+            "leave the cell or the column out",
+        ),
+        (
+            ["1.5", "2", "x", "4"],
+            "X, row 2, counted from 0, column 'b': found 'x' in a column of numbers; correct it, or remove the row or "
+            "the column",
+        ),
+        (
+            ["1,5", "2", "3", "4"],
+            "X, row 0, counted from 0, column 'b': found '1,5'; write numbers with a decimal point and nothing between "
+            "thousands, such as 1234.5",
+        ),
+        (
             pd.Series([True, "yes", "no", "no"], dtype=object),
             "X, column 'b': mixes truth values and text: 'yes' in row 1, counted from 0; make it one of them",
         ),
@@ -177,13 +181,54 @@ def test_a_column_that_is_no_variable(values, message):
     assert refusal(frame(b=values)) == message
 
 
-def test_text_of_many_values_is_no_category():
-    X = pd.DataFrame({"a": np.arange(21.0) ** 2, "id": [f"case {number}" for number in range(21)]})
-    assert refusal(X) == (
-        "X, column 'id': is text with 21 different values, and at most 20 are read as categories; remove it, or make "
-        "numbers or fewer categories of it"
-    )
-    assert read_frame(X[:20]).table().x[:, 1].tolist() == list(range(20))
+DATES = (
+    "column 'b' holds dates or times, such as '2026-01-01', and is left aside; if it is a variable, make numbers of "
+)
+DATES += "them, such as days since the first"
+HOURS = DATES.replace("2026-01-01", "6:00:00")
+NAMES = "column 'b' is text and left aside: no value occurs twice, as in names of rows"
+
+
+def test_spans_of_time_are_left_aside():
+    table = read_frame(frame(b=pd.to_timedelta(["6h", "7h", None, "9h"]), c=[2, 1, 4, 4])).table()
+    assert table.aside == (HOURS,)
+
+
+@pytest.mark.parametrize(
+    ("values", "note"),
+    [
+        (pd.date_range("2026-01-01", periods=4), DATES),
+        (pd.Series([datetime.date(2026, 1, 1)] * 4, dtype=object), DATES),
+        (["2026-01-01", "2026-01-02", None, "2026-01-04"], DATES),
+        (["p1", "p2", "p3", None], NAMES),
+        (pd.Series(["p1", "p2", "p3", None], dtype="category"), NAMES),
+        (["A", "A", None, "A"], "column 'b' is text and left aside: 'A' is its only value"),
+    ],
+)
+def test_what_is_no_variable_is_left_aside_with_the_words_of_a_file(values, note, tmp_path):
+    table = read_frame(frame(b=values, c=[2, 1, 4, 4])).table()
+    assert table.names == ("a", "c")
+    assert table.aside == (note,)
+    frame(b=values, c=[2, 1, 4, 4]).to_csv(tmp_path / "t.csv", index=False)
+    assert read_table(tmp_path / "t.csv").aside == (note,)
+
+
+def test_text_and_numbers_as_text_are_what_they_are_in_a_file(tmp_path):
+    columns = {
+        "a": np.arange(25.0) ** 2,
+        "id": [f"case {number}" for number in range(25)],
+        "ward": [f"w{number % 21}" for number in range(25)],
+        "kind": ["none", "mild", None, "NA", "severe"] * 5,
+        "count": [str(number % 7) for number in range(25)],
+    }
+    X = pd.DataFrame(columns)
+    X.to_csv(tmp_path / "t.csv", index=False)
+    here, file = read_frame(X).table(), read_table(tmp_path / "t.csv")
+    assert here.names == file.names == ("a", "kind", "count")
+    np.testing.assert_array_equal(here.x, file.x)
+    assert here.aside == file.aside
+    assert set(here.notes) - set(file.notes) == {"column 'count' is stored as text and read as numbers"}
+    assert set(file.notes) < set(here.notes)
 
 
 @pytest.mark.parametrize(
@@ -220,9 +265,12 @@ def test_names_that_cannot_be_used(names, message):
         ),
         ("data.csv", "X: expected a table, found the name 'data.csv'; read the file first, as with pandas"),
         (Path("data.csv"), "X: expected a table, found the name 'data.csv'; read the file first, as with pandas"),
-        (np.ones((3, 1)), "X: 1 feature(s) (shape=(3, 1)) while a minimum of 2 is required. A graph needs two columns"),
-        (np.ones((1, 3)), "X: 1 sample (shape=(1, 3)) while a minimum of 2 is required. A table needs two rows"),
-        (np.ones((0, 3)), "X: 0 sample(s) (shape=(0, 3)) while a minimum of 2 is required. A table needs two rows"),
+        (
+            np.ones((3, 1)),
+            "X: 1 feature(s) (shape=(3, 1)) while a minimum of 2 is required. A graph needs two columns.",
+        ),
+        (np.ones((1, 3)), "X: 1 sample (shape=(1, 3)) while a minimum of 2 is required. A table needs two rows."),
+        (np.ones((0, 3)), "X: 0 sample(s) (shape=(0, 3)) while a minimum of 2 is required. A table needs two rows."),
         (np.full((2, 2), b"a"), "X, column 'x0': has the type |S1, no number and no text; convert it, or remove it"),
     ],
 )  # fmt: skip
@@ -239,11 +287,11 @@ def mixed_columns():
         "number": [1.5, 2.5, None, 4.0],
         "whole": [1, None, 3, 4],
         "truth": [True, False, None, True],
-        "text": ["b", "a", None, "c"],
+        "text": ["b", "a", None, "b"],
     }
 
 
-EXPECTED = np.array([[1.5, 1, 1, 1], [2.5, NAN, 0, 0], [NAN, 3, NAN, NAN], [4, 4, 1, 2]])
+EXPECTED = np.array([[1.5, 1, 1, 1], [2.5, NAN, 0, 0], [NAN, 3, NAN, NAN], [4, 4, 1, 1]])
 
 
 def test_pandas_polars_and_pyarrow_say_the_same():
@@ -260,7 +308,7 @@ def test_polars():
     np.testing.assert_array_equal(table.x[:, :4], EXPECTED)
     np.testing.assert_array_equal(table.x[:, 4], EXPECTED[:, 3])
     day = X.with_columns(polars.lit(datetime.date(2026, 1, 1)).alias("day"))
-    assert "column 'day': holds dates" in refusal(day)
+    assert read_frame(day).table().aside[0].startswith("column 'day' holds dates or times, such as '2026-01-01', ")
     assert refusal(X.lazy()) == "X: this is a query that has not run; pass its result, X.collect()"
 
 
@@ -272,7 +320,7 @@ def test_pyarrow():
     np.testing.assert_array_equal(table.x[:, :4], EXPECTED)
     np.testing.assert_array_equal(table.x[:, 4], EXPECTED[:, 3])
     day = X.append_column("day", pyarrow.array([datetime.date(2026, 1, 1)] * 4))
-    assert "column 'day': holds dates" in refusal(day)
+    assert read_frame(day).table().aside[0].startswith("column 'day' holds dates or times, such as '2026-01-01', ")
     assert "column 'parts': row 0, counted from 0, holds a" in refusal(
         X.append_column("parts", pyarrow.array([[1]] * 4))
     )

@@ -231,9 +231,9 @@ def test_from_a_table_to_every_form_of_its_graph(serving):
     server = serving()
     dropped = drop(server, TABLE)
     assert dropped["columns"] == ["dose", "pulse", "town"]
-    assert dropped["variables"] == ["dose", "pulse"]
+    assert dropped["variables"] == ["dose", "pulse", "town"]
     assert (dropped["name"], dropped["rows"], dropped["trouble"]) == ("heart.csv", 60, None)
-    assert dropped["notes"][0].startswith("column 'town' is text and left aside")
+    assert dropped["notes"][0].startswith("column 'town' is read as numbers: ")
 
     wishes = {**WISHES, "variables": ["dose", "town"], "categories": ["town"], "tiers": [["town"], ["dose"]]}
     status, found = ask(server, f"tables/{dropped['table']}/graphs", json.dumps(wishes).encode(), PLAIN)

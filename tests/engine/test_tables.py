@@ -82,6 +82,16 @@ REFUSED = {
         'a,b\n1,2\n"3,4\n' + "5,6\n" * 50_000,
         't.csv, row 3: a quote that opens here is not closed; write a quote inside a quoted field twice: ""',
     ),
+    "a field that is too long": (
+        "a,b\n1,2\n3," + "x" * 140_000 + "\n",
+        "t.csv, row 3, column 2: a field of 140,000 characters, and at most 131,072 are read; shorten it, or remove "
+        "the column",
+    ),
+    "a field of many lines that is too long": (
+        'a,b\n1,2\n"3,4\n' + "5,6\n" * 50_000 + '",7\n5,6\n',
+        "t.csv, row 3, column 1: a field of 200,004 characters, and at most 131,072 are read; shorten it, or remove "
+        "the column",
+    ),
     "text after a quote": (
         'a,b\n1,2\n"3"x,4\n',
         't.csv, row 3: text follows a closing quote; write a quote inside a quoted field twice: ""',
@@ -216,12 +226,38 @@ REFUSED = {
         "a,b,c\n1,2,3\n4,2.0,3\n",
         "t.csv: columns 'b', 'c' have the same value in all 2 rows used; remove them",
     ),
-    "no numbers": ("a,b\nx,y\ny,z\n", "t.csv: no column holds numbers; a graph needs at least two such columns"),
+    "no numbers": (
+        "a,b\nx,y\ny,z\n",
+        "t.csv: no column holds numbers or categories; a graph needs at least two such columns; column 'a' is text and "
+        "left aside: no value occurs twice, as in names of rows; column 'b' is text and left aside: no value occurs "
+        "twice, as in names of rows",
+    ),
     "one variable": (
         "a,b\n1,y\n2,z\n",
-        "t.csv: only column 'a' holds numbers; a graph needs at least two such columns",
+        "t.csv: only column 'a' holds numbers or categories; a graph needs at least two such columns; column 'b' is "
+        "text and left aside: no value occurs twice, as in names of rows",
     ),
-    "one column": ("a\n1\n2\n", "t.csv: only column 'a' holds numbers; a graph needs at least two such columns"),
+    "one column": (
+        "a\n1\n2\n",
+        "t.csv: only column 'a' holds numbers or categories; a graph needs at least two such columns",
+    ),
+    "a cell that is no date among dates": (
+        "a,b,day\n1,2,2024-05-01\n3,5,2024-05-02\n4,5,2024-O5-03\n9,7,2024-05-07\n",
+        "t.csv, row 4, column 'day': found '2024-O5-03' in a column of dates or times; correct it, or leave the cell "
+        "or the column out",
+    ),
+    "a number among dates": (
+        "a,b,day\n1,2,2024-05-01\n3,5,2024-05-02\n4,5,20240503\n9,7,2024-05-07\n",
+        "t.csv, row 4, column 'day': found '20240503' in a column of dates or times; correct it, or leave the cell or "
+        "the column out",
+    ),
+    "no date far below a thousand dates": (
+        "a,b,day\n"
+        + "".join(f"{i},{i * i},{1000 + i % 9000}-{i // 9000 + 1}-01\n" for i in range(11_000))
+        + "1,2,soon\n",
+        "t.csv, row 11002, column 'day': found 'soon' in a column of dates or times; correct it, or leave the cell or "
+        "the column out",
+    ),
 }
 
 
@@ -291,26 +327,58 @@ def test_other_formats(name, content):
     np.testing.assert_array_equal(table.x, [[1, 2], [3, 5]])
 
 
-def test_text_columns_are_left_aside_with_a_note():
-    text = "a,kind,b,on,id\n" + "".join(f"{i**2},{'xyz'[i % 3]} w,{i % 7},{i % 2 == 0},s{i}\n" for i in range(1500))
-    table = read_table(write(text))
-    assert table.names == ("a", "b")
-    assert table.x.shape == (1500, 2)
+def test_text_is_categories_or_left_aside_with_a_note():
+    rows = [f"{i**2},{'xyz'[i % 3]} w,{i % 7},{i % 2 == 0},s{i},A,w{i % 21}\n" for i in range(1500)]
+    table = read_table(write("a,kind,b,on,id,site,ward\n" + "".join(rows)))
+    assert table.names == ("a", "kind", "b", "on")
+    assert table.x[:3].tolist() == [[0, 0, 0, 1], [1, 1, 1, 0], [4, 2, 2, 1]]
     assert table.notes == (
-        "column 'kind' is text and left aside (3 values: 'x w', 'y w', 'z w'); it can choose rows: --where 'kind=x w', "
-        "or be a variable: --category kind",
-        "column 'on' is text and left aside (2 values: 'True', 'False'); it can be a variable: --category on",
-        "column 'id' is text and left aside (1000 different values or more)",
+        "column 'kind' is read as numbers: 'x w' = 0, 'y w' = 1, 'z w' = 2; if another order is meant, write numbers "
+        "in that order; if it is no variable, leave it out",
+        "column 'on' is read as numbers: 'False' = 0, 'True' = 1",
+        "column 'id' is text and left aside: 1000 different values or more, and at most 20 are read as categories",
+        "column 'site' is text and left aside: 'A' is its only value",
+        "column 'ward' is text and left aside: 21 different values, and at most 20 are read as categories",
     )
+    assert table.aside == table.notes[2:]
 
 
-@pytest.mark.parametrize("word", ["", "NaN", " NA", "n/a", "null", "None", "?", "."])
-def test_a_cell_that_says_so_is_missing(word):
-    table = read_table(write(f"a,b,kind\n1,2,x\n3,{word},y\n5,6,{word}\n"))
+def test_categories_of_a_long_table_with_gaps():
+    gap = "1,,2\n" * 6000
+    table = read_table(write(f"a,dose,b\n{gap}3,none,4\n{gap}5,mild,7\n8,None,9\n8,mild,1\n{gap}"))
+    assert table.x[~np.isnan(table.x[:, 1]), 1].tolist() == [2, 0, 1, 0]
+    assert table.notes[0].startswith("column 'dose' is read as numbers: 'mild' = 0, 'None' = 1, 'none' = 2")
+
+
+def test_columns_that_are_left_out_are_not_judged():
+    table = read_table(write("id,a,b,c\nx,1,2,7\n2,3,5,7\nsoon,4,4,7\n"), without=["c", "id"])
     assert table.names == ("a", "b")
-    np.testing.assert_array_equal(table.x, [[1, 2], [3, np.nan], [5, 6]])
-    assert "(2 values: 'x', 'y')" in table.notes[0]
-    assert table.notes[1] == "1 of 6 cells are missing and read as unknown: of 'b' 33 %"
+    assert table.notes == ("left out, as asked: 'id', 'c'",)
+
+
+@pytest.mark.parametrize(
+    ("without", "options", "message"),
+    [
+        (["knd"], {}, "t.csv: no column is called 'knd', as --without asks; did you mean 'kind'?"),
+        (["kind"], {"categories": ["kind"]}, "t.csv: column 'kind' is left out by --without; drop --category"),
+    ],
+)
+def test_columns_that_cannot_be_left_out(without, options, message):
+    assert refusal(CONDITIONS, without=without, **options) == message
+
+
+@pytest.mark.parametrize("word", ["", "NaN", " NA", "n/a", "null", "?", "."])
+def test_a_cell_that_says_so_is_missing(word):
+    table = read_table(write(f"a,b,kind\n1,2,x\n3,{word},y\n5,6,{word}\n7,8,x\n"))
+    assert table.names == ("a", "b", "kind")
+    np.testing.assert_array_equal(table.x, [[1, 2, 0], [3, np.nan, 1], [5, 6, np.nan], [7, 8, 0]])
+    assert table.notes[0].startswith("column 'kind' is read as numbers: 'x' = 0, 'y' = 1")
+    assert table.notes[1] == "2 of 12 cells are missing and read as unknown: of 'b' 25 %, 'kind' 25 %"
+
+
+def test_none_is_missing_among_numbers_and_a_category_among_words():
+    table = read_table(write("a,b,kind\n1,2,mild\n3,None,none\n5,6,mild\n7,8,\n"))
+    np.testing.assert_array_equal(table.x, [[1, 2, 0], [3, np.nan, 1], [5, 6, 0], [7, 8, np.nan]])
 
 
 def test_missing_cells_far_from_the_others():
@@ -332,8 +400,8 @@ def test_text_that_is_asked_for_is_a_variable():
         "column 'on' is read as numbers: 'no' = 0, 'yes' = 1",
     )
     whole = read_table("t.csv", categories=["dose", "kind"])
-    assert whole.names == ("a", "dose", "kind")
-    np.testing.assert_array_equal(whole.x[2], [4, np.nan, 1])
+    assert whole.names == ("a", "dose", "on", "kind")
+    np.testing.assert_array_equal(whole.x[2], [4, np.nan, 0, 1])
 
 
 @pytest.mark.parametrize(
@@ -379,11 +447,8 @@ def test_sachs():
     assert table.x[0].tolist() == [26.4, 13.2, 8.82, 18.3, 58.8, 6.61, 17, 414, 17, 44.9, 40]
     assert table.notes == ("kept 853 of 7466 rows with 'condition' = 'cd3_cd28'",)
     (note,) = read_table(SACHS).notes
-    assert note == (
-        "column 'condition' is text and left aside (9 values: 'cd3_cd28', 'cd3_cd28+icam2', 'cd3_cd28+aktinhib', "
-        "'cd3_cd28+g0076', 'cd3_cd28+psitect' and 4 more); it can choose rows: --where condition=cd3_cd28, or "
-        "be a variable: --category condition"
-    )
+    assert note.startswith("column 'condition' is read as numbers: 'b2camp' = 0, 'cd3_cd28' = 1, ")
+    assert note.endswith("; if another order is meant, write numbers in that order; if it is no variable, leave it out")
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])

@@ -58,7 +58,7 @@ def test_variables_of_an_array_have_numbers():
     _, cells = intervened_cells(read_frame(X.to_numpy()), [None, 1, [1, "x2"], None])
     np.testing.assert_array_equal(cells, CELLS)
     assert refusal([0, 0, 0, 3], X.to_numpy()) == (
-        "interventions, row 3, counted from 0: there is no variable 3; X has 3, counted from 0"
+        "interventions, row 3, counted from 0: there is no variable 3; X has 3, counted from 0."
     )
     assert refusal([0, 0, 0, 3]).startswith(
         "interventions, row 0, counted from 0: no variable is called '0'; there are"
@@ -74,18 +74,18 @@ def refusal(interventions, X=X, conditions=None):
 @pytest.mark.parametrize(
     ("interventions", "conditions", "message"),
     [
-        (CELLS[:3], None, "interventions: the mask has the shape [3, 3], and X [4, 3]"),
+        (CELLS[:3], None, "interventions: the mask has the shape [3, 3], and X [4, 3]."),
         (
             CELLS.astype(int),
             None,
-            "interventions: a mask holds True and False, and this one int64; compare it, mask != 0",
+            "interventions: a mask holds True and False, and this one int64; compare it, mask != 0.",
         ),
         (
             pd.DataFrame(CELLS, columns=["raf", "mek", "akt"]),
             None,
-            "interventions: the columns of the mask are not those of X; they differ in 'akt', 'erk'",
+            "interventions: the columns of the mask are not those of X; they differ in 'akt', 'erk'.",
         ),
-        (["mek"] * 3, None, "interventions: 3 entries, and X has 4 rows; give one for each row"),
+        (["mek"] * 3, None, "interventions: 3 entries, and X has 4 rows; give one for each row."),
         (
             [None, None, "mekk", None],
             None,
@@ -94,37 +94,37 @@ def refusal(interventions, X=X, conditions=None):
         (
             "target",
             None,
-            "X: no column is called 'target', as interventions asks; there are 'raf', 'mek', 'erk'",
+            "X: no column is called 'target', as interventions asks; there are 'raf', 'mek', 'erk'.",
         ),
         (
             7,
             None,
             "interventions: expected a boolean mask [rows, variables], a column of target names with one entry a row, "
-            "the name of such a column of X, or a mapping of conditions to targets together with conditions=",
+            "the name of such a column of X, or a mapping of conditions to targets together with conditions=.",
         ),
-        (TARGETS, None, "interventions: a mapping needs conditions=, the condition of each row or a column of X"),
+        (TARGETS, None, "interventions: a mapping needs conditions=, the condition of each row or a column of X."),
         (
             CELLS,
             CONDITIONS,
-            "conditions: they need interventions={condition: targets}, which says what each of them sets",
+            "conditions: they need interventions={condition: targets}, which says what each of them sets.",
         ),
-        (TARGETS, 7, "conditions: expected a column of X or one entry a row"),
-        (TARGETS, CONDITIONS[:2], "conditions: 2 entries, and X has 4 rows; give one for each row"),
+        (TARGETS, 7, "conditions: expected a column of X or one entry a row."),
+        (TARGETS, CONDITIONS[:2], "conditions: 2 entries, and X has 4 rows; give one for each row."),
         (
             TARGETS,
             ["none", "u126", "both", "none"],
             "conditions, row 1, counted from 0: interventions says nothing of 'u126'; did you mean 'u0126'? Map a "
-            "condition to None when it sets nothing",
+            "condition to None when it sets nothing.",
         ),
         (
             TARGETS,
             ["none", None, "both", "none"],
-            "conditions, row 1, counted from 0: holds none; give each row a condition",
+            "conditions, row 1, counted from 0: holds none; give each row a condition.",
         ),
         (
             {"none": None, "u0126": "mkk"},
             CONDITIONS,
-            "interventions, condition 'u0126': no variable is called 'mkk'; there are 'raf', 'mek', 'erk'",
+            "interventions, condition 'u0126': no variable is called 'mkk'; there are 'raf', 'mek', 'erk'.",
         ),
     ],
 )
@@ -139,5 +139,5 @@ def test_rows_in_another_order_are_refused():
     with pytest.raises(DataError) as refused:
         aligned(X, pd.Series(["mek"] * 4, index=X.index[::-1]), "interventions")
     assert str(refused.value) == (
-        "interventions: its index is not that of X; sort it the same way, or pass .to_numpy() if the rows are in order"
+        "interventions: its index is not that of X; sort it the same way, or pass .to_numpy() if the rows are in order."
     )

@@ -57,3 +57,66 @@ def test_a_limit_of_the_process_counts(monkeypatch):
         resource, "getrlimit", lambda kind: (2**30, 2**40) if kind == resource.RLIMIT_DATA else (-1, -1)
     )
     assert scratch.installed_memory() == 2**30
+
+
+LIMITLESS = 9223372036854771712
+"""What version 1 writes where nothing is limited."""
+
+
+@pytest.mark.parametrize(
+    ("files", "limit"),
+    [
+        ({}, 2**60),
+        # version 2: the group of a service, and one around it that is smaller
+        (
+            {
+                "/proc/self/cgroup": "0::/user.slice/job.scope\n",
+                "/sys/fs/cgroup/user.slice/job.scope/memory.max": "8589934592\n",
+                "/sys/fs/cgroup/user.slice/memory.max": "4294967296\n",
+            },
+            2**32,
+        ),
+        (
+            {"/proc/self/cgroup": "0::/job.scope\n", "/sys/fs/cgroup/job.scope/memory.max": "max\n"},
+            2**60,
+        ),
+        # a container of version 2, whose own group is the root
+        ({"/proc/self/cgroup": "0::/\n", "/sys/fs/cgroup/memory.max": "1073741824\n"}, 2**30),
+        # a shell that was moved out of the group that its container sees
+        ({"/proc/self/cgroup": "0::/../other\n", "/sys/fs/cgroup/memory.max": "1073741824\n"}, 2**30),
+        # version 1, beside an empty version 2
+        (
+            {
+                "/proc/self/cgroup": "5:cpu,cpuacct:/\n4:memory:/batch/a:b\n0::/\n",
+                "/sys/fs/cgroup/memory/batch/a:b/memory.limit_in_bytes": "2147483648\n",
+                "/sys/fs/cgroup/memory/batch/memory.limit_in_bytes": f"{LIMITLESS}\n",
+            },
+            2**31,
+        ),
+        # a container of version 1, which is told its path on the host and sees its group as the root
+        (
+            {
+                "/proc/self/cgroup": "4:memory:/docker/f00\n",
+                "/sys/fs/cgroup/memory/memory.limit_in_bytes": "536870912\n",
+            },
+            2**29,
+        ),
+        (
+            {
+                "/proc/self/cgroup": "4:cpu,cpuacct:/\n",
+                "/sys/fs/cgroup/memory/memory.limit_in_bytes": "536870912\n",
+            },
+            2**60,
+        ),
+    ],
+)
+def test_the_limit_of_a_container_counts(files, limit):
+    assert scratch.cgroup_limit(files.get) == limit
+
+
+def test_a_container_has_room_for_less(monkeypatch):
+    files = {"/proc/self/cgroup": "0::/\n", "/sys/fs/cgroup/memory.max": f"{2**24}\n"}
+    monkeypatch.setattr(scratch, "_text", files.get)
+    assert scratch.installed_memory() == 2**24
+    assert scratch.in_file(scratch.room((2**21,), np.int8))
+    assert not scratch.in_file(scratch.room((2**19,), np.int8))
