@@ -172,6 +172,22 @@ def test_there_are_as_many_attacks_as_the_readme_says():
     assert len(ATTACKS) == 49
 
 
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [
+        ("", "the address lacks the token of the app; open the one that it printed"),
+        ("tables?name=x.csv", "the address lacks the token of the app; open the one that it printed"),
+        (f"{'x' * 43}/", "the token in the address is not that of the app; open the address that it printed last"),
+        ("{token}x/", "the token in the address is not that of the app; open the address that it printed last"),
+        ("{short}/", "the token in the address is not that of the app; open the address that it printed last"),
+    ],
+)
+def test_a_token_that_is_wrong_and_one_that_is_missing_are_told_apart(server, path, line):
+    path = path.replace("{token}", server.token).replace("{short}", server.token[:-1])
+    sent = request(path).replace(b"{port}", str(server.port).encode())
+    assert answer(server, sent)[::2] == (403, f"{line}\n")
+
+
 def test_a_client_that_closes_halfway_is_told(server):
     sent = post(UPLOAD, b"a,b\n", length=1000)
     sent = sent.replace(b"{token}", server.token.encode()).replace(b"{port}", str(server.port).encode())
