@@ -1,13 +1,16 @@
 """The web app of this machine: a table in, a graph out, and everybody else refused with a status and one line."""
 
 import gzip
+import io
 import json
+import os
 import re
 import socket
 import threading
 import urllib.error
 import urllib.request
 
+import numpy as np
 import pytest
 
 from tabscm import TabSCMError
@@ -228,6 +231,13 @@ def drop(server, text, name="heart.csv"):
     return json.loads(found)
 
 
+def read(server, dropped, wishes):
+    """The id of a graph of a table that was dropped."""
+    status, found = ask(server, f"tables/{dropped['table']}/graphs", json.dumps(wishes).encode(), PLAIN)
+    assert status == 200, found
+    return json.loads(found)["graph"]
+
+
 def test_the_page_runs_its_own_script_alone_and_is_framed_by_nobody(server):
     with urllib.request.urlopen(server.address) as found:
         policy, page = found.headers["Content-Security-Policy"], found.read().decode()
@@ -252,9 +262,7 @@ def test_from_a_table_to_every_form_of_its_graph(serving):
     assert dropped["notes"][0].startswith("column 'town' is text and left aside")
 
     wishes = {**WISHES, "variables": ["dose", "town"], "categories": ["town"], "tiers": [["town"], ["dose"]]}
-    status, found = ask(server, f"tables/{dropped['table']}/graphs", json.dumps(wishes).encode(), PLAIN)
-    assert status == 200, found
-    graph = json.loads(found)["graph"]
+    graph = read(server, dropped, wishes)
     whole = json.loads(ask(server, f"graphs/{graph}/json")[1])
     assert whole["variables"] == ["dose", "town"]
     assert whole["knowledge"]["forbidden"] == [{"from": "dose", "to": "town"}]
@@ -288,12 +296,86 @@ def test_wishes_that_cannot_be_are_told_what_is_expected(server, wish, value, ex
     assert found == (400, f"{wish}: expected {expected}\n")
 
 
-def test_parquet_is_sent_to_the_command_line(server):
-    found = ask(server, "tables?name=x.parquet", b"PAR1\x15\x04" + bytes(50) + b"PAR1")
-    assert found == (
+def parquet_of(columns, *, groups=1):
+    """The bytes of a Parquet file that holds the columns so many times."""
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    made = io.BytesIO()
+    table = pa.table(columns)
+    with parquet.ParquetWriter(made, table.schema) as writer:
+        for _ in range(groups):
+            writer.write_table(table)
+    return made.getvalue()
+
+
+COLUMNS = {
+    "dose": [i % 7 for i in range(60)],
+    "pulse": [float(i * i % 11) for i in range(60)],
+    "town": ["ab"[i % 2] for i in range(60)],
+}
+"""TABLE, column by column."""
+
+
+def tsv():
+    return TABLE.replace(",", "\t").encode()
+
+
+@pytest.mark.parametrize(
+    ("name", "made"),
+    [
+        ("heart.tsv", tsv),
+        ("heart.tsv.gz", lambda: gzip.compress(tsv())),
+        ("heart.csv.gz", lambda: gzip.compress(TABLE.encode())),
+        ("heart.parquet", lambda: parquet_of(COLUMNS)),
+        ("heart.data", lambda: parquet_of(COLUMNS)),
+    ],
+)
+def test_all_kinds_of_file_give_the_same_graph(serving, name, made):
+    server = serving()
+    probabilities = []
+    for table, called in ((TABLE.encode(), "heart.csv"), (made(), name)):
+        status, found = ask(server, f"tables?name={called}", table)
+        dropped = json.loads(found)
+        assert status == 200
+        assert (dropped["columns"], dropped["rows"], dropped["name"]) == (["dose", "pulse", "town"], 60, called)
+        wishes = {**WISHES, "variables": ["town", "dose"], "categories": ["town"]}
+        whole = json.loads(ask(server, f"graphs/{read(server, dropped, wishes)}/json")[1])
+        assert whole["variables"] == ["town", "dose"]
+        assert any(note.startswith("column 'town' is read as") for note in whole["notes"])
+        probabilities.append(whole["edge_prob"])
+    assert probabilities[0] == probabilities[1]
+
+
+def test_parquet_that_cannot_be_read_says_why(serving, tmp_path, monkeypatch):
+    server = serving(memory=4 << 30)
+    whole = parquet_of(COLUMNS)
+    for name, data, line in (
+        ("x.parquet", whole[:-4], "this is not a whole Parquet file, its end is missing; copy it again"),
+        ("x.pq", TABLE.encode(), "this is not a Parquet file; if it is text, rename it to end in .csv"),
+        (
+            "x.parquet",
+            parquet_of({"a": [[1], [2]], "b": [1, 2]}),
+            "column 'a': holds list<element: int64>, and only numbers, text, truth values, dates and times are read; "
+            "make such columns of it, or leave it out",
+        ),
+        (
+            "x.parquet",
+            parquet_of({"a": np.ones(1_000_000), "b": np.ones(1_000_000)}, groups=70),
+            "unpacks to 70,000,000 rows of 2 columns, for which this app has no room; use python -m tabscm predict",
+        ),
+    ):
+        status, found = ask(server, f"tables?name={name}", data)
+        assert status == 422
+        assert found.removeprefix(name).lstrip(":, ") == f"{line}\n"
+    without = tmp_path / "pyarrow.py"
+    without.write_text("raise ImportError")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    assert ask(server, "tables?name=x.parquet", whole) == (
         422,
-        "x.parquet: Parquet is not read here; use python -m tabscm predict, or save the table as CSV in UTF-8\n",
+        "x.parquet: reading Parquet needs pyarrow; pip install 'tabscm[parquet]', or save the table as CSV in UTF-8\n",
     )
+    assert server.desk.tables == {}
     assert list(server.desk.folder.iterdir()) == []
 
 

@@ -16,8 +16,11 @@ import attrs
 
 from tabscm.engine.local.gate import Refusal
 from tabscm.engine.local.job import ANSWER, ORDER
+from tabscm.engine.parquet import ENDINGS
 from tabscm.engine.signatures import PARQUET
 
+GZIP = b"\x1f\x8b"
+"""How a packed file begins."""
 KEPT = 20
 """Most tables, and most graphs, that are kept; the oldest go."""
 FORMS = {
@@ -74,14 +77,7 @@ class Desk:
 
     def drop(self, data: bytes, name: str) -> dict[str, Any]:
         """Take a table, and say what is to know of it."""
-        if data.startswith(PARQUET):  # the reader would say how to rename it, which is of no use here
-            raise Refusal(
-                422,
-                f"{name}: Parquet is not read here; use python -m tabscm predict, or save the table as CSV in UTF-8",
-            )
-        ending = ".tsv" if name.lower().removesuffix(".gz").endswith(".tsv") else ".csv"
-        packed = ".gz" if data.startswith(b"\x1f\x8b") else ""
-        table = Dropped(self._folder(), f"table{ending}{packed}", name)
+        table = Dropped(self._folder(), f"table{_ending(name, data)}", name)
         (table.folder / table.file).write_bytes(data)
         try:
             answer = self._work(table.folder, {"do": "check", "table": table.file, "name": name})
@@ -185,6 +181,15 @@ class Desk:
         finally:
             process.kill()
             process.wait()
+
+
+def _ending(name: str, data: bytes) -> str:
+    """What the reader is told of a table: how its name ends, unless its first bytes know better."""
+    lower = name.lower()
+    if lower.endswith(ENDINGS) or (data.startswith(PARQUET) and data.endswith(PARQUET)):
+        return ENDINGS[0]
+    ending = ".tsv" if lower.removesuffix(".gz").endswith(".tsv") else ".csv"
+    return f"{ending}.gz" if data.startswith(GZIP) else ending
 
 
 def _environment() -> dict[str, str]:

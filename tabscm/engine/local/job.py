@@ -5,7 +5,6 @@ Whatever the table does to it, the app lives on. It takes its limits before it r
 
 import json
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
     from tabscm.engine.tables import DataTable
 
 ORDER, ANSWER = Path("order.json"), Path("answer.json")
-CHOSEN = Path("chosen.csv")
-"""The columns that were ticked, where not all were."""
 
 
 def main() -> int:
@@ -45,14 +42,15 @@ def limit(seconds: int, size: int) -> None:
 
 def _check(order: dict[str, Any]) -> dict[str, Any]:
     """The columns of a table and what is to know of it."""
+    from tabscm.engine.local.chosen import check_size, names_of
     from tabscm.engine.preflight import preflight
-    from tabscm.engine.rows import read_header, read_rows
     from tabscm.engine.tables import read_table
     from tabscm.kernel.errors import TabSCMError
 
     file = Path(order["table"])
     try:
-        names = read_header(file, read_rows(file))
+        names = names_of(file)
+        check_size(file, order["bytes"])
     except TabSCMError as error:
         return {"error": _named(str(error), order)}
     try:
@@ -78,14 +76,12 @@ def _table(order: dict[str, Any]) -> "DataTable":
     """The chosen columns of the table."""
     import attrs
 
-    from tabscm.engine.rows import read_header, read_rows
+    from tabscm.engine.local.chosen import names_of, take
     from tabscm.engine.tables import read_table
 
     file, chosen = Path(order["table"]), order["variables"]
-    names = read_header(file, read_rows(file))
-    if chosen != names:
-        _take(file, names, chosen)
-        file = CHOSEN
+    if chosen != names_of(file):
+        file = take(file, chosen)
     return attrs.evolve(read_table(file, categories=order["categories"]), source=order["name"])
 
 
@@ -120,25 +116,11 @@ def _graph(data: "DataTable", order: dict[str, Any]) -> dict[str, Any]:
     return {"edges": len(result.edges(**shown))}
 
 
-def _take(file: Path, names: Sequence[str], chosen: Sequence[str]) -> None:
-    """Write the chosen columns into a table of their own."""
-    import csv
-
-    from tabscm.engine.rows import listed, read_rows
-    from tabscm.kernel.errors import DataError
-
-    unknown = [name for name in chosen if name not in names]
-    if unknown:
-        raise DataError(f"{file}: there is no column {listed(unknown)}")
-    places = [names.index(name) for name in chosen]
-    with CHOSEN.open("w", encoding="utf-8", newline="") as out:
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerows([row[place] for place in places] for _, row in read_rows(file))
-
-
 def _named(message: str, order: dict[str, Any]) -> str:
     """A message about a file as the user knows it."""
-    for file in (order["table"], str(CHOSEN)):
+    from tabscm.engine.local.chosen import TEXT, TYPED
+
+    for file in (order["table"], str(TEXT), str(TYPED)):
         if message.startswith(file):
             return f"{order['name']}{message.removeprefix(file)}"
     return message
