@@ -78,7 +78,7 @@ def body(request: Request, types: Iterable[str], most: int) -> bytes:
     if not (length.isascii() and length.isdigit()):
         raise Refusal(400, "the Content-Length is no number")
     if len(length) > 18 or int(length) > most:
-        raise Refusal(413, f"at most {most >> 20} MiB are taken; for larger tables use python -m tabscm predict")
+        raise Refusal(413, f"at most {most >> 20} MiB are taken; for what is larger use python -m tabscm predict")
     data: bytes = request.environ["wsgi.input"].read(int(length))
     if len(data) < int(length):
         raise Refusal(400, "the request ended before its Content-Length")
