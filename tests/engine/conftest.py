@@ -1,13 +1,16 @@
 """What the engine's tests share."""
 
 import base64
+import fcntl
 import html
 import json
 import os
 import re
+import select
 import shutil
 import subprocess
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -68,16 +71,23 @@ def opened(tmp_path):
     return opened
 
 
+def beyond(descriptor):
+    """The same file under a number that no browser wants."""
+    found = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 10)
+    os.close(descriptor)
+    return found
+
+
 class Browser:
     """Headless Chromium that does what a person does; it is told so through a pipe, in the protocol of its tools."""
 
     def __init__(self, profile):
-        theirs, self.writing = os.pipe()
-        self.reading, ours = os.pipe()
+        theirs, self.writing = map(beyond, os.pipe())
+        self.reading, ours = map(beyond, os.pipe())
         words = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
         words += ["--remote-debugging-pipe", f"--user-data-dir={profile}", "about:blank"]
-        # it reads from 3 and writes to 4
-        shell = ["sh", "-c", f'exec 3<&{theirs} 4>&{ours} && exec "$@"', "sh", *words]
+        # bash alone takes numbers of more than one digit; the browser reads from 3 and writes to 4
+        shell = ["bash", "-c", f'exec 3<&{theirs} 4>&{ours} && exec "$@"', "bash", *words]
         self.process = subprocess.Popen(shell, pass_fds=(theirs, ours), stderr=subprocess.DEVNULL)
         os.close(theirs)
         os.close(ours)
@@ -93,6 +103,7 @@ class Browser:
         os.write(self.writing, json.dumps(message).encode() + b"\0")
         while True:
             while b"\0" not in self.left:
+                assert select.select([self.reading], [], [], 60)[0], f"the browser does not answer {method}"
                 self.left += os.read(self.reading, 1 << 20)
             line, self.left = self.left.split(b"\0", 1)
             answer = json.loads(line)
@@ -154,6 +165,5 @@ def browser(tmp_path_factory):
     """A browser, for the tests of a file."""
     if CHROMIUM is None:
         pytest.skip("no Chromium here to open the page in")
-    browser = Browser(tmp_path_factory.mktemp("profile"))
-    yield browser
-    browser.close()
+    with closing(Browser(tmp_path_factory.mktemp("profile"))) as browser:
+        yield browser
