@@ -368,7 +368,7 @@ def test_what_takes_long_says_how_far_it_is(tmp_path, monkeypatch):
     desk._reading[NOBODY] = tmp_path
     assert desk.progress(NOBODY) == "rows drawn again: 4/10  0:00 left"
     counting.end()
-    assert desk.progress(NOBODY) == "rows drawn again: 4/10  0:00 left"
+    assert desk.progress(NOBODY) == ""
 
 
 def test_knowledge_is_set_in_the_page_and_in_a_file_and_obeyed(serving):
@@ -476,6 +476,78 @@ def test_a_column_says_what_was_set_in_each_row(serving):
         ),
     ):
         assert refused(server, dropped, labels=labels) == line
+
+
+HOSTILE = "<img src=x onerror=document.title='CANARY'>"
+CLICKS = """(() => {
+  const at = (id) => document.getElementById(id);
+  const put = (place, value, event) => { place.value = value; place.dispatchEvent(new Event(event)); };
+  put(document.querySelector('[aria-label="tier of dose"]'), "1", "input");
+  put(document.querySelector('[aria-label="tier of pulse"]'), "3", "input");
+  document.querySelector('[aria-label="dose causes nothing"]').click();
+  const edges = [["pulse", HOSTILE, "required"], ["pulse", "dose", "required"], ["dose", "no", "forbidden"]];
+  for (const [cause, effect, sort] of edges) {
+    at("cause").value = cause; at("effect").value = effect; at("sort").value = sort; at("edge").requestSubmit();
+  }
+  document.querySelector('[aria-label="remove dose to no"]').click();
+  put(at("labels"), "3", "change");
+  put(at("means"), "conditions", "change");
+  at("go").click();
+})()""".replace("HOSTILE", json.dumps(HOSTILE))
+SEEN = """(() => {
+  const all = (where) => [...document.querySelectorAll(where)].map((one) => one.textContent);
+  return [document.getElementById("said").textContent, all("#edges li"), all(".tier")];
+})()"""
+
+
+def test_the_page_is_clicked_through(serving, browser, tmp_path):
+    """In a browser: a table whose name and columns are hostile, knowledge and conditions, a file of them, the graph."""
+    server = serving()
+    table = tmp_path / "<b>heart.csv"
+    table.write_text(
+        TABLE.replace("dose,pulse,town", f'dose,pulse,"{HOSTILE}",town')
+        .replace(",a\n", ",1,a\n")
+        .replace(",b\n", ",2,b\n")
+    )
+    targets = tmp_path / "targets.toml"
+    targets.write_text('a = []\nb = "dose"\n')
+    knowledge = tmp_path / "known.toml"
+    knowledge.write_bytes(b"sinks = ['dose']\xff")
+
+    browser.open(server.address)
+    browser.choose("#file", table)
+    browser.until("!document.getElementById('wishes').hidden")
+    assert browser.run("document.getElementById('state').textContent") == "<b>heart.csv: 4 columns, 60 rows"
+    browser.run(CLICKS)
+    said, edges, tiers = browser.run(SEEN)
+    assert said == "What each condition sets is to be typed, or dropped, under the variables."
+    assert edges == [f"pulse → {HOSTILE} is required Remove", "pulse → dose is required Remove"]
+    assert tiers == [f"anywhere{HOSTILE}", "tier 1dose", "tier 2", "tier 3pulse", "tier 4"]
+
+    browser.choose("#knowledge-file", knowledge)
+    told = "document.getElementById('knowledge-said').textContent"
+    assert browser.until(told) == "known.toml: this is not UTF-8 text; save it as UTF-8"
+    browser.choose("#targets-file", targets)
+    browser.until("document.getElementById('targets').value")
+    browser.run("document.getElementById('go').click()")
+    assert browser.until("document.querySelector('#said.wrong')?.textContent").startswith(
+        "what was set in the page: the required edges: 'pulse' -> 'dose' is required, but 'pulse' is in tier 3, later"
+    )
+    browser.run("document.querySelector('[aria-label=\"remove pulse to dose\"]').click()")
+    browser.run("document.getElementById('bootstrap').value = 3; document.getElementById('go').click()")
+    browser.until("!document.getElementById('graph').hidden")
+    (folder,) = server.desk.graphs.values()
+    whole = json.loads((folder / "graph.json").read_text())
+    assert whole["variables"] == ["dose", "pulse", HOSTILE]
+    assert whole["knowledge"]["required"] == [{"from": "pulse", "to": HOSTILE}]
+    assert {"from": "dose", "to": HOSTILE} in whole["knowledge"]["forbidden"]
+    assert whole["notes"][0] == "30 of 60 rows are interventional: set 'dose' in 30"
+    assert whole["bootstrap"]["repeats"] == 3
+    assert browser.run("document.title") == "TabSCM"
+    browser.run("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    for width in (360, 500, 1200):
+        browser.resize(width)
+        assert browser.overhang() == 0
 
 
 def parquet_of(columns, *, groups=1):

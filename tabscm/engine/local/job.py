@@ -6,7 +6,6 @@ Whatever the table does to it, the app lives on. It takes its limits before it r
 import io
 import json
 import os
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -168,10 +167,9 @@ class Said(io.TextIOBase):
         return True
 
     def write(self, text: str) -> int:
-        """Say something."""
-        line = re.sub(r"\x1b\[K", "", text).strip()
-        if line:
-            SAID.write_text(line, "utf-8")
+        """Say something; what goes back to the start of the line replaces what was there."""
+        if text.startswith("\r"):
+            SAID.write_text(text.replace("\x1b[K", "").strip(), "utf-8")
         return len(text)
 
 
