@@ -159,7 +159,7 @@ def _graph(
     return {"edges": len(result.edges(**shown))}
 
 
-class Said(io.TextIOBase):
+class Said(io.StringIO):
     """A terminal of one line, the last that was said, in a file for the app."""
 
     def isatty(self) -> bool:
