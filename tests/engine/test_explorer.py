@@ -142,6 +142,31 @@ def test_between_two_drawings_edges_only_go():
         assert not (found.graph(threshold) & ~found.graph(stop)).any()
 
 
+def tangled(count=9):
+    """Many cycles, of which another edge is the best to leave out at nearly every threshold."""
+    edge_prob = np.random.default_rng(3).uniform(size=(count, count)) ** 2
+    np.fill_diagonal(edge_prob, 0)
+    return Result(names=tuple(f"v{index}" for index in range(count)), edge_prob=edge_prob)
+
+
+def test_without_cycles_every_stop_of_the_slider_has_the_best_graph():
+    found = tangled()
+    plain = data(found, threshold=0.234)
+    kept, differing = 0, 0
+    for threshold in [step / plain["steps"] for step in range(1, 101)] + [0.234]:
+        here = [one for one in plain["without_cycles"] if one["above"] <= threshold][-1]
+        layout = [one for one in plain["layouts"] if one["above"] <= threshold][-1]
+        shown = np.zeros((9, 9), dtype=bool)
+        above = {number for number, edge in enumerate(plain["edges"]) if edge["p"] > threshold}
+        for number in above - set(here["left_out"]):
+            shown[plain["edges"][number]["from"], plain["edges"][number]["to"]] = True
+        assert (shown == found.graph(threshold, acyclic=True)).all()
+        kept += here["above"] < threshold
+        differing += set(here["left_out"]) & above != set(layout["left_out"]) & above
+    assert kept > 20  # a graph that does not change is not written again
+    assert differing > 0  # less edges, the graph of the drawing would have been another
+
+
 def test_the_table_holds_the_edges_for_who_runs_no_script():
     body = result().to_html().split("<tbody>")[1].split("</tbody>")[0]
     assert re.findall(r"<bdi>(.*?)</bdi>.*?<bdi>(.*?)</bdi></td><td>(.*?)</td>", body) == [
@@ -262,3 +287,52 @@ def test_the_page_of_a_table_without_edges_can_be_opened(opened):
     title, seen = opened(Result(names=("a",), edge_prob=np.zeros((1, 1))).to_html())
     assert title == "A table · TabSCM"
     assert "0 edges above 0.50 between 1 variable." in seen
+
+
+def slide(browser, threshold):
+    """Move the slider, and read the edges in the table."""
+    browser.run(
+        f"(() => {{ const slider = document.getElementById('threshold'); slider.value = '{threshold}'; "
+        "slider.dispatchEvent(new Event('input')); })()"
+    )
+    return set(
+        browser.run(
+            "[...document.querySelectorAll('#list tbody tr')].map((row) => row.innerText.split(/\\s+/, 2).join(' '))"
+        )
+    )
+
+
+def test_the_slider_shows_the_graph_of_its_threshold(browser, tmp_path):
+    found = tangled()
+    page = tmp_path / "page.html"
+    found.to_html(page, threshold=0.234, acyclic=True)
+    browser.open(page.as_uri())
+
+    def named(threshold):
+        return {f"{edge.source} {edge.target}" for edge in found.edges(threshold, acyclic=True)}
+
+    assert browser.run("document.getElementById('said').textContent").endswith("above 0.234 between 9 variables.")
+    assert browser.run("document.querySelectorAll('#list tbody tr').length") == len(named(0.234))
+    for threshold in (0.07, 0.17, 0.23, 0.36, 0.64):
+        assert slide(browser, threshold) == named(threshold)
+        drawn = "[...document.querySelectorAll('.edge')].filter((one) => one.style.display !== 'none').length"
+        assert browser.run(drawn) == len(named(threshold))
+
+
+@pytest.mark.parametrize("width", [360, 500, 1200])
+def test_the_page_is_no_wider_than_the_screen(browser, tmp_path, width):
+    """Nor with long names and all columns of the bootstrap; a wide table scrolls in a box of its own."""
+    names = ("age", "W" * 120, "sleep_in_hours_a_week_without_any_blank", "a b c d e f")
+    found = result(
+        names=names,
+        notes=("x" * 200,),
+        findings=(Finding("duplicate", (names[1], "age"), "hold the same " + names[1]),),
+        familiarity=Familiarity(0.001, False, names[1]),
+    ).given(Knowledge(required=[("age", names[1])], source=f"{'k' * 100}.toml"))
+    page = tmp_path / "page.html"
+    attrs.evolve(found, bootstrap=Bootstrap(names, np.full((4, 4), 0.25), 100, 0.4)).to_html(page)
+    browser.open(page.as_uri(), width=width)
+    browser.run("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    assert browser.overhang() == 0
+    browser.run("document.querySelector('.node').dispatchEvent(new MouseEvent('click'))")
+    assert browser.overhang() == 0

@@ -1,22 +1,40 @@
 """The web app of this machine: a table in, a graph out, and everybody else refused with a status and one line."""
 
 import gzip
+import io
 import json
+import os
 import re
 import socket
 import threading
 import urllib.error
 import urllib.request
 
+import numpy as np
 import pytest
 
 from tabscm import TabSCMError
 from tabscm.engine import released
-from tabscm.engine.local.desk import Dropped, Limits
+from tabscm.engine.local.desk import Desk, Dropped, Limits
+from tabscm.engine.local.job import Said
 from tabscm.engine.local.server import Server, opened
+from tabscm.engine.progress import Counting
 
 TABLE = "dose,pulse,town\n" + "".join(f"{i % 7},{i * i % 11},{'ab'[i % 2]}\n" for i in range(60))
-WISHES = {"variables": ["dose", "pulse"], "categories": [], "tiers": [], "threshold": 0.1, "acyclic": False}
+WISHES = {
+    "variables": ["dose", "pulse"],
+    "categories": [],
+    "tiers": [],
+    "required": [],
+    "forbidden": [],
+    "exogenous": [],
+    "sinks": [],
+    "knowledge": None,
+    "labels": None,
+    "bootstrap": 0,
+    "threshold": 0.1,
+    "acyclic": False,
+}
 NOBODY = "0" * 32
 """An id that belongs to nothing."""
 
@@ -141,6 +159,21 @@ ATTACKS = {
     "wishes within wishes": (post(READ, DEEP, kind=PLAIN), 400),
     "wishes of other types": (post(READ, json.dumps({**WISHES, "variables": {"a": 1}}).encode(), kind=PLAIN), 400),
     "a wish too many": (post(READ, json.dumps({**WISHES, "run": "/tmp/evil"}).encode(), kind=PLAIN), 400),
+    "a drawing without end": (post(READ, json.dumps({**WISHES, "bootstrap": 10**9}).encode(), kind=PLAIN), 400),
+    "a knowledge file by its path": (
+        post(READ, json.dumps({**WISHES, "knowledge": "/etc/passwd"}).encode(), kind=PLAIN),
+        400,
+    ),
+    "more knowledge than anybody has": (
+        post(READ, json.dumps({**WISHES, "knowledge": {"name": "k", "text": " " * (1 << 20)}}).encode(), kind=PLAIN),
+        413,
+    ),
+    "Parquet that is none": (post("{token}/tables?name=x.parquet", b"PAR1" + bytes(99) + b"PAR1"), 422),
+    "Parquet that says it is longer": (
+        post("{token}/tables?name=x.parquet", b"PAR1" + b"\xff" * 4 + b"\xff\xff\xff\x7fPAR1"),
+        422,
+    ),
+    "how far a table is that is not there": (request("{token}/tables/..%2f..%2fetc/progress"), 404),
     "a table that is not there": (post(READ, json.dumps(WISHES).encode(), kind=PLAIN), 404),
     "a long address": (request("a" * 70_000), 414),
     "a long header": (request(extra=[f"X-Long: {'a' * 70_000}"]), 431),
@@ -169,7 +202,23 @@ def test_attacks_are_refused_with_a_status_and_a_line(server, impatient, sent, s
 
 
 def test_there_are_as_many_attacks_as_the_readme_says():
-    assert len(ATTACKS) == 49
+    assert len(ATTACKS) == 55
+
+
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [
+        ("", "the address lacks the token of the app; open the one that it printed"),
+        ("tables?name=x.csv", "the address lacks the token of the app; open the one that it printed"),
+        (f"{'x' * 43}/", "the token in the address is not that of the app; open the address that it printed last"),
+        ("{token}x/", "the token in the address is not that of the app; open the address that it printed last"),
+        ("{short}/", "the token in the address is not that of the app; open the address that it printed last"),
+    ],
+)
+def test_a_token_that_is_wrong_and_one_that_is_missing_are_told_apart(server, path, line):
+    path = path.replace("{token}", server.token).replace("{short}", server.token[:-1])
+    sent = request(path).replace(b"{port}", str(server.port).encode())
+    assert answer(server, sent)[::2] == (403, f"{line}\n")
 
 
 def test_a_client_that_closes_halfway_is_told(server):
@@ -212,6 +261,20 @@ def drop(server, text, name="heart.csv"):
     return json.loads(found)
 
 
+def read(server, dropped, wishes):
+    """The id of a graph of a table that was dropped."""
+    status, found = ask(server, f"tables/{dropped['table']}/graphs", json.dumps(wishes).encode(), PLAIN)
+    assert status == 200, found
+    return json.loads(found)["graph"]
+
+
+def refused(server, dropped, **wishes):
+    """The line that says why there is no graph."""
+    status, found = ask(server, f"tables/{dropped['table']}/graphs", json.dumps({**WISHES, **wishes}).encode(), PLAIN)
+    assert (status, found.count("\n")) == (422, 1)
+    return found.removesuffix("\n")
+
+
 def test_the_page_runs_its_own_script_alone_and_is_framed_by_nobody(server):
     with urllib.request.urlopen(server.address) as found:
         policy, page = found.headers["Content-Security-Policy"], found.read().decode()
@@ -236,9 +299,7 @@ def test_from_a_table_to_every_form_of_its_graph(serving):
     assert dropped["notes"][0].startswith("column 'town' is read as numbers: ")
 
     wishes = {**WISHES, "variables": ["dose", "town"], "categories": ["town"], "tiers": [["town"], ["dose"]]}
-    status, found = ask(server, f"tables/{dropped['table']}/graphs", json.dumps(wishes).encode(), PLAIN)
-    assert status == 200, found
-    graph = json.loads(found)["graph"]
+    graph = read(server, dropped, wishes)
     whole = json.loads(ask(server, f"graphs/{graph}/json")[1])
     assert whole["variables"] == ["dose", "town"]
     assert whole["knowledge"]["forbidden"] == [{"from": "dose", "to": "town"}]
@@ -261,7 +322,21 @@ def test_from_a_table_to_every_form_of_its_graph(serving):
     [
         ("variables", "dose", "a list of names"),
         ("categories", [1], "a list of names"),
-        ("tiers", [[]], "a list of tiers, each a list of at least one name"),
+        ("tiers", ["dose"], "a list of tiers, each a list of names"),
+        ("required", [["dose", "pulse", "town"]], "a list of edges, each a list of a cause and an effect"),
+        ("forbidden", [["dose", 1]], "a list of edges, each a list of a cause and an effect"),
+        ("exogenous", "dose", "a list of names"),
+        ("sinks", [None], "a list of names"),
+        ("knowledge", "/etc/passwd", "null, or the name and the text of a file"),
+        ("knowledge", {"name": "k.toml", "path": "/etc/passwd"}, "null, or the name and the text of a file"),
+        (
+            "labels",
+            {"column": "town", "targets": "/etc/passwd"},
+            "null, or a column, and its targets: null, or the name and the text of a file",
+        ),
+        ("bootstrap", 501, "a whole number from 0 to 500"),
+        ("bootstrap", 1e2, "a whole number from 0 to 500"),
+        ("bootstrap", True, "a whole number from 0 to 500"),
         ("threshold", None, "a number from 0 to 1"),
         ("threshold", 1.5, "a number from 0 to 1"),
         ("acyclic", 1, "true or false"),
@@ -272,12 +347,280 @@ def test_wishes_that_cannot_be_are_told_what_is_expected(server, wish, value, ex
     assert found == (400, f"{wish}: expected {expected}\n")
 
 
-def test_parquet_is_sent_to_the_command_line(server):
-    found = ask(server, "tables?name=x.parquet", b"PAR1\x15\x04" + bytes(50) + b"PAR1")
-    assert found == (
-        422,
-        "x.parquet: Parquet is not read here; use python -m tabscm predict, or save the table as CSV in UTF-8\n",
+def test_rows_are_drawn_again_as_often_as_is_wished(serving):
+    server = serving()
+    graph = read(server, drop(server, TABLE), {**WISHES, "bootstrap": 7, "threshold": 0.2, "acyclic": True})
+    whole = json.loads(ask(server, f"graphs/{graph}/json")[1])
+    assert [whole["bootstrap"][key] for key in ("repeats", "threshold", "acyclic")] == [7, 0.2, True]
+    page = ask(server, f"graphs/{graph}/html")[1]
+    assert "Out of 7 tables of rows drawn again" in page
+    assert '"repeats":7' in page
+
+
+def test_what_takes_long_says_how_far_it_is(tmp_path, monkeypatch):
+    """The process says it in its folder, as to a terminal; the app tells it of the table that is being read."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("tabscm.engine.progress.SOON", 0.0)
+    counting = Counting(Said(), "rows drawn again", 10)
+    counting.show(4)
+    desk = Desk(tmp_path, tmp_path)
+    assert desk.progress(NOBODY) == ""
+    desk._reading[NOBODY] = tmp_path
+    assert desk.progress(NOBODY) == "rows drawn again: 4/10  0:00 left"
+    counting.end()
+    assert desk.progress(NOBODY) == ""
+
+
+def test_knowledge_is_set_in_the_page_and_in_a_file_and_obeyed(serving):
+    server = serving()
+    dropped = drop(server, TABLE)
+    three = {"variables": ["dose", "pulse", "town"], "categories": ["town"]}
+    toml = {"name": "..\\known.toml", "text": 'tiers = [["town"], ["dose"]]'}
+    tetrad = {"name": "k.txt", "text": "/knowledge\nforbiddirect\n\ndose pulse\n"}
+    for wishes, source, required, forbidden in (
+        (
+            {"knowledge": toml, "required": [["dose", "pulse"]]},
+            "known.toml and what was set in the page",
+            ["dose pulse"],
+            ["dose town", "pulse dose", "pulse town"],
+        ),
+        (
+            {"knowledge": tetrad, "tiers": [["dose"], [], ["pulse"]], "exogenous": ["town"], "sinks": ["pulse"]},
+            "k.txt and what was set in the page",
+            [],
+            ["dose pulse", "dose town", "pulse dose", "pulse town"],
+        ),
+        ({"forbidden": [["pulse", "*"]]}, "what was set in the page", [], ["pulse dose", "pulse town"]),
+    ):
+        graph = read(server, dropped, {**WISHES, **three, **wishes})
+        known = json.loads(ask(server, f"graphs/{graph}/json")[1])["knowledge"]
+        assert known["source"] == source
+        assert [f"{edge['from']} {edge['to']}" for edge in known["required"]] == required
+        assert sorted(f"{edge['from']} {edge['to']}" for edge in known["forbidden"]) == forbidden
+
+
+def test_knowledge_that_cannot_be_is_refused_in_one_line(serving):
+    server = serving()
+    dropped = drop(server, TABLE)
+    for wishes, line in (
+        (
+            {"required": [["dose", "puls"]]},
+            "what was set in the page: the required edges: no variable is called 'puls'; did you mean 'pulse'?",
+        ),
+        (
+            {"required": [["dose", "pulse"]], "exogenous": ["pulse"]},
+            "what was set in the page: the required edges: 'dose' -> 'pulse' is required, and forbidden by the tick "
+            "that nothing causes it; remove one of the two",
+        ),
+        (
+            {"required": [["dose", "pulse"]], "tiers": [["pulse"], [], ["dose"]]},
+            "what was set in the page: the required edges: 'dose' -> 'pulse' is required, but 'dose' is in tier 3, "
+            "later than 'pulse' in tier 1; move one of them, or remove the edge",
+        ),
+        (
+            {"knowledge": {"name": "k.toml", "text": 'tiers = [["dose"]]'}, "tiers": [["pulse"]]},
+            "k.toml: tiers: tiers are in this file and set in the page, too; leave out one of the two",
+        ),
+        (
+            {"knowledge": {"name": "k\n.toml", "text": "tiers = ["}},
+            "k.toml: line 1, column 10: not TOML: Invalid value",
+        ),
+        (
+            {"knowledge": {"name": "/", "text": '"a\\nb" = 1\nsinks = 1\nrequired = 1\nforbidden = 1'}},
+            "the text: a b: unknown key.; allowed: tiers, forbidden, required, exogenous, sinks; forbidden: expected a "
+            "list, found 1; required: expected a list, found 1; and 1 more",
+        ),
+        (
+            {"knowledge": {"name": "k.toml", "text": "\ud800"}},
+            "k.toml: line 1: byte 0xed is not UTF-8; save the file as UTF-8",
+        ),
+    ):
+        assert refused(server, dropped, **wishes) == line
+
+
+ARMS = "dose,pulse,arm\n" + "".join(f"{i % 7},{i * i % 11},{('', 'dose', 'dose;pulse')[i % 3]}\n" for i in range(60))
+"""A table whose last column says what was set."""
+
+
+def test_a_column_says_what_was_set_in_each_row(serving):
+    server = serving()
+    targets = {"column": "arm", "targets": None}
+    graph = read(server, drop(server, ARMS), {**WISHES, "labels": targets})
+    notes = json.loads(ask(server, f"graphs/{graph}/json")[1])["notes"]
+    assert notes[0] == "40 of 60 rows are interventional: set 'dose' in 40, 'pulse' in 20"
+
+    conditions = {"name": "t.toml", "text": 'a = []\nb = ["pulse"]'}
+    dropped = drop(server, TABLE)
+    graph = read(server, dropped, {**WISHES, "labels": {"column": "town", "targets": conditions}})
+    notes = json.loads(ask(server, f"graphs/{graph}/json")[1])["notes"]
+    assert notes[0] == "30 of 60 rows are interventional: set 'pulse' in 30"
+
+    for labels, line in (
+        (targets, "heart.csv: there is no column 'arm'"),
+        (
+            {"column": "dose", "targets": None},
+            "heart.csv: column 'dose' says how each row came about, and is no variable; untick it",
+        ),
+        (
+            {"column": "town", "targets": None},
+            "heart.csv, row 2, column 'town': no variable is called 'a'; there are 'dose', 'pulse'",
+        ),
+        (
+            {"column": "town", "targets": {"name": "t.toml", "text": 'a = "dose"'}},
+            "heart.csv, row 3, column 'town': the targets say nothing of 'b'; there are 'a' Give it [] as targets when "
+            "it sets nothing",
+        ),
+        (
+            {"column": "town", "targets": {"name": "t.toml", "text": "a = 1"}},
+            "t.toml: a: expected the name of a variable, or a list of names, found 1",
+        ),
+    ):
+        assert refused(server, dropped, labels=labels) == line
+
+
+HOSTILE = "<img src=x onerror=document.title='CANARY'>"
+CLICKS = """(() => {
+  const at = (id) => document.getElementById(id);
+  const put = (place, value, event) => { place.value = value; place.dispatchEvent(new Event(event)); };
+  put(document.querySelector('[aria-label="tier of dose"]'), "1", "input");
+  put(document.querySelector('[aria-label="tier of pulse"]'), "3", "input");
+  document.querySelector('[aria-label="dose causes nothing"]').click();
+  const edges = [["pulse", HOSTILE, "required"], ["pulse", "dose", "required"], ["dose", "no", "forbidden"]];
+  for (const [cause, effect, sort] of edges) {
+    at("cause").value = cause; at("effect").value = effect; at("sort").value = sort; at("edge").requestSubmit();
+  }
+  document.querySelector('[aria-label="remove dose to no"]').click();
+  put(at("labels"), "3", "change");
+  put(at("means"), "conditions", "change");
+  at("go").click();
+})()""".replace("HOSTILE", json.dumps(HOSTILE))
+SEEN = """(() => {
+  const all = (where) => [...document.querySelectorAll(where)].map((one) => one.textContent);
+  return [document.getElementById("said").textContent, all("#edges li"), all(".tier")];
+})()"""
+
+
+def test_the_page_is_clicked_through(serving, browser, tmp_path):
+    """In a browser: a table whose name and columns are hostile, knowledge and conditions, a file of them, the graph."""
+    server = serving()
+    table = tmp_path / "<b>heart.csv"
+    table.write_text(
+        TABLE.replace("dose,pulse,town", f'dose,pulse,"{HOSTILE}",town')
+        .replace(",a\n", ",1,a\n")
+        .replace(",b\n", ",2,b\n")
     )
+    targets = tmp_path / "targets.toml"
+    targets.write_text('a = []\nb = "dose"\n')
+    knowledge = tmp_path / "known.toml"
+    knowledge.write_bytes(b"sinks = ['dose']\xff")
+
+    browser.open(server.address)
+    browser.choose("#file", table)
+    browser.until("!document.getElementById('wishes').hidden")
+    assert browser.run("document.getElementById('state').textContent") == "<b>heart.csv: 4 columns, 60 rows"
+    browser.run(CLICKS)
+    said, edges, tiers = browser.run(SEEN)
+    assert said == "What each condition sets is to be typed, or dropped, under the variables."
+    assert edges == [f"pulse → {HOSTILE} is required Remove", "pulse → dose is required Remove"]
+    assert tiers == [f"anywhere{HOSTILE}", "tier 1dose", "tier 2", "tier 3pulse", "tier 4"]
+
+    browser.choose("#knowledge-file", knowledge)
+    told = "document.getElementById('knowledge-said').textContent"
+    assert browser.until(told) == "known.toml: this is not UTF-8 text; save it as UTF-8"
+    browser.choose("#targets-file", targets)
+    browser.until("document.getElementById('targets').value")
+    browser.run("document.getElementById('go').click()")
+    assert browser.until("document.querySelector('#said.wrong')?.textContent").startswith(
+        "what was set in the page: the required edges: 'pulse' -> 'dose' is required, but 'pulse' is in tier 3, later"
+    )
+    browser.run("document.querySelector('[aria-label=\"remove pulse to dose\"]').click()")
+    browser.run("document.getElementById('bootstrap').value = 3; document.getElementById('go').click()")
+    browser.until("!document.getElementById('graph').hidden")
+    (folder,) = server.desk.graphs.values()
+    whole = json.loads((folder / "graph.json").read_text())
+    assert whole["variables"] == ["dose", "pulse", HOSTILE]
+    assert whole["knowledge"]["required"] == [{"from": "pulse", "to": HOSTILE}]
+    assert {"from": "dose", "to": HOSTILE} in whole["knowledge"]["forbidden"]
+    assert whole["notes"][0] == "30 of 60 rows are interventional: set 'dose' in 30"
+    assert whole["bootstrap"]["repeats"] == 3
+    assert browser.run("document.title") == "TabSCM"
+    browser.run("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+    for width in (360, 500, 1200):
+        browser.resize(width)
+        assert browser.overhang() == 0
+
+
+def parquet_of(columns, *, groups=1):
+    """The bytes of a Parquet file that holds the columns so many times."""
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    made = io.BytesIO()
+    table = pa.table(columns)
+    with parquet.ParquetWriter(made, table.schema) as writer:
+        for _ in range(groups):
+            writer.write_table(table)
+    return made.getvalue()
+
+
+COLUMNS = {
+    "dose": [i % 7 for i in range(60)],
+    "pulse": [float(i * i % 11) for i in range(60)],
+    "town": ["ab"[i % 2] for i in range(60)],
+}
+"""TABLE, column by column."""
+
+
+def test_all_kinds_of_file_give_the_same_graph(serving):
+    server = serving()
+    wishes = {**WISHES, "variables": ["town", "dose"], "categories": ["town"]}
+    probabilities = []
+    for name, data, whole in (
+        ("heart.csv", TABLE.encode(), True),
+        ("heart.tsv.gz", gzip.compress(TABLE.replace(",", "\t").encode()), True),
+        ("heart.parquet", parquet_of(COLUMNS), True),
+        ("heart.data", parquet_of(COLUMNS), False),
+    ):
+        status, found = ask(server, f"tables?name={name}", data)
+        dropped = json.loads(found)
+        assert status == 200
+        assert (dropped["columns"], dropped["rows"], dropped["name"]) == (["dose", "pulse", "town"], 60, name)
+        if whole:
+            graph = json.loads(ask(server, f"graphs/{read(server, dropped, wishes)}/json")[1])
+            assert graph["variables"] == ["town", "dose"]
+            probabilities.append(graph["edge_prob"])
+    assert probabilities[0] == probabilities[1] == probabilities[2]
+
+
+def test_parquet_that_cannot_be_read_says_why(serving, tmp_path, monkeypatch):
+    server = serving(memory=4 << 30)
+    whole = parquet_of(COLUMNS)
+    for name, data, line in (
+        ("x.parquet", whole[:-4], "this is not a whole Parquet file, its end is missing; copy it again"),
+        ("x.pq", TABLE.encode(), "this is not a Parquet file; if it is text, rename it to end in .csv"),
+        (
+            "x.parquet",
+            parquet_of({"a": [[1], [2]], "b": [1, 2]}),
+            "column 'a': holds list<element: int64>, and only numbers, text, truth values, dates and times are read; "
+            "make such columns of it, or leave it out",
+        ),
+        (
+            "x.parquet",
+            parquet_of({"a": np.ones(1_000_000), "b": np.ones(1_000_000)}, groups=70),
+            "unpacks to 70,000,000 rows of 2 columns, for which this app has no room; use python -m tabscm predict",
+        ),
+    ):
+        status, found = ask(server, f"tables?name={name}", data)
+        assert status == 422
+        assert found.removeprefix(name).lstrip(":, ") == f"{line}\n"
+    without = tmp_path / "pyarrow.py"
+    without.write_text("raise ImportError")
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    assert ask(server, "tables?name=x.parquet", whole) == (
+        422,
+        "x.parquet: reading Parquet needs pyarrow; pip install 'tabscm[parquet]', or save the table as CSV in UTF-8\n",
+    )
+    assert server.desk.tables == {}
     assert list(server.desk.folder.iterdir()) == []
 
 
@@ -301,6 +644,15 @@ def test_work_that_takes_too_much_is_ended_and_the_app_lives_on(serving):
     assert status == 422
     assert "memory" in text
     assert ask(server, "")[0] == 200
+
+
+def test_a_bootstrap_that_takes_too_long_is_to_be_shortened(serving):
+    server = serving()
+    dropped = drop(server, TABLE)
+    server.desk.limits = Limits(seconds=1)
+    stopped = "heart.csv: this took longer than 1 seconds, and was stopped"
+    assert refused(server, dropped, bootstrap=500) == f"{stopped}; draw fewer tables again"
+    assert refused(server, dropped) == stopped
 
 
 def test_when_too_many_wait_the_next_is_sent_away(serving):

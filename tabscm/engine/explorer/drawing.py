@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 STOPS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 """Thresholds from which on a graph has a drawing of its own, beside the one that the page begins with. In between,
-edges only go, so that nothing moves while the slider does."""
+edges only go, so that nothing moves while the slider does; which graph is shown, `_without_cycles` says."""
+STEPS = 100
+"""Thresholds from 0 to 1 that the slider of the page can stop at, beside the one that the page begins with."""
 FLOOR = 0.01
 """Edges that are no more probable are not on the page, unless it begins with a lower threshold."""
 LISTED = 5000
@@ -63,7 +65,9 @@ def drawing(result: "Result", threshold: float, *, acyclic: bool) -> Plain:
             for i, j in listed
         ],
         "repeats": None if result.bootstrap is None else result.bootstrap.repeats,
+        "steps": STEPS,
         "layouts": list(_layouts(result, listed, threshold, widths)),
+        "without_cycles": list(_without_cycles(result, listed, threshold)),
     }
 
 
@@ -126,6 +130,26 @@ def _layouts(result: "Result", listed: list[tuple[int, int]], threshold: float, 
             ],
             "left_out": [number[ends] for ends in layout.routes if not downwards[ends]],
         }
+
+
+def _without_cycles(result: "Result", listed: list[tuple[int, int]], threshold: float) -> Iterator[Plain]:
+    """What is left out of the acyclic graph from a threshold on, until the next: of edges that are still above it.
+
+    Which graph is best can change anywhere, not only where an edge goes: what each edge adds is counted from the
+    threshold. So it is asked for at every one that the slider can stop at.
+    """
+    number = {ends: index for index, ends in enumerate(listed)}
+    least = _floor(result, listed, threshold)
+    stops = {step / STEPS for step in range(STEPS + 1) if step / STEPS >= least}
+    before: NDArray[np.bool_] | None = None
+    for stop in sorted({*stops, threshold, least}):
+        edges = result.graph(stop)
+        if edges.sum() > DRAWN:
+            continue
+        left_out = edges & ~result.graph(stop, acyclic=True)
+        if before is None or (left_out != (before & edges)).any():
+            before = left_out
+            yield {"above": stop, "left_out": sorted(number[int(i), int(j)] for i, j in np.argwhere(left_out))}
 
 
 def _line(route: Route) -> str:

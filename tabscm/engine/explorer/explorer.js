@@ -10,7 +10,7 @@
   const NODE = 30; // height in pixels, as in layered.py
   const SMALLEST = 0.7; // below this scale letters cannot be read: the drawing scrolls instead
   const state = {
-    threshold: data.threshold, acyclic: data.acyclic, chosen: null, query: "",
+    threshold: Math.max(data.threshold, data.floor), acyclic: data.acyclic, chosen: null, query: "",
     sort: "p", descending: true, all: false, scale: null, current: 0,
   };
   const at = (id) => document.getElementById(id);
@@ -32,29 +32,36 @@
   }
 
   const number = (value) => value.toFixed(2);
+  // a threshold of more digits than the slider has is not rounded away
+  const written = (value) => (Number.isInteger(Math.round(value * 1e8) / 1e6) ? number(value) : String(Number(value.toFixed(6))));
   const percent = (value) => `${Math.round(100 * value)} %`;
   const neither = (edge) => Math.max(0, 1 - edge.often[0] - edge.often[1]);
   const many = (count, what) => `${count} ${what}${count === 1 ? "" : "s"}`;
 
-  function layout() {
-    const fitting = data.layouts.filter((one) => one.above <= state.threshold + 1e-12);
+  // Of what holds from one threshold to the next, what holds here.
+  function holding(list) {
+    const fitting = list.filter((one) => one.above <= state.threshold + 1e-12);
     return fitting.length ? fitting[fitting.length - 1] : null;
   }
 
-  // The edges of the graph at this threshold, by number, and those of them that close a cycle.
+  const layout = () => holding(data.layouts);
+
+  // The edges of the graph at this threshold, by number, and those of them that are drawn upwards and close a cycle.
   function graph() {
     const here = layout();
-    const leftOut = new Set(here ? here.left_out : []);
+    const upwards = new Set(here ? here.left_out : []);
+    const best = state.acyclic ? holding(data.without_cycles) : null;
+    const leftOut = new Set(best ? best.left_out : []);
     const shown = new Set();
     data.edges.forEach((edge, index) => {
       const above = edge.required || edge.p > state.threshold;
-      if (above && !(state.acyclic && leftOut.has(index))) shown.add(index);
+      if (above && !leftOut.has(index)) shown.add(index);
     });
     const effects = data.names.map(() => []);
     for (const index of shown) effects[data.edges[index].from].push(data.edges[index].to);
     const cycles = new Set();
     for (const index of shown) {
-      if (leftOut.has(index) && leads(effects, data.edges[index].to, data.edges[index].from)) cycles.add(index);
+      if (upwards.has(index) && leads(effects, data.edges[index].to, data.edges[index].from)) cycles.add(index);
     }
     return { shown, cycles };
   }
@@ -373,15 +380,16 @@
   }
 
   function say(now, listed) {
-    const parts = [`${many(now.shown.size, "edge")} above ${number(state.threshold)} between ${many(data.names.length, "variable")}.`];
+    const parts = [`${many(now.shown.size, "edge")} above ${written(state.threshold)} between ${many(data.names.length, "variable")}.`];
     if (now.cycles.size === 1) parts.push("One goes upwards, because it closes a cycle with others.");
     if (now.cycles.size > 1) parts.push(`${now.cycles.size} go upwards, because they close cycles with others.`);
+    if (state.acyclic && !layout()) parts.push("Cycles are left in: there are too many edges to draw the graph without.");
     if (state.query) {
       const found = data.names.filter((name) => name.toLowerCase().includes(state.query.toLowerCase())).length;
       parts.push(`${many(found, "variable")} found, in ${many(listed, "edge")}.`);
     }
     at("said").textContent = parts.join(" ");
-    at("above").textContent = number(state.threshold);
+    at("above").textContent = written(state.threshold);
     const here = layout();
     at("acyclic").disabled = !here;
     for (const key of at("keys").querySelectorAll("[data-key]")) {
@@ -411,9 +419,9 @@
 
   function begin() {
     for (const id of ["bar", "panes", "keys", "help"]) at(id).hidden = false;
-    slider.min = Math.ceil(data.floor * 100) / 100;
-    if (Number(slider.min) > state.threshold) slider.min = state.threshold;
-    slider.step = Number.isInteger(Math.round(state.threshold * 1e9) / 1e7) ? "0.01" : "any";
+    // it stops where the graph without cycles is known, and begins beside a threshold that lies between
+    slider.step = 1 / data.steps;
+    slider.min = Math.ceil(data.floor * data.steps - 1e-9) / data.steps;
     slider.value = state.threshold;
     at("acyclic").checked = state.acyclic;
     slider.addEventListener("input", () => { state.threshold = Number(slider.value); refresh(); });

@@ -15,9 +15,12 @@ from typing import Any
 import attrs
 
 from tabscm.engine.local.gate import Refusal
-from tabscm.engine.local.job import ANSWER, ORDER
+from tabscm.engine.local.job import ANSWER, ORDER, SAID
+from tabscm.engine.parquet import ENDINGS
 from tabscm.engine.signatures import PARQUET
 
+GZIP = b"\x1f\x8b"
+"""How a packed file begins."""
 KEPT = 20
 """Most tables, and most graphs, that are kept; the oldest go."""
 FORMS = {
@@ -64,6 +67,8 @@ class Desk:
     limits: Limits = attrs.field(factory=Limits)
     tables: dict[str, Dropped] = attrs.field(factory=dict)
     graphs: dict[str, Path] = attrs.field(factory=dict)
+    _reading: dict[str, Path] = attrs.field(factory=dict)
+    """Where the graph of a table is being read."""
     _turn: threading.Lock = attrs.field(factory=threading.Lock)
     _places: threading.Semaphore = attrs.field(init=False)
     _shelves: threading.Lock = attrs.field(factory=threading.Lock)
@@ -74,14 +79,7 @@ class Desk:
 
     def drop(self, data: bytes, name: str) -> dict[str, Any]:
         """Take a table, and say what is to know of it."""
-        if data.startswith(PARQUET):  # the reader would say how to rename it, which is of no use here
-            raise Refusal(
-                422,
-                f"{name}: Parquet is not read here; use python -m tabscm predict, or save the table as CSV in UTF-8",
-            )
-        ending = ".tsv" if name.lower().removesuffix(".gz").endswith(".tsv") else ".csv"
-        packed = ".gz" if data.startswith(b"\x1f\x8b") else ""
-        table = Dropped(self._folder(), f"table{ending}{packed}", name)
+        table = Dropped(self._folder(), f"table{_ending(name, data)}", name)
         (table.folder / table.file).write_bytes(data)
         try:
             answer = self._work(table.folder, {"do": "check", "table": table.file, "name": name})
@@ -103,11 +101,21 @@ class Desk:
             except FileNotFoundError:  # it has fallen from its shelf since
                 raise gone from None
             order = {"do": "read", "table": dropped.file, "name": dropped.name, "run": str(self.run), **wishes}
+            self._reading[table] = folder
             answer = self._work(folder, order)
         except Refusal:
             shutil.rmtree(folder)
             raise
+        finally:
+            self._reading.pop(table, None)
         return {"graph": self._keep(self.graphs, folder), **answer}
+
+    def progress(self, table: str) -> str:
+        """How far the graph of a table is that is being read; nothing where there is nothing to say."""
+        try:
+            return (self._reading[table] / SAID).read_text("utf-8")
+        except (KeyError, FileNotFoundError):
+            return ""
 
     def graph(self, graph: str, form: str) -> bytes:
         """A graph in one of the FORMS."""
@@ -156,7 +164,9 @@ class Desk:
         (folder / ORDER).write_text(json.dumps({**order, **limits}), "utf-8")
         code = self._ended(folder)
         if code is None or (os.name != "nt" and code == -signal.SIGXCPU):
-            raise Refusal(422, f"{order['name']}: this took longer than {self.limits.seconds} seconds, and was stopped")
+            fewer = "; draw fewer tables again" if order.get("bootstrap") else ""
+            line = f"{order['name']}: this took longer than {self.limits.seconds} seconds, and was stopped{fewer}"
+            raise Refusal(422, line)
         if code or not (folder / ANSWER).is_file():
             raise Refusal(
                 422,
@@ -185,6 +195,15 @@ class Desk:
         finally:
             process.kill()
             process.wait()
+
+
+def _ending(name: str, data: bytes) -> str:
+    """What the reader is told of a table: how its name ends, unless its first bytes know better."""
+    lower = name.lower()
+    if lower.endswith(ENDINGS) or (data.startswith(PARQUET) and data.endswith(PARQUET)):
+        return ENDINGS[0]
+    ending = ".tsv" if lower.removesuffix(".gz").endswith(".tsv") else ".csv"
+    return f"{ending}.gz" if data.startswith(GZIP) else ending
 
 
 def _environment() -> dict[str, str]:

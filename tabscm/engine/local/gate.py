@@ -8,6 +8,8 @@ from werkzeug.wrappers import Request
 
 SAME = ("same-origin", "none")
 """What a browser says of requests of the app itself, and of an address that was typed or opened from outside."""
+NO_TOKEN = ("", "tables", "graphs", "favicon.ico")
+"""What an address begins with that has no token in it."""
 
 
 @attrs.frozen
@@ -46,8 +48,10 @@ class Gate:
         if request.headers.get("Sec-Fetch-Site", "none") not in SAME:
             raise Refusal(403, "this request comes from another site than the app's")
         _, token, *rest = [*request.path.split("/", 2), ""]
-        if not hmac.compare_digest(token.encode("utf-8", "replace"), self.token.encode()):
+        if token in NO_TOKEN:
             raise Refusal(403, "the address lacks the token of the app; open the one that it printed")
+        if not hmac.compare_digest(token.encode("utf-8", "replace"), self.token.encode()):
+            raise Refusal(403, "the token in the address is not that of the app; open the address that it printed last")
         if request.method == "POST" and origin is None:
             raise Refusal(403, "a request that changes something has to come from the app's own page")
         return rest[0]
@@ -74,7 +78,7 @@ def body(request: Request, types: Iterable[str], most: int) -> bytes:
     if not (length.isascii() and length.isdigit()):
         raise Refusal(400, "the Content-Length is no number")
     if len(length) > 18 or int(length) > most:
-        raise Refusal(413, f"at most {most >> 20} MiB are taken; for larger tables use python -m tabscm predict")
+        raise Refusal(413, f"at most {most >> 20} MiB are taken; for what is larger use python -m tabscm predict")
     data: bytes = request.environ["wsgi.input"].read(int(length))
     if len(data) < int(length):
         raise Refusal(400, "the request ended before its Content-Length")

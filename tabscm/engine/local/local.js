@@ -5,7 +5,9 @@
   const base = location.pathname.replace(/\/?$/, "/");
   const at = (id) => document.getElementById(id);
   const FORMS = [["html", "page"], ["json", "JSON"], ["csv", "edges, CSV"], ["gml", "GML"], ["dot", "DOT"]];
-  let table = null; // { id, columns: [{ name, use, category, tier }] }
+  const LONGEST = 1 << 19; // bytes of a file of text; the app takes twice as many in all
+  const SECTIONS = ["checks", "known", "wishes"];
+  let table = null; // { id, columns: [{ name, use, text, tier, cause, effect }], edges: [{ sort, from, to }], labels }
 
   function html(name, text) {
     const made = document.createElement(name);
@@ -30,11 +32,15 @@
     return answer.json();
   }
 
-  // Show how long something takes while it does.
-  async function timed(place, words, work) {
+  // Show how long something takes while it does, and what is said of how far it is.
+  async function timed(place, words, work, asked) {
     const start = Date.now();
+    let far = "";
     say(place, words);
-    const clock = setInterval(() => say(place, `${words} ${Math.round((Date.now() - start) / 1000)} s`), 1000);
+    const clock = setInterval(async () => {
+      say(place, `${words} ${Math.round((Date.now() - start) / 1000)} s${far ? ` · ${far}` : ""}`);
+      if (asked) far = await asked();
+    }, 1000);
     try {
       return await work;
     } finally {
@@ -42,35 +48,51 @@
     }
   }
 
+  async function progress() {
+    try {
+      const answer = await fetch(`${base}tables/${table.id}/progress`);
+      return answer.ok ? (await answer.json()).line : "";
+    } catch {
+      return "";
+    }
+  }
+
   async function drop(file) {
-    at("checks").hidden = at("wishes").hidden = at("graph").hidden = true;
+    for (const place of [...SECTIONS, "graph"]) at(place).hidden = true;
     try {
       const address = `tables?name=${encodeURIComponent(file.name)}`;
       const found = await timed("state", `Looking at ${file.name} …`, ask(address, "application/octet-stream", file));
       const variables = new Set(found.variables);
       table = {
         id: found.table,
-        columns: found.columns.map((name) => ({ name, use: variables.has(name), text: !variables.has(name), tier: 0 })),
+        columns: found.columns.map((name) => ({
+          name, use: variables.has(name), text: !variables.has(name), tier: 0, cause: true, effect: true,
+        })),
+        edges: [],
+        labels: null,
       };
       say("state", `${found.name}: ${found.columns.length} columns${found.rows === null ? "" : `, ${found.rows} rows`}`);
       at("trouble").hidden = found.trouble === null;
       at("trouble").textContent = found.trouble === null ? "" : `${found.trouble}. Or leave the column out below.`;
       at("notes").replaceChildren(...found.notes.map((note) => html("li", note)));
+      at("labels").replaceChildren(new Option("none", ""), ...table.columns.map(({ name }, index) => new Option(name, index)));
       list();
-      at("checks").hidden = at("wishes").hidden = false;
+      edges();
+      for (const place of SECTIONS) at(place).hidden = false;
       say("said", "");
     } catch (error) {
       say("state", error.message, true);
     }
   }
 
+  // The columns that are variables.
+  function used() {
+    return table.columns.filter((column) => column.use && column !== table.labels);
+  }
+
   function list() {
     at("columns").tBodies[0].replaceChildren(...table.columns.map((column) => {
-      const row = html("tr"), tick = html("input"), tier = html("input"), name = html("td");
-      tick.type = "checkbox";
-      tick.checked = column.use;
-      tick.setAttribute("aria-label", `use ${column.name}`);
-      tick.addEventListener("change", () => { column.use = tick.checked; lanes(); });
+      const row = html("tr"), tier = html("input"), name = html("td");
       tier.type = "number";
       tier.min = "1";
       tier.max = "99";
@@ -78,8 +100,16 @@
       tier.setAttribute("aria-label", `tier of ${column.name}`);
       tier.addEventListener("input", () => { column.tier = Math.max(0, Math.min(99, Math.floor(Number(tier.value)))) || 0; lanes(); });
       name.append(html("bdi", column.name));
-      if (column.text) name.append(html("span", "text: its values are numbered if it is ticked"));
-      for (const part of [tick, name, tier]) {
+      const own = column === table.labels;
+      if (own) name.append(html("span", "says what was set in each row"));
+      else if (column.text) name.append(html("span", "text: its values are numbered if it is ticked"));
+      const use = tick(`use ${column.name}`, column.use && !own, (on) => { column.use = on; lanes(); });
+      use.disabled = own;
+      for (const part of [
+        use, name, tier,
+        tick(`nothing causes ${column.name}`, !column.effect, (on) => { column.effect = !on; }),
+        tick(`${column.name} causes nothing`, !column.cause, (on) => { column.cause = !on; }),
+      ]) {
         const cell = part.tagName === "TD" ? part : html("td");
         if (cell !== part) cell.append(part);
         row.append(cell);
@@ -89,16 +119,49 @@
     lanes();
   }
 
+  function tick(label, on, changed) {
+    const box = html("input");
+    box.type = "checkbox";
+    box.checked = on;
+    box.setAttribute("aria-label", label);
+    box.addEventListener("change", () => changed(box.checked));
+    return box;
+  }
+
+  function edges() {
+    at("edges").replaceChildren(...table.edges.map((edge) => {
+      const item = html("li"), gone = html("button", "Remove");
+      gone.type = "button";
+      gone.setAttribute("aria-label", `remove ${edge.from} to ${edge.to}`);
+      gone.addEventListener("click", () => { table.edges = table.edges.filter((other) => other !== edge); edges(); });
+      item.append(html("bdi", edge.from), html("span", " → "), html("bdi", edge.to), html("span", ` is ${edge.sort} `), gone);
+      return item;
+    }));
+  }
+
+  function add() {
+    const [cause, effect] = [at("cause"), at("effect")];
+    const blank = [cause, effect].find((field) => !field.value.trim());
+    if (blank) {
+      blank.focus();
+      return;
+    }
+    table.edges.push({ sort: at("sort").value, from: cause.value.trim(), to: effect.value.trim() });
+    cause.value = effect.value = "";
+    cause.focus();
+    edges();
+  }
+
   // The tiers side by side, one more than there are, to drag to.
   function lanes() {
-    const used = table.columns.filter((column) => column.use);
-    const last = Math.max(0, ...used.map((column) => column.tier));
+    const variables = used();
+    const last = variables.reduce((most, column) => Math.max(most, column.tier), 0);
     const found = [];
     for (let tier = 0; tier <= Math.min(99, last + 1); tier += 1) {
       const lane = html("div");
       lane.className = "tier";
       lane.append(html("h3", tier === 0 ? "anywhere" : `tier ${tier}`));
-      for (const column of used.filter((one) => one.tier === tier)) {
+      for (const column of variables.filter((one) => one.tier === tier)) {
         const chip = html("span", column.name);
         chip.className = "chip";
         chip.draggable = true;
@@ -117,6 +180,7 @@
       found.push(lane);
     }
     at("tiers").replaceChildren(...found);
+    at("names").replaceChildren(...variables.map((column) => new Option("", column.name)));
   }
 
   function over(place, dropped) {
@@ -129,36 +193,89 @@
     });
   }
 
-  async function read() {
-    const used = table.columns.filter((column) => column.use);
-    const numbers = [...new Set(used.map((column) => column.tier))].filter(Boolean).sort((a, b) => a - b);
-    const wishes = {
-      variables: used.map((column) => column.name),
-      categories: used.filter((column) => column.text).map((column) => column.name),
-      tiers: numbers.map((tier) => used.filter((column) => column.tier === tier).map((column) => exactly(column.name))),
+  // What stands in a field of text, as a file; null where nothing does.
+  function written(place) {
+    const field = at(place);
+    return field.value.trim() ? { name: field.dataset.file || "what was typed", text: field.value } : null;
+  }
+
+  // A file goes into its field, where it can be changed; then it is that file no more.
+  function filled(place) {
+    const field = at(place), choose = at(`${place}-file`);
+    const take = async (file) => {
+      try {
+        if (file.size > LONGEST) throw new Error(`${file.name}: at most ${LONGEST >> 10} KiB are taken`);
+        const bytes = await file.arrayBuffer();
+        try {
+          field.value = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+        } catch {
+          throw new Error(`${file.name}: this is not UTF-8 text; save it as UTF-8`);
+        }
+        field.dataset.file = file.name;
+        say(`${place}-said`, file.name);
+      } catch (error) {
+        say(`${place}-said`, error.message, true);
+      }
+    };
+    choose.addEventListener("change", () => { if (choose.files.length) take(choose.files[0]); });
+    over(field, (event) => { if (event.dataTransfer.files.length) take(event.dataTransfer.files[0]); });
+    field.addEventListener("input", () => { delete field.dataset.file; say(`${place}-said`, ""); });
+  }
+
+  function wished() {
+    const variables = used();
+    const names = (columns) => columns.map((column) => column.name);
+    const last = variables.reduce((most, column) => Math.max(most, column.tier), 0);
+    const sorted = (sort) => table.edges.filter((edge) => edge.sort === sort).map((edge) => [edge.from, edge.to]);
+    const conditions = at("means").value === "conditions";
+    return {
+      variables: names(variables),
+      categories: names(variables.filter((column) => column.text)),
+      tiers: Array.from({ length: last }, (_, tier) => names(variables.filter((column) => column.tier === tier + 1))),
+      required: sorted("required"),
+      forbidden: sorted("forbidden"),
+      exogenous: names(variables.filter((column) => !column.effect)),
+      sinks: names(variables.filter((column) => !column.cause)),
+      knowledge: written("knowledge"),
+      labels: table.labels && { column: table.labels.name, targets: conditions ? written("targets") : null },
+      bootstrap: at("bootstrap").valueAsNumber,
       threshold: at("threshold").valueAsNumber,
       acyclic: at("acyclic").checked,
     };
-    if (!(wishes.threshold >= 0 && wishes.threshold <= 1)) { // NaN where nothing is written
-      say("said", "How probable edges have to be is a number from 0 to 1, such as 0.5.", true);
+  }
+
+  // What is to be mended in the wishes before they are sent; NaN stands where nothing is written.
+  function fault(wishes) {
+    const most = Number(at("bootstrap").max);
+    if (!(wishes.threshold >= 0 && wishes.threshold <= 1)) {
+      return "How probable edges have to be is a number from 0 to 1, such as 0.5.";
+    }
+    if (!(Number.isInteger(wishes.bootstrap) && wishes.bootstrap >= 0 && wishes.bootstrap <= most)) {
+      return `How often rows are drawn again is a whole number from 0 to ${most}, such as 100.`;
+    }
+    if (wishes.labels && !wishes.labels.targets && at("means").value === "conditions") {
+      return "What each condition sets is to be typed, or dropped, under the variables.";
+    }
+    return null;
+  }
+
+  async function read() {
+    const wishes = wished(), wrong = fault(wishes);
+    if (wrong) {
+      say("said", wrong, true);
       return;
     }
     at("go").disabled = true;
     at("graph").hidden = true;
     try {
       const address = `tables/${table.id}/graphs`;
-      const found = await timed("said", "Reading …", ask(address, "application/json", JSON.stringify(wishes)));
+      const found = await timed("said", "Reading …", ask(address, "application/json", JSON.stringify(wishes)), progress);
       say("said", `${found.edges} ${found.edges === 1 ? "edge" : "edges"}`);
       show(found.graph);
     } catch (error) {
       say("said", error.message, true);
     }
     at("go").disabled = false;
-  }
-
-  // Names of tiers may be patterns; these are names.
-  function exactly(name) {
-    return name.replace(/[*?[]/g, "[$&]");
   }
 
   function show(graph) {
@@ -181,5 +298,16 @@
 
   over(at("drop"), (event) => { if (event.dataTransfer.files.length) drop(event.dataTransfer.files[0]); });
   at("file").addEventListener("change", (event) => { if (event.target.files.length) drop(event.target.files[0]); });
+  at("labels").addEventListener("change", (event) => {
+    table.labels = event.target.value === "" ? null : table.columns[Number(event.target.value)];
+    list();
+  });
+  at("means").addEventListener("change", (event) => {
+    at("of-conditions").hidden = event.target.value !== "conditions";
+    at("of-targets").hidden = !at("of-conditions").hidden;
+  });
+  at("edge").addEventListener("submit", (event) => { event.preventDefault(); add(); });
+  filled("targets");
+  filled("knowledge");
   at("go").addEventListener("click", read);
 })();
