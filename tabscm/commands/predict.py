@@ -7,7 +7,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import attrs
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -26,7 +25,7 @@ from tabscm.engine.reading import Wishes
 from tabscm.engine.result import Result, render_score
 from tabscm.engine.runs import RESULTS
 from tabscm.engine.tables import Asked, DataTable, read_table
-from tabscm.engine.targets import described, labelled_cells, read_targets, set_by
+from tabscm.engine.targets import read_targets, with_interventions
 from tabscm.engine.written import check_place, write_text
 from tabscm.kernel.errors import TabSCMError
 from tabscm.kernel.registry import Registry
@@ -138,11 +137,7 @@ def _table(args: argparse.Namespace, wishes: Wishes) -> tuple[DataTable, NDArray
             without=wishes.without,
             labels=wishes.labels,
         )
-    if data.labels is None:
-        return data, None
-    kinds = set_by(data.labels, data.names, data.source, wishes.targets)
-    note = described(data.names, kinds, np.bincount(data.labels.codes, minlength=len(kinds)))
-    return attrs.evolve(data, notes=(*data.notes, note)), labelled_cells(data.labels, kinds)
+    return with_interventions(data, wishes.targets)
 
 
 def _labels(args: argparse.Namespace) -> Asked | None:

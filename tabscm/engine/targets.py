@@ -5,6 +5,7 @@ from numbers import Integral
 from pathlib import Path
 from typing import Any
 
+import attrs
 import numpy as np
 from numpy.typing import NDArray
 
@@ -117,6 +118,21 @@ def labelled_cells(labels: Labels, kinds: NDArray[np.bool_]) -> NDArray[np.bool_
     for place, sets in enumerate(kinds.T):
         cells[place] = sets[labels.codes]
     return cells.T
+
+
+def with_interventions(
+    data: DataTable, targets: Mapping[str, object] | None
+) -> tuple[DataTable, NDArray[np.bool_] | None]:
+    """The table with a note on what its labels set, and the cells [N, D] that they do; None where it has no labels.
+
+    Raises:
+        DataError: as `set_by`, to which `targets` go.
+    """
+    if data.labels is None:
+        return data, None
+    kinds = set_by(data.labels, data.names, data.source, targets)
+    note = described(data.names, kinds, np.bincount(data.labels.codes, minlength=len(kinds)))
+    return attrs.evolve(data, notes=(*data.notes, note)), labelled_cells(data.labels, kinds)
 
 
 def read_targets(path: Path) -> dict[str, list[str]]:

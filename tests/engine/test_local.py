@@ -463,12 +463,12 @@ def test_a_column_says_what_was_set_in_each_row(serving):
         ),
         (
             {"column": "town", "targets": None},
-            "heart.csv, row 2, column 'town': no variable is called 'a'; there are 'dose', 'pulse'",
+            "heart.csv, row 2, column 'town': no variable is called 'a'; there are 'dose', 'pulse'.",
         ),
         (
             {"column": "town", "targets": {"name": "t.toml", "text": 'a = "dose"'}},
-            "heart.csv, row 3, column 'town': the targets say nothing of 'b'; there are 'a' Give it [] as targets when "
-            "it sets nothing",
+            "heart.csv, row 3, column 'town': the targets say nothing of 'b'; there are 'a'. Give it [] as targets "
+            "when it sets nothing.",
         ),
         (
             {"column": "town", "targets": {"name": "t.toml", "text": "a = 1"}},

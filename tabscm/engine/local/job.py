@@ -97,7 +97,7 @@ def _table(order: dict[str, Any]) -> "tuple[DataTable, NDArray[np.bool_] | None]
     from tabscm.engine.local.chosen import names_of, take
     from tabscm.engine.rows import show
     from tabscm.engine.tables import Asked, read_table
-    from tabscm.engine.targets import described, labelled_cells, read_targets
+    from tabscm.engine.targets import read_targets, with_interventions
     from tabscm.kernel.errors import DataError
 
     file, chosen, labels = Path(order["table"]), order["variables"], order["labels"]
@@ -113,10 +113,7 @@ def _table(order: dict[str, Any]) -> "tuple[DataTable, NDArray[np.bool_] | None]
     if chosen != names_of(file):
         file = take(file, chosen)
     data = attrs.evolve(read_table(file, categories=order["categories"], labels=asked), source=order["name"])
-    if data.labels is None:
-        return data, None
-    cells = labelled_cells(data, targets)
-    return attrs.evolve(data, notes=(*data.notes, described(data, cells))), cells
+    return with_interventions(data, targets)
 
 
 def _graph(
