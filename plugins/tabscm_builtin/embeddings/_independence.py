@@ -14,10 +14,12 @@ CURVES = 3
 """K."""
 REACH = 3.0
 """Values beyond are bent as if they were there: one outlier must not own a third moment."""
-LEAST = 1e-3
+LEAST = 1e-4
 """Smallest share of a variance that is taken for more than rounding."""
 EXCLUDED = 1e4
 """Penalty of what must not be regressed on."""
+LEFT_OUT, SURE = -5.0, 10.0
+"""Scores beyond are as good as these."""
 
 
 def curves(x: Tensor) -> Tensor:
@@ -97,7 +99,8 @@ def both_ways(channels: Tensor, rows: int) -> Tensor:
 def regress(correlation: Tensor, score: Tensor, ridge: float) -> Tensor:
     """Regress every variable on those that are believed to be its causes.
 
-    Each regressor has a penalty of its own, exp(-score): at a score of 5 it is as good as in, at -5 as good as out.
+    Each regressor has a penalty of its own, exp(-score): at -5 it is as good as out; how large a score lets it all in
+    depends on how little the others leave of it.
 
     Args:
         correlation: [B, D, D].
@@ -109,7 +112,7 @@ def regress(correlation: Tensor, score: Tensor, ridge: float) -> Tensor:
     """
     variables = correlation.shape[1]
     eye = torch.eye(variables, device=correlation.device)
-    penalty = torch.exp(-score.clamp(-5, 5)) + ridge + EXCLUDED * eye  # [B, D, D]
+    penalty = torch.exp(-score.clamp(LEFT_OUT, SURE)) + ridge + EXCLUDED * eye  # [B, D, D]
     target = correlation * (1 - eye)
     found = []
     for part in parts(variables, (1 << 24) // (len(correlation) * variables**2)):  # systems at one time

@@ -42,9 +42,6 @@ Reading = Callable[[Iterable[Piece]], tuple[Sums, ...]]
 Total = Callable[[Reading], tuple[Tensor, ...]]
 """The moments of a reading over the whole table."""
 
-RIDGE = 0.003
-"""Added to the penalties of all regressors in a residual step."""
-
 
 @attrs.frozen
 class CrossMoment(Embedding):
@@ -71,9 +68,12 @@ class CrossMoment(Embedding):
     """Learned predictions of each column in a residual step."""
     hidden: int = attrs.field(default=64, validator=ge(1))
     """Hidden units of phi."""
-    ridges: tuple[float, ...] = attrs.field(default=(0.05, 0.003), validator=[min_len(1), deep_iterable(gt(0))])
+    ridges: tuple[float, ...] = attrs.field(default=(0.05, 0.003, 0.0001), validator=[min_len(1), deep_iterable(gt(0))])
     """Added to the diagonal of the correlation matrix before it is inverted, once each: the smaller, the finer what
     strong dependence leaves is told apart, and the less it is to be trusted in few rows."""
+    penalty: float = attrs.field(default=0.0003, validator=gt(0))
+    """Added to the penalties of all regressors in a residual step, in shares of their variance: the smaller, the better
+    a regression parts causes that nearly follow from one another."""
     independence: bool = True
     """Ask of every two variables whether what a regression leaves depends on what went in: on one another at first, and
     in each residual step on what by then are believed to be the causes."""
@@ -231,7 +231,7 @@ class _ResidualStep(nn.Module):
         self.features = spec.features
         self.between = spec.between.build(width)
         self.weigh = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, spec.features * spec.predictions))
-        self.regression = _Regression(width) if spec.independence else None
+        self.regression = _Regression(spec.penalty, width) if spec.independence else None
         self.psi = nn.Sequential(
             nn.Linear(4 + spec.predictions + spec.independence, spec.hidden),
             nn.Hardswish(),
@@ -295,17 +295,18 @@ class _Left:
 class _Regression(nn.Module):
     """Regress every variable on its believed causes, and see whether what is left depends on anything."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, penalty: float, width: int) -> None:
         super().__init__()
+        self.penalty = penalty
         self.norm = nn.LayerNorm(width)
         self.believe = nn.Linear(width, 1)
-        self.project = _from_zero(4 * (2 + 4 * CURVES) + 4, width)
+        self.project = _from_zero(4 * (2 + 4 * CURVES) + 6, width)
 
     def fit(self, pairs: Tensor, correlation: Tensor) -> _Left:
         """pairs: [B, D, D, E]; correlation: [B, D, D]."""
         score = self.believe(self.norm(pairs))[..., 0].float()  # [B, D, D]
         with torch.autocast(pairs.device.type, enabled=False):
-            weights = regress(correlation, score, RIDGE)
+            weights = regress(correlation, score, self.penalty)
             explained = (weights * (2 * correlation - correlation @ weights)).sum(1, keepdim=True)
             own = correlation.diagonal(dim1=1, dim2=2)[:, None]  # [B, 1, D]; below 1 where cells are missing
             return _Left(score, weights, (own - explained).clamp(min=LEAST).sqrt())
@@ -324,7 +325,8 @@ class _Regression(nn.Module):
                 ],
                 -1,
             )
-            beliefs = torch.stack([left.score.sigmoid(), left.weights], -1)
+            unexplained = left.scale.log().expand_as(left.score)
+            beliefs = torch.stack([left.score.sigmoid(), left.weights, unexplained], -1)
             beliefs = torch.cat([beliefs, beliefs.transpose(1, 2)], -1)
             pairs: Tensor = self.project(torch.cat([both_ways(found, rows), beliefs], -1))
         return pairs
