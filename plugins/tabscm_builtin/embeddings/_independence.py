@@ -14,8 +14,8 @@ CURVES = 3
 """K."""
 REACH = 3.0
 """Values beyond are bent as if they were there: one outlier must not own a third moment."""
-LEAST = 1e-4
-"""Smallest share of a variance that is taken for more than rounding."""
+LEAST = 1e-3
+"""Smallest share of a variance that is taken for more than rounding, of what is added up in float32."""
 EXCLUDED = 1e4
 """Penalty of what must not be regressed on."""
 LEFT_OUT, SURE = -5.0, 10.0
@@ -103,15 +103,15 @@ def regress(correlation: Tensor, score: Tensor, ridge: float) -> Tensor:
     depends on how little the others leave of it.
 
     Args:
-        correlation: [B, D, D].
+        correlation: [B, D, D] float64.
         score: [B, D, D], log-odds that i is among the causes of j.
         ridge: added to all penalties; > 0.
 
     Returns:
-        [B, D, D], at [b, i, j] the weight of i in the regression of j; next to 0 on the diagonal.
+        [B, D, D] float64, at [b, i, j] the weight of i in the regression of j; next to 0 on the diagonal.
     """
     variables = correlation.shape[1]
-    eye = torch.eye(variables, device=correlation.device)
+    eye = torch.eye(variables, dtype=correlation.dtype, device=correlation.device)
     penalty = torch.exp(-score.clamp(LEFT_OUT, SURE)) + ridge + EXCLUDED * eye  # [B, D, D]
     target = correlation * (1 - eye)
     found = []
