@@ -2,7 +2,7 @@ import pytest
 import torch
 from tabscm_builtin.embeddings import _knots, _ranks, cross_moment
 from tabscm_builtin.embeddings._independence import curves, dependence, regress, spread
-from tabscm_builtin.embeddings._moments import cross_moments
+from tabscm_builtin.embeddings._moments import cross_moments, gram
 from tabscm_builtin.embeddings._ranks import gaussian_rank
 from tabscm_builtin.embeddings.axial import Axial
 from tabscm_builtin.embeddings.cross_moment import CrossMoment
@@ -437,3 +437,36 @@ def test_regression_takes_the_causes_that_are_believed_and_leaves_the_others():
     assert weights[:, :2].abs().max() < 0.02
     score[0, 1, 2] = -9.0
     assert regress(correlation, score, 1e-6)[0, :2, 2].tolist() == pytest.approx([0.5**0.5, 0.0], abs=0.02)
+
+
+def test_regression_parts_causes_that_nearly_follow_from_one_another_when_it_is_sure():
+    x = torch.randn(1, 5000, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    x[..., 1] = x[..., 0] + 0.05 * x[..., 1]
+    x[..., 2] = 20.0 * (x[..., 1] - x[..., 0]) + 0.1 * x[..., 2]
+    x = (x - x.mean(1)) / x.std(1, correction=0)
+    correlation = gram(x) / 5000
+
+    def explained(score):
+        among = torch.full((1, 3, 3), -9.0)
+        among[0, :2, 2] = score
+        return 1 - (x - x @ regress(correlation, among, 1e-5))[..., 2].var().item()
+
+    assert explained(10.0) > 0.9
+    assert explained(3.0) < 0.3
+
+
+def test_columns_that_nearly_follow_from_one_another_are_read_alike_in_any_order():
+    module, given = moved(CrossMoment(steps=2)), random_table(tasks=1, rows=500)
+    x = given.x
+    x[..., 1] = x[..., 0] + 0.01 * x[..., 1]
+    x[..., 2] = x[..., 0] - x[..., 3] + 0.02 * x[..., 2]
+    x = (x - x.mean(1)) / x.std(1, correction=0)
+    rows, columns = torch.randperm(500), torch.randperm(x.shape[2])
+    with torch.inference_mode():
+        pairs = module(Table(x, given.intervened, given.observed)).pairs
+        by_rows = module(Table(x[:, rows], given.intervened[:, rows], given.observed[:, rows])).pairs
+        of_columns = Table(x[..., columns], given.intervened[..., columns], given.observed[..., columns])
+        by_columns = module(of_columns).pairs
+    off = ~torch.eye(x.shape[2], dtype=torch.bool)
+    torch.testing.assert_close(by_rows[:, off], pairs[:, off], atol=5e-5, rtol=1e-4)
+    torch.testing.assert_close(by_columns[:, off], pairs[:, columns][:, :, columns][:, off], atol=5e-5, rtol=1e-4)

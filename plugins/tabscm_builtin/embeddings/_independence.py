@@ -15,9 +15,11 @@ CURVES = 3
 REACH = 3.0
 """Values beyond are bent as if they were there: one outlier must not own a third moment."""
 LEAST = 1e-3
-"""Smallest share of a variance that is taken for more than rounding."""
+"""Smallest share of a variance that is taken for more than rounding, of what is added up in float32."""
 EXCLUDED = 1e4
 """Penalty of what must not be regressed on."""
+LEFT_OUT, SURE = -5.0, 10.0
+"""Scores beyond are as good as these."""
 
 
 def curves(x: Tensor) -> Tensor:
@@ -97,19 +99,20 @@ def both_ways(channels: Tensor, rows: int) -> Tensor:
 def regress(correlation: Tensor, score: Tensor, ridge: float) -> Tensor:
     """Regress every variable on those that are believed to be its causes.
 
-    Each regressor has a penalty of its own, exp(-score): at a score of 5 it is as good as in, at -5 as good as out.
+    Each regressor has a penalty of its own, exp(-score): at -5 it is as good as out; how large a score lets it all in
+    depends on how little the others leave of it.
 
     Args:
-        correlation: [B, D, D].
+        correlation: [B, D, D] float64.
         score: [B, D, D], log-odds that i is among the causes of j.
         ridge: added to all penalties; > 0.
 
     Returns:
-        [B, D, D], at [b, i, j] the weight of i in the regression of j; next to 0 on the diagonal.
+        [B, D, D] float64, at [b, i, j] the weight of i in the regression of j; next to 0 on the diagonal.
     """
     variables = correlation.shape[1]
-    eye = torch.eye(variables, device=correlation.device)
-    penalty = torch.exp(-score.clamp(-5, 5)) + ridge + EXCLUDED * eye  # [B, D, D]
+    eye = torch.eye(variables, dtype=correlation.dtype, device=correlation.device)
+    penalty = torch.exp(-score.clamp(LEFT_OUT, SURE)) + ridge + EXCLUDED * eye  # [B, D, D]
     target = correlation * (1 - eye)
     found = []
     for part in parts(variables, (1 << 24) // (len(correlation) * variables**2)):  # systems at one time

@@ -10,7 +10,7 @@ LARGEST = 0.9999
 TOGETHER = 32
 """Pieces that are added up in float32 before they join a sum in float64, which is slower."""
 LONGEST = 1 << 14
-"""Rows whose products of values are added up in float32."""
+"""Rows that are in float64 at one time."""
 
 
 class Sums:
@@ -96,7 +96,7 @@ def linear_evidence(correlation: Tensor, rows: int, ridges: Sequence[float]) -> 
     towards 0, and leave on the diagonal the share of a column that is there.
 
     Args:
-        correlation: [B, D, D] float32, mean over rows of x_i x_j, of standardised x, 0 where not observed.
+        correlation: [B, D, D] float64, mean over rows of x_i x_j, of standardised x, 0 where not observed.
         rows: N.
         ridges: added to the diagonal before inverting, once each; > 0.
 
@@ -109,10 +109,11 @@ def linear_evidence(correlation: Tensor, rows: int, ridges: Sequence[float]) -> 
         both = [correlation]
         for ridge in ridges:
             # of a positive definite matrix; checking that it has an inverse would wait for the device
-            precision = torch.linalg.inv_ex(correlation + ridge * torch.eye(variables, device=device)).inverse
+            penalty = ridge * torch.eye(variables, dtype=correlation.dtype, device=device)
+            precision = torch.linalg.inv_ex(correlation + penalty).inverse
             scale = torch.diagonal(precision, dim1=1, dim2=2).rsqrt()
             both.append(precision * scale[:, :, None] * scale[:, None, :])
-        coefficients = torch.stack(both, -1)  # [B, D, D, 1 + R]
+        coefficients = torch.stack(both, -1).float()  # [B, D, D, 1 + R]
         # filled on the device: a number sent there would be waited for; and there a logarithm is taken of it, for
         # torch.compile makes a graph of its own for each size that Python does more than arithmetic with
         sizes = torch.stack([torch.full((), size, device=device) for size in (rows / 100, variables / 10)])
@@ -122,11 +123,13 @@ def linear_evidence(correlation: Tensor, rows: int, ridges: Sequence[float]) -> 
 
 
 def gram(x: Tensor) -> Tensor:
-    """x^T x [B, D, D] of [B, N, D]: float32; of long tables, in whose sums float32 loses digits, float64."""
+    """x^T x [B, D, D] float64 of [B, N, D]: what follows from it must not hang on the order of the rows.
+
+    In float64 because it is inverted, and columns may nearly follow from one another.
+    """
     with torch.autocast(x.device.type, enabled=False):
-        if x.shape[1] <= LONGEST:
-            return x.mT @ x
         total = torch.zeros(len(x), x.shape[2], x.shape[2], dtype=torch.float64, device=x.device)
         for piece in torch.split(x, LONGEST, 1):
-            total = total + piece.mT @ piece
+            wide = piece.double()
+            total = total + wide.mT @ wide
         return total

@@ -13,7 +13,6 @@ from tabscm import Embedding, Encoder, Evidence, Rows, Table
 from tabscm_builtin.embeddings._common import channels, parts
 from tabscm_builtin.embeddings._independence import (
     CURVES,
-    LEAST,
     both_ways,
     curves,
     dependence,
@@ -41,9 +40,8 @@ Reading = Callable[[Iterable[Piece]], tuple[Sums, ...]]
 """What is added up of the pieces of a table; can be sent to where they lie."""
 Total = Callable[[Reading], tuple[Tensor, ...]]
 """The moments of a reading over the whole table."""
-
-RIDGE = 0.003
-"""Added to the penalties of all regressors in a residual step."""
+UNEXPLAINED = 1e-4
+"""Share of its variance that a regression leaves of a variable at least."""
 
 
 @attrs.frozen
@@ -71,9 +69,12 @@ class CrossMoment(Embedding):
     """Learned predictions of each column in a residual step."""
     hidden: int = attrs.field(default=64, validator=ge(1))
     """Hidden units of phi."""
-    ridges: tuple[float, ...] = attrs.field(default=(0.05, 0.003), validator=[min_len(1), deep_iterable(gt(0))])
+    ridges: tuple[float, ...] = attrs.field(default=(0.05, 0.003, 0.0001), validator=[min_len(1), deep_iterable(gt(0))])
     """Added to the diagonal of the correlation matrix before it is inverted, once each: the smaller, the finer what
     strong dependence leaves is told apart, and the less it is to be trusted in few rows."""
+    penalty: float = attrs.field(default=0.0003, validator=gt(0))
+    """Added to the penalties of all regressors in a residual step, in shares of their variance: the smaller, the better
+    a regression parts causes that nearly follow from one another."""
     independence: bool = True
     """Ask of every two variables whether what a regression leaves depends on what went in: on one another at first, and
     in each residual step on what by then are believed to be the causes."""
@@ -104,34 +105,32 @@ class _CrossMoment(nn.Module):
 
     def forward(self, table: Table) -> Evidence:
         pieces = self._pieces(table)
-        correlation = gram(table.x).float() / table.x.shape[1]
+        correlation = gram(table.x) / table.x.shape[1]
         return self._evidence(lambda reading: _moments(reading(pieces)), correlation, table.x.shape[1])
 
     def read(self, rows: Rows) -> Evidence:
         """The same of a table whose rows lie elsewhere."""
         # of a short table nothing is rounded, as in `_pieces`
         elsewhere = knots_elsewhere(rows, self.phi, width=WIDTH if rows.count > LONG else 0.0)
-        correlation = rows.fold(_gram, torch.add, Tensor.float) / rows.count
+        correlation = rows.fold(_gram, torch.add, Tensor.clone) / rows.count
         return self._evidence(
             lambda reading: rows.fold(_OfPiece(elsewhere, reading), _joined, _moments), correlation, rows.count
         )
 
     def _evidence(self, total: Total, correlation: Tensor, rows: int) -> Evidence:
-        """correlation: [B, D, D] float32, that of `linear_evidence`."""
+        """correlation: [B, D, D] float64, that of `linear_evidence`."""
         independence = self.asymmetry is not None
         of_features, *of_curves = total(partial(_first, curved=independence))
         own = torch.eye(correlation.shape[1], device=correlation.device)[:, :, None] * self.diagonal  # [D, D, E]
         pairs = self.moments(of_features) + self._linear(correlation, rows) + own
-        centred = None
         if self.asymmetry is not None:
             (moments,) = of_curves
-            centred = moments[..., 0, 0]
             with torch.autocast(moments.device.type, enabled=False):
                 found = torch.cat([dependence(moments, 0, slice(1, 1 + CURVES), 0), spread(moments)], -1)
                 pairs = pairs + self.asymmetry(both_ways(found, rows))
         evidence = Evidence(nodes=block_diagonal(pairs), pairs=pairs)
         for step in self.steps:
-            evidence = step(evidence, total, centred, rows)
+            evidence = step(evidence, total, correlation, rows)
         return evidence
 
     def _linear(self, correlation: Tensor, rows: int) -> Tensor:
@@ -212,7 +211,7 @@ def _moments(sums: tuple[Sums, ...]) -> tuple[Tensor, ...]:
 
 
 def _gram(piece: Table) -> Tensor:
-    return gram(piece.x).double()
+    return gram(piece.x)
 
 
 def _first(pieces: Iterable[Piece], *, curved: bool) -> tuple[Sums, ...]:
@@ -231,7 +230,7 @@ class _ResidualStep(nn.Module):
         self.features = spec.features
         self.between = spec.between.build(width)
         self.weigh = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, spec.features * spec.predictions))
-        self.regression = _Regression(width) if spec.independence else None
+        self.regression = _Regression(spec.penalty, width) if spec.independence else None
         self.psi = nn.Sequential(
             nn.Linear(4 + spec.predictions + spec.independence, spec.hidden),
             nn.Hardswish(),
@@ -239,7 +238,7 @@ class _ResidualStep(nn.Module):
         )
         self.moments = _OfMoments(spec.features, width)
 
-    def forward(self, evidence: Evidence, total: Total, correlation: Tensor | None, rows: int) -> Evidence:
+    def forward(self, evidence: Evidence, total: Total, correlation: Tensor, rows: int) -> Evidence:
         evidence = self.between(evidence)
         assert evidence.pairs is not None
         tasks, variables = evidence.pairs.shape[:2]
@@ -249,7 +248,6 @@ class _ResidualStep(nn.Module):
         weights = weights.reshape(tasks, variables * self.features, -1)  # [B, D m, D r]
         pairs, left = evidence.pairs, None
         if self.regression is not None:
-            assert correlation is not None
             left = self.regression.fit(evidence.pairs, correlation)
         of_residuals, *of_curves = total(partial(self._read, weights=weights, left=left))
         if self.regression is not None and left is not None:
@@ -295,20 +293,22 @@ class _Left:
 class _Regression(nn.Module):
     """Regress every variable on its believed causes, and see whether what is left depends on anything."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, penalty: float, width: int) -> None:
         super().__init__()
+        self.penalty = penalty
         self.norm = nn.LayerNorm(width)
         self.believe = nn.Linear(width, 1)
-        self.project = _from_zero(4 * (2 + 4 * CURVES) + 4, width)
+        self.project = _from_zero(4 * (2 + 4 * CURVES) + 6, width)
 
     def fit(self, pairs: Tensor, correlation: Tensor) -> _Left:
-        """pairs: [B, D, D, E]; correlation: [B, D, D]."""
+        """pairs: [B, D, D, E]; correlation: [B, D, D] float64."""
         score = self.believe(self.norm(pairs))[..., 0].float()  # [B, D, D]
         with torch.autocast(pairs.device.type, enabled=False):
-            weights = regress(correlation, score, RIDGE)
+            weights = regress(correlation, score, self.penalty)
             explained = (weights * (2 * correlation - correlation @ weights)).sum(1, keepdim=True)
             own = correlation.diagonal(dim1=1, dim2=2)[:, None]  # [B, 1, D]; below 1 where cells are missing
-            return _Left(score, weights, (own - explained).clamp(min=LEAST).sqrt())
+            scale = (own - explained).clamp(min=UNEXPLAINED).sqrt()
+            return _Left(score, weights.float(), scale.float())
 
     def forward(self, left: _Left, moments: Tensor, rows: int) -> Tensor:
         """From moments [B, D, D, 2 + 2 K, 2 + 2 K] of `_with_curves`: [B, D, D, E]."""
@@ -324,7 +324,8 @@ class _Regression(nn.Module):
                 ],
                 -1,
             )
-            beliefs = torch.stack([left.score.sigmoid(), left.weights], -1)
+            unexplained = left.scale.log().expand_as(left.score)
+            beliefs = torch.stack([left.score.sigmoid(), left.weights, unexplained], -1)
             beliefs = torch.cat([beliefs, beliefs.transpose(1, 2)], -1)
             pairs: Tensor = self.project(torch.cat([both_ways(found, rows), beliefs], -1))
         return pairs
