@@ -9,7 +9,7 @@ LARGEST = 0.9999
 """Largest coefficient whose Fisher transform is taken: that of 1, on the diagonal, is infinite."""
 TOGETHER = 32
 """Pieces that are added up in float32 before they join a sum in float64, which is slower."""
-LONGEST = 1 << 14
+AT_ONCE = 1 << 14
 """Rows that are in float64 at one time."""
 
 
@@ -129,7 +129,7 @@ def gram(x: Tensor) -> Tensor:
     """
     with torch.autocast(x.device.type, enabled=False):
         total = torch.zeros(len(x), x.shape[2], x.shape[2], dtype=torch.float64, device=x.device)
-        for piece in torch.split(x, LONGEST, 1):
+        for piece in torch.split(x, AT_ONCE, 1):
             wide = piece.double()
             total = total + wide.mT @ wide
         return total

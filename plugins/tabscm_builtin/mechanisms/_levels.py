@@ -12,7 +12,7 @@ FOLD = 0.02
 
 
 def uniform(noise: Tensor) -> Tensor:
-    """A variable uniform on [0, 1) made of noise of any kind and of any scale well above FOLD."""
+    """A variable uniform on [0, 1] made of noise of any kind and of any scale well above FOLD."""
     periods = noise / FOLD
     return periods - periods.floor()
 
