@@ -1,4 +1,4 @@
-"""Read a user's table: a column is numbers, or categories when asked for, or left aside with a note, or refused.
+"""Read a user's table: a column is numbers, or categories, or left aside with a note, or refused; see `looks`.
 
 A cell that is empty or says so, see `notation.MISSING`, is missing.
 """
