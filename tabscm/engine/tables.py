@@ -84,7 +84,7 @@ def read_table(
     path = Path(path)
     typed = is_parquet(path)
     if typed:
-        names, chunks = read_parquet(path, without)
+        names, chunks = read_parquet(path, set(without) - set(where or {}))
     else:
         rows = read_rows(path)
         names = read_header(path, rows)

@@ -561,7 +561,8 @@ class TestParquet:
             for i, row in enumerate(zip(numbers, kinds, days, strict=True)):
                 whole = "" if i % 11 == 0 else i * i % 97
                 file.write(f"{row[0]},{whole},{i % 89 / 4},{row[1] or ''},{str(i % 2 == 0).lower()},{row[2]}\n")
-        for options in ({}, {"where": {"kind": "x", "whole": "4"}, "categories": ["on"]}):
+        chosen = {"where": {"kind": "x", "whole": "4"}}
+        for options in ({}, chosen | {"categories": ["on"]}, chosen | {"without": ["kind"]}):
             text, parquet = read_table("t.csv", **options), read_table("t.parquet", **options)
             assert (text.names, text.notes) == (parquet.names, parquet.notes)
             np.testing.assert_array_equal(text.x, parquet.x)

@@ -143,7 +143,7 @@ CONDITIONS = {"none": [], "one": "a", "two": ["b", "dose"]}
     "wishes",
     [
         Wishes(),
-        Wishes(where={"site": "south", "batch": "1"}, without=["id", "kind"]),
+        Wishes(where={"site": "south", "batch": "1"}, without=["id", "kind", "site"]),
         Wishes(categories=["level", "dose"], without=["count"]),
         Wishes(labels=Asked("set", "--interventions"), where={"site": "north"}),
         Wishes(labels=Asked("kind", "--conditions"), targets=CONDITIONS, without=["c", "set"]),
