@@ -16,7 +16,7 @@ from tabscm.engine.model import Model
 from tabscm.engine.predict import predict
 from tabscm.engine.reading import Wishes
 from tabscm.engine.tables import Asked, read_table
-from tabscm.engine.targets import described, labelled_cells, set_by
+from tabscm.engine.targets import with_interventions
 
 pa = pytest.importorskip("pyarrow", reason="needs the extra `parquet`")
 distributed = pytest.importorskip("distributed", reason="needs the extra `cluster`")
@@ -156,16 +156,12 @@ def test_wishes_are_fulfilled_as_on_one_machine(model, cluster, table, wishes):
     data = read_table(
         folder, where=wishes.where, categories=wishes.categories, without=wishes.without, labels=wishes.labels
     )
-    cells, said = None, []
-    if data.labels is not None:
-        kinds = set_by(data.labels, data.names, data.source, wishes.targets)
-        cells = labelled_cells(data.labels, kinds)
-        assert cells.any()
-        said = [described(data.names, kinds, np.bincount(data.labels.codes))]
-    here = predict(model, attrs.evolve(data, notes=(*data.notes, *said)), device=CPU, intervened=cells)
+    data, cells = with_interventions(data, wishes.targets)
+    here = predict(model, data, device=CPU, intervened=cells)
     assert (there.names, there.notes) == (here.names, here.notes)
     np.testing.assert_allclose(there.edge_prob, here.edge_prob, atol=1e-5, rtol=0)
     if cells is not None:
+        assert cells.any()
         bare = predict(model, data, device=CPU)
         assert np.abs(here.edge_prob - bare.edge_prob).max() > 1e-4
 
