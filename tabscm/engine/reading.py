@@ -102,9 +102,8 @@ class Seen:
 
     def join(self, other: "Seen") -> "Seen":
         """Of the parts of both."""
-        self.choice.join(other.choice)
         return Seen(
-            self.choice,
+            self.choice.join(other.choice),
             (*self.kept, *other.kept),
             {place: looks.join(other.looks[place]) for place, looks in self.looks.items()},
             {place: found | other.categories[place] for place, found in self.categories.items()},

@@ -171,6 +171,7 @@ def test_wishes_are_fulfilled_as_on_one_machine(model, cluster, table, wishes):
     [
         (Wishes(where={"site": "west"}), {}),
         (Wishes(where={"sight": "west"}), {}),
+        (Wishes(where={"id": "nobody"}), {}),
         (Wishes(categories=["id"]), {}),
         (Wishes(categories=["id"], without=["id"]), {}),
         (Wishes(), {"day": [*WORDS["day"][:-1], "soon"]}),

@@ -350,6 +350,24 @@ def test_categories_of_a_long_table_with_gaps():
     assert table.notes[0].startswith("column 'dose' is read as numbers: 'mild' = 0, 'None' = 1, 'none' = 2")
 
 
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        (
+            {"id": "row"},
+            "t.csv, column 'id': no row has 'row', as --where asks; there are 'r0', 'r1', 'r2', 'r3', 'r4' and 995 more",
+        ),
+        (
+            {"id": "r1500", "of": "b"},
+            "t.csv: there is no row with 'id' = 'r1500' and with 'of' = 'b'; a table needs at least two rows",
+        ),
+    ],
+)
+def test_of_a_column_of_many_texts_a_message_knows_the_first_and_the_one_asked_for(where, message):
+    rows = "".join(f"r{row},{'ab'[row % 2]},{row},{row * row}\n" for row in range(2000))
+    assert refusal(f"id,of,x,y\n{rows}", where=where) == message
+
+
 def test_columns_that_are_left_out_are_not_judged():
     table = read_table(write("id,a,b,c\nx,1,2,7\n2,3,5,7\nsoon,4,4,7\n"), without=["c", "id"])
     assert table.names == ("a", "b")
