@@ -13,8 +13,9 @@ from tabscm import DataError, TabSCMError, read_knowledge
 from tabscm.engine import elsewhere
 from tabscm.engine.elsewhere import predict_on_cluster
 from tabscm.engine.model import Model
+from tabscm.engine.parquet import read_layout
 from tabscm.engine.predict import predict
-from tabscm.engine.reading import Wishes
+from tabscm.engine.reading import Plan, Wishes, look, reading
 from tabscm.engine.tables import Asked, read_table
 from tabscm.engine.targets import with_interventions
 
@@ -260,6 +261,38 @@ def test_workers_that_do_not_see_the_table(model, cluster, table, monkeypatch):
     with pytest.raises(DataError) as refused:
         predict_on_cluster(model, folder, cluster)
     assert str(refused.value) == f"{folder / 'part-1.parquet'}: there is no such file"
+
+
+@pytest.mark.parametrize(
+    "rewritten",
+    [
+        lambda table: table.set_column(1, "kind", [["u", "v", "u", "w"]]),
+        lambda table: table.set_column(2, "count", [["1", "2", "3", "many"]]),
+        lambda table: table.set_column(3, "set", [["", "", "a", "b"]]),
+        lambda table: table.set_column(0, "a", [[1, 2, 3, 4]]),
+        lambda table: table.rename_columns(["z", "kind", "count", "set"]),
+        lambda table: table.slice(1),
+    ],
+    ids=["category", "number", "label", "type", "name", "rows"],
+)
+def test_a_table_that_is_rewritten_between_the_look_and_the_read(tmp_path, rewritten):
+    from pyarrow import parquet
+
+    columns = {
+        "a": [0.5, 1.0, 2.0, 4.0],
+        "kind": ["u", "v", "u", None],
+        "count": ["1", "2", " 3", "5"],
+        "set": ["", "", "a", "a"],
+    }
+    file = tmp_path / "t.parquet"
+    parquet.write_table(pa.table(columns), file)
+    plan = Plan(file, read_layout(file), Wishes(labels=Asked("set", "--interventions")))
+    how = reading(plan, look(plan, plan.layout.parts[0]))
+    assert how.read(how.parts[0])[0].tolist()[1:3] == [[1.0, 1.0, 2.0], [2.0, 0.0, 3.0]]
+    parquet.write_table(rewritten(pa.table(columns)), file)
+    with pytest.raises(DataError) as refused:
+        how.read(how.parts[0])
+    assert str(refused.value) == f"{file}: changed while it was read; try again when it is written"
 
 
 def test_an_embedding_that_needs_all_rows_is_refused(quick, table, registry):
