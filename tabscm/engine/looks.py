@@ -129,7 +129,7 @@ class Looks:
         if first is None:
             raise DataError(f"{self.where}, column {show(self.name)}: holds no value in any row; remove it")
         texts = list(self.texts)
-        if all(map(notation.infinite, texts)):
+        if all(map(notation.infinite, (text for text in texts if text.lower() not in MISSING))):
             self._refuse(first[0], notation.fault(first[1], self.name))
         if self.moment and not self.words:
             return Verdict(note_on_moments(self.name, self.moment[1]))

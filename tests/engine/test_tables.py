@@ -159,6 +159,10 @@ REFUSED = {
         "a,b,c\n1,2,\n3,5,-inf\n",
         "t.csv, row 3, column 'c': found '-inf' in a column of numbers; correct it, or remove the row or the column",
     ),
+    "infinities and a word for none": (
+        "a,b,c\n1,2,None\n3,5,inf\n4,4,inf\n6,1,None\n",
+        "t.csv, row 3, column 'c': found 'inf' in a column of numbers; correct it, or remove the row or the column",
+    ),
     "infinity": (
         "a,b\n1,2\n-inf,4\n5,6\n",
         "t.csv, row 3, column 'a': found '-inf' in a column of numbers; correct it, or remove the row or the column",
