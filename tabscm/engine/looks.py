@@ -135,7 +135,7 @@ class Looks:
             return Verdict(note_on_moments(self.name, self.moment[1]))
         if self.moments > self.words:
             self._refuse_undated()
-        if len(texts) > MOST_LEVELS and len(set(map(notation.unit, texts))) == 1 and notation.unit(first[1]):
+        if len(texts) > MOST_LEVELS and notation.one_unit(texts):
             self._refuse(first[0], notation.fault_of_unit(first[1]))
         return self._of_words(texts)
 

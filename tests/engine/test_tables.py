@@ -359,7 +359,8 @@ def test_categories_of_a_long_table_with_gaps():
     [
         (
             {"id": "row"},
-            "t.csv, column 'id': no row has 'row', as --where asks; there are 'r0', 'r1', 'r2', 'r3', 'r4' and 995 more",
+            "t.csv, column 'id': no row has 'row', as --where asks; there are 'r0', 'r1', 'r2', 'r3', 'r4' and "
+            "995 more",
         ),
         (
             {"id": "r1500", "of": "b"},
@@ -408,6 +409,15 @@ def test_missing_cells_far_from_the_others():
     table = read_table(write(f"a,b\n{gap}3,4\n{gap}5,7\n"))
     assert np.isnan(table.x[:, 0]).sum() == 24_000
     assert table.x[~np.isnan(table.x[:, 0]), 0].tolist() == [3, 5]
+
+
+def test_doses_with_their_unit_are_ordered_by_their_numbers_and_their_distances_advised():
+    table = read_table(write("a,dose\n1,0.5 mg\n2,0.25 mg\n4,10 mg\n3,0.5 mg\n"))
+    assert table.x[:, 1].tolist() == [1, 0, 2, 1]
+    assert table.notes == (
+        "column 'dose' is read as numbers: '0.25 mg' = 0, '0.5 mg' = 1, '10 mg' = 2; to keep their distances, write "
+        "the number alone, and its unit in the name of the column; if it is no variable, leave it out",
+    )
 
 
 def test_text_that_is_asked_for_is_a_variable():
