@@ -11,13 +11,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tabscm.engine.frames import read_frame
+from tabscm.engine.frames import Frame, read_frame
 from tabscm.engine.knowledge import Knowledge, read_knowledge
 from tabscm.engine.loading import load_model
 from tabscm.engine.model import Model
 from tabscm.engine.predict import predict
 from tabscm.engine.released import find
 from tabscm.engine.result import Result
+from tabscm.engine.rows import show
+from tabscm.engine.tables import DataTable
 from tabscm.engine.targets import aligned, cells_of_variables, intervened_cells
 from tabscm.kernel.errors import DataError, TabSCMError, did_you_mean
 from tabscm.kernel.registry import discover as discover_components
@@ -118,7 +120,8 @@ class TabSCM:
         Args:
             X: [n, d], a DataFrame of pandas or polars, a Table of pyarrow, or an array. Its variables are numbers,
                 truth values, and text or categories of 2 to 20 different values, which become numbers as
-                `result_.notes` says. Other text (names of rows, remarks) and dates are left aside with a warning.
+                `result_.notes` says. Other text (names of rows, remarks) and dates are left aside with a warning, and
+                refused where the columns have no names, which would say what the variables are.
                 Cells that are NaN or None are missing, and those of text that are blank or say NA, nan or null.
             y: not used; scikit-learn passes one.
             interventions: which cells an intervention set, in one of four forms: a boolean mask [n, d]; a column of n
@@ -137,6 +140,7 @@ class TabSCM:
         aligned(X, conditions, "conditions")
         frame, cells = intervened_cells(read_frame(X), interventions, conditions)
         data = frame.table()
+        _expect_names(frame, data)
         cells = cells_of_variables(frame, cells, data)
         for line in data.aside:
             warnings.warn(f"{data.source}: {line}", stacklevel=2)
@@ -244,6 +248,16 @@ def _expect_no_interventions(y: object) -> None:
     values = np.asarray(y)
     if values.ndim != 1 or values.dtype.kind == "b":
         raise DataError("y is not used; give interventions by name, fit(X, interventions=...)")
+
+
+def _expect_names(frame: Frame, data: DataTable) -> None:
+    """Refuse columns without names of which some are left aside: the place of a variable would not be its column's."""
+    aside = [name for name in frame.names if name not in data.names]
+    if aside and not frame.named:
+        raise DataError(
+            f"{data.source}: column {show(aside[0])} is no variable, and no names of columns say which are; make "
+            "numbers of it, or leave it out"
+        )
 
 
 def _knowledge(known: Knowledge | str | Path | None) -> Knowledge | None:

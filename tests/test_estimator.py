@@ -105,6 +105,17 @@ def test_what_is_left_aside_is_warned_of_and_no_intervention(pretrained, chain):
     )
 
 
+def test_without_names_no_column_is_left_aside(pretrained, chain):
+    X = chain.assign(id=[f"p{row}" for row in range(len(chain))])[["a", "id", "b", "c", "d"]]
+    for table, name in ((X.to_numpy(), "x1"), (X.set_axis(range(5), axis="columns"), "1")):
+        with pytest.raises(DataError) as refused:
+            clone(pretrained).fit(table)
+        assert str(refused.value) == (
+            f"X: column '{name}' is no variable, and no names of columns say which are; make numbers of it, or leave "
+            "it out"
+        )
+
+
 def test_sachs_with_its_conditions(pretrained):
     with (files("tabscm") / "data" / "sachs.csv").open() as file:
         cells = pd.read_csv(file)

@@ -73,7 +73,7 @@ def predict_on_cluster(
         )
     if not is_parquet(path):
         raise DataError(f"{path}: a cluster reads Parquet, a file or a folder of parts; save the table so")
-    plan = Plan(path, read_layout(path, wishes.without), wishes)
+    plan = Plan(path, read_layout(path, set(wishes.without) - set(wishes.where)), wishes)
     plan.check()
     how = None if plan.needs_a_look() else _checked(reading(plan, None), model, knowledge)
     with opened(address, out) as cluster:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from tabscm.engine import notation
 from tabscm.engine.rows import show
 
 MOST_LEVELS = 20
@@ -16,9 +17,13 @@ _DIGITS = re.compile(r"(\d+)", re.ASCII)
 
 
 def ordered(levels: Iterable[str]) -> list[str]:
-    """Levels as people would sort them: by their numbers where all are numbers, else as text in which 9 precedes 10."""
+    """Levels as people would sort them: by their numbers where all are numbers, or have one unit, else as text.
+
+    In text 9 precedes 10.
+    """
     known = list(levels)
-    numbers = [_number(level) for level in known]
+    same = notation.one_unit(known)
+    numbers = [_number(level.removesuffix(notation.unit(level) or "") if same else level) for level in known]
     if not any(map(math.isnan, numbers)):
         return [level for _, level in sorted(zip(numbers, known, strict=True))]
     return sorted(known, key=lambda level: (_natural(level), level))
@@ -27,7 +32,11 @@ def ordered(levels: Iterable[str]) -> list[str]:
 def note(name: str, levels: Sequence[str], *, given: bool = False) -> str:
     """Say which number each of the ordered `levels` became; `given` is an order that came with the table."""
     text = ", ".join(f"{show(level)} = {number}" for number, level in enumerate(levels))
-    advice = "" if given or len(levels) == 2 else "; if another order is meant, write numbers in that order"
+    advice = "; if another order is meant, write numbers in that order"
+    if given or len(levels) == 2:  # two have no distances to keep
+        advice = ""
+    elif notation.one_unit(levels):
+        advice = f"; to keep their distances, {notation.ALONE}"
     return f"column {show(name)} is read as numbers: {text}{advice}"
 
 

@@ -129,13 +129,13 @@ class Looks:
         if first is None:
             raise DataError(f"{self.where}, column {show(self.name)}: holds no value in any row; remove it")
         texts = list(self.texts)
-        if all(map(notation.infinite, texts)):
+        if all(map(notation.infinite, (text for text in texts if text.lower() not in MISSING))):
             self._refuse(first[0], notation.fault(first[1], self.name))
         if self.moment and not self.words:
             return Verdict(note_on_moments(self.name, self.moment[1]))
         if self.moments > self.words:
             self._refuse_undated()
-        if len(texts) > MOST_LEVELS and len(set(map(notation.unit, texts))) == 1 and notation.unit(first[1]):
+        if len(texts) > MOST_LEVELS and notation.one_unit(texts):
             self._refuse(first[0], notation.fault_of_unit(first[1]))
         return self._of_words(texts)
 

@@ -14,7 +14,8 @@ MISSING = {"", "na", "n/a", "nan", "null", "none", "?", "."}
 
 TRUTH_WORDS = ({"true", "false"}, {"yes", "no"}, {"t", "f"}, {"y", "n"})
 
-_ALONE = "write the number alone, and its unit in the name of the column"
+ALONE = "write the number alone, and its unit in the name of the column"
+"""What to do about a number with its unit."""
 
 _OTHER: tuple[tuple[re.Pattern[str], str], ...] = (
     # a decimal comma, or separators of thousands
@@ -22,10 +23,10 @@ _OTHER: tuple[tuple[re.Pattern[str], str], ...] = (
         re.compile(r"[+-]?\d+([.,' _\u00a0\u202f]\d+)*[,' _\u00a0\u202f]\d+(\.\d+)?", re.ASCII),
         "write numbers with a decimal point and nothing between thousands, such as 1234.5",
     ),
-    (re.compile(r"[+-]?\s?\d[\d.,]*\s?[%\u2030]"), _ALONE),
+    (re.compile(r"[+-]?\s?\d[\d.,]*\s?[%\u2030]"), ALONE),
     (
         re.compile(r"[+-]?[$\u20ac\u00a3\u00a5\u20b9]\s?[+-]?\d[\d.,]*|[+-]?\d[\d.,]*\s?[$\u20ac\u00a3\u00a5\u20b9]"),
-        _ALONE,
+        ALONE,
     ),
     (re.compile(r"\([$\u20ac\u00a3\u00a5]?\d[\d.,]*\)"), "write negative numbers with a minus sign in front"),
     (re.compile(r"[\u2012-\u2015\u2212]\s?\d[\d.,]*"), "write a minus sign as -, the hyphen of the keyboard"),
@@ -92,6 +93,12 @@ def unit(text: str) -> str | None:
     return found.group(1).strip() if found else None
 
 
+def one_unit(texts: Iterable[str]) -> bool:
+    """Whether all cells are numbers with the same unit."""
+    units = set(map(unit, texts))
+    return len(units) == 1 and None not in units
+
+
 def moment(text: str) -> bool:
     """Whether a cell is a date or a time."""
     return bool(_MOMENT.fullmatch(text))
@@ -108,7 +115,7 @@ def fault(text: str, name: str) -> str:
     if text == name:
         return f"{found}, the name of the column; if tables were joined, keep the first header only"
     if unit(text):
-        return f"{found} in a column of numbers; {_ALONE}"
+        return f"{found} in a column of numbers; {ALONE}"
     return f"{found} in a column of numbers; correct it, or remove the row or the column"
 
 
@@ -119,7 +126,7 @@ def fault_among_moments(text: str) -> str:
 
 def fault_of_unit(text: str) -> str:
     """What to do about a column of numbers with their unit, the first of which is `text`."""
-    return f"found {show(text)}, a number with its unit; {_ALONE}"
+    return f"found {show(text)}, a number with its unit; {ALONE}"
 
 
 def _finite(cells: Sequence[str]) -> NDArray[np.float64] | None:

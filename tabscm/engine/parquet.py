@@ -75,6 +75,8 @@ class Layout:
     """[D] of the columns."""
     kinds: tuple[str, ...]
     """[D] "numbers", "text", or "none" of columns that are left out."""
+    types: tuple[str, ...]
+    """[D] of the columns, as pyarrow calls them."""
     files: tuple[Path, ...]
     parts: tuple[Part, ...]
     """All rows, in their order."""
@@ -105,7 +107,7 @@ def read_layout(path: Path, without: Collection[str] = ()) -> Layout:
         parts += [Part(file, group, before[group], rows) for group, rows in enumerate(groups) if rows]
     if not parts:
         raise DataError(f"{path}: there is no row; a table needs at least two rows")
-    return Layout(tuple(str(name).strip() for name in schema.names), tuple(kinds), files, tuple(parts))
+    return Layout(_names(schema), tuple(kinds), _types(schema), files, tuple(parts))
 
 
 def called(path: Path, part: Part, chosen: NDArray[np.bool_]) -> Sequence[int | str]:
@@ -123,12 +125,20 @@ def read_cells(part: Part, layout: Layout, columns: Sequence[int]) -> Iterator[C
     pa = _pyarrow(part.file)
     with _damaged_told(pa, part.file):
         opened = _open(part.file)
+        schema = opened.schema_arrow
+        if (_names(schema), _types(schema)) != (layout.names, layout.types):
+            raise changed(part)
         if part.group >= opened.num_row_groups or opened.metadata.row_group(part.group).num_rows != part.rows:
-            raise DataError(f"{part.file}: changed while it was read; try again when it is written")
-        names = [opened.schema_arrow.names[column] for column in columns]
+            raise changed(part)
+        names = [schema.names[column] for column in columns]
         table = opened.read_row_group(part.group, columns=names, use_threads=False)
         for name, column in zip(names, columns, strict=True):
             yield _cells(pa, table.column(name), layout.kinds[column])
+
+
+def changed(part: Part) -> DataError:
+    """What to say where a part is not what was seen of it before."""
+    return DataError(f"{part.file}: changed while it was read; try again when it is written")
 
 
 def _called(path: Path, file: Path, rows: Sequence[int | str]) -> Sequence[int | str]:
@@ -197,6 +207,14 @@ def _damaged_told(pa: Any, path: Path) -> Iterator[None]:  # noqa: ANN401 - the 
         raise _damaged(path, error) from None
 
 
+def _names(schema: Any) -> tuple[str, ...]:  # noqa: ANN401 - the extra need not be installed
+    return tuple(str(name).strip() for name in schema.names)
+
+
+def _types(schema: Any) -> tuple[str, ...]:  # noqa: ANN401 - as above
+    return tuple(map(str, schema.types))
+
+
 def _kinds(
     pa: Any,  # noqa: ANN401 - the extra need not be installed
     path: Path,
@@ -204,7 +222,7 @@ def _kinds(
     without: Collection[str],
 ) -> list[str]:
     """How the columns of a file are read."""
-    names = [str(name).strip() for name in schema.names]
+    names = _names(schema)
     check_names(str(path), names)
     kinds = []
     for name, field in zip(names, schema, strict=True):

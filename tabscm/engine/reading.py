@@ -17,7 +17,7 @@ from tabscm.engine import levels, notation
 from tabscm.engine.columns import Cells, Labels, as_texts, too_many
 from tabscm.engine.levels import MOST_LEVELS
 from tabscm.engine.looks import Looks, level
-from tabscm.engine.parquet import Layout, Part, called, read_cells
+from tabscm.engine.parquet import Layout, Part, called, changed, read_cells
 from tabscm.engine.rows import show
 from tabscm.engine.tables import Asked, Choice, check_asked, check_count, without_note
 from tabscm.engine.targets import described, set_by
@@ -102,9 +102,8 @@ class Seen:
 
     def join(self, other: "Seen") -> "Seen":
         """Of the parts of both."""
-        self.choice.join(other.choice)
         return Seen(
-            self.choice,
+            self.choice.join(other.choice),
             (*self.kept, *other.kept),
             {place: looks.join(other.looks[place]) for place, looks in self.looks.items()},
             {place: found | other.categories[place] for place, found in self.categories.items()},
@@ -182,12 +181,16 @@ class Reading:
         columns = read_cells(part, self.plan.layout, list(self.columns))
         for index, (found, cells) in enumerate(zip(self.columns.values(), columns, strict=True)):
             if found:
-                x[:, index] = levels.numbered(list(map(level, _texts(cells, fits))), found)
+                texts = list(map(level, _texts(cells, fits)))
+                if not {None, *found}.issuperset(texts):
+                    raise changed(part)
+                x[:, index] = levels.numbered(texts, found)
             elif isinstance(cells, np.ndarray):
                 x[:, index] = cells[fits]
             else:
                 numbers = notation.numbers(_texts(cells, fits))
-                assert numbers is not None, "the look over all parts found numbers"
+                if numbers is None:
+                    raise changed(part)
                 x[:, index] = numbers
         for index, column in enumerate(x.T):
             infinite = np.flatnonzero(np.isinf(column))
@@ -199,7 +202,10 @@ class Reading:
             return x, None
         assert self.plan.wishes.labels is not None
         (cells,) = read_cells(part, self.plan.layout, [self.plan.layout.names.index(self.plan.wishes.labels.name)])
-        return x, np.array([self.sets[text] for text in _texts(cells, fits)]).reshape(x.shape)
+        labels = _texts(cells, fits)
+        if not self.sets.keys() >= set(labels):
+            raise changed(part)
+        return x, np.array([self.sets[text] for text in labels]).reshape(x.shape)
 
 
 def reading(plan: Plan, seen: Seen | None) -> Reading:

@@ -211,12 +211,13 @@ def _too_long(path: Path, start: int, separator: str) -> tuple[int, int] | None:
     usual = csv.field_size_limit(LONGEST)
     try:
         with _open(path) as lines:
-            row = next(csv.reader(islice(lines, start - 1, None), strict=True, delimiter=separator))
+            rest = islice(lines, start - 1, None)
+            row = next(csv.reader(rest, strict=True, delimiter=separator, skipinitialspace=True))
     except csv.Error:
         return None
     finally:
         csv.field_size_limit(usual)
-    return next((place, len(field)) for place, field in enumerate(row, start=1) if len(field) > usual)
+    return next(((place, len(field)) for place, field in enumerate(row, start=1) if len(field) > usual), None)
 
 
 def _unclosed(error: csv.Error) -> bool:

@@ -1,5 +1,6 @@
 """Work on what lies on a Dask cluster: its workers do it where that lies, and only what it all comes to returns."""
 
+from asyncio import run_coroutine_threadsafe
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import closing, contextmanager
@@ -62,6 +63,16 @@ class Cluster:
                         f"--cluster {self.address}: all its workers are gone, and none came back in {ALONE:g} seconds. "
                         "Start some, with more memory perhaps, and try again."
                     )
+
+    def result(self, future: Any) -> Any:  # noqa: ANN401 - of any work
+        """What came of a future, brought here from the worker that holds it, or made again where that one died.
+
+        Raises:
+            Exception: what went wrong in the work, or as `finished`.
+        """
+        gathering = self.client.gather(future, asynchronous=True)
+        (gathered,) = self.finished([run_coroutine_threadsafe(gathering, self.client.loop.asyncio_loop)])
+        return gathered.result()
 
     def _has_workers(self) -> bool:
         if self.client.status != "running":
@@ -138,7 +149,7 @@ class Spread(Generic[T]):
             groups = [found[first : first + JOINED] for first in range(0, len(found), JOINED)]
             found = [submit(_join, join, *group, pure=False) for group in groups]
         (last,) = self.cluster.finished([submit(_apply, then, self.cluster.threads, found[0], pure=False)])
-        result: R = last.result()
+        result: R = self.cluster.result(last)
         return result
 
     def _done(self, work: Callable[[T], U]) -> list[Any]:
@@ -149,7 +160,7 @@ class Spread(Generic[T]):
         counting = Counting(self.cluster.out, self.what, len(futures))
         for done, future in enumerate(self.cluster.finished(futures), 1):
             if future.status != "finished":
-                future.result()  # raises what went wrong
+                self.cluster.result(future)  # raises what went wrong
             counting.show(done)
         counting.end()
         return futures

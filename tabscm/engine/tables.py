@@ -1,10 +1,11 @@
-"""Read a user's table: a column is numbers, or categories when asked for, or left aside with a note, or refused.
+"""Read a user's table: a column is numbers, or categories, or left aside with a note, or refused; see `looks`.
 
 A cell that is empty or says so, see `notation.MISSING`, is missing.
 """
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from copy import copy
 from itertools import islice
 from pathlib import Path
 
@@ -84,7 +85,7 @@ def read_table(
     path = Path(path)
     typed = is_parquet(path)
     if typed:
-        names, chunks = read_parquet(path, without)
+        names, chunks = read_parquet(path, set(without) - set(where or {}))
     else:
         rows = read_rows(path)
         names = read_header(path, rows)
@@ -151,7 +152,7 @@ class Choice:
         self.path = path
         self.where = {name: text.strip() for name, text in where.items()}
         self.columns = [names.index(name) for name in self.where]
-        self.seen: list[dict[str, None]] = [{} for _ in self.where]
+        self.seen: list[dict[str, None]] = [{} for _ in self.where]  # MANY of each, for a message
         self.total = self.count = 0
 
     def fits(self, rows: int, cells: Sequence[Cells]) -> NDArray[np.bool_]:
@@ -159,8 +160,7 @@ class Choice:
         fits = np.ones(rows, dtype=np.bool_)
         for text, seen, column in zip(self.where.values(), self.seen, cells, strict=True):
             found = [cell.strip() for cell in as_texts(column)]
-            if len(seen) < MANY:
-                seen.update(dict.fromkeys(found))
+            _remember(seen, found, text)
             fits &= [cell == text for cell in found]
         self.total += rows
         self.count += int(fits.sum())
@@ -175,12 +175,15 @@ class Choice:
             elif fits.any():
                 yield chunk.only(fits)
 
-    def join(self, other: "Choice") -> None:
-        """Take what `other` saw in the rows that follow."""
-        for seen, found in zip(self.seen, other.seen, strict=True):
-            seen.update(found)
-        self.total += other.total
-        self.count += other.count
+    def join(self, other: "Choice") -> "Choice":
+        """What both saw, `other` in the rows that follow."""
+        joined = copy(self)  # neither changes: a cluster may join them again
+        joined.seen = [dict(seen) for seen in self.seen]
+        for text, seen, found in zip(self.where.values(), joined.seen, other.seen, strict=True):
+            _remember(seen, found, text)
+        joined.total = self.total + other.total
+        joined.count = self.count + other.count
+        return joined
 
     def check(self) -> None:
         """Refuse a table of fewer than two rows, once all of them were read."""
@@ -202,6 +205,15 @@ class Choice:
 
     def _with(self) -> str:
         return " and".join(f" with {show(name)} = {show(text)}" for name, text in self.where.items())
+
+
+def _remember(seen: dict[str, None], texts: Collection[str], wanted: str) -> None:
+    """Add what is new among `texts` until MANY are there, and `wanted` in any case."""
+    if wanted in texts:
+        seen[wanted] = None
+    if len(seen) < MANY:
+        new = (text for text in dict.fromkeys(texts) if text not in seen)
+        seen.update(dict.fromkeys(islice(new, MANY - len(seen))))
 
 
 def _check_header(path: Path, names: list[str]) -> None:

@@ -1,5 +1,6 @@
 """A cluster that dies while it works: what survives goes on, and what does not is one line, in bounded time."""
 
+import asyncio
 import json
 import signal
 import subprocess
@@ -143,3 +144,21 @@ def test_work_that_no_worker_is_left_for_is_given_up(monkeypatch):
         "more memory perhaps, and try again."
     )
     assert not left
+
+
+def test_what_no_worker_is_left_to_hand_over_is_given_up(monkeypatch):
+    monkeypatch.setattr(spread, "LOOKS", 0.01)
+    monkeypatch.setattr(spread, "ALONE", 0.03)
+
+    async def fetched():
+        client = SimpleNamespace(
+            status="running",
+            scheduler=SimpleNamespace(identity=None),
+            sync=lambda asked, **options: {"workers": {}},
+            gather=lambda future, asynchronous: asyncio.sleep(BOUND),
+            loop=SimpleNamespace(asyncio_loop=asyncio.get_running_loop()),
+        )
+        return await asyncio.to_thread(spread.Cluster("tcp://host:8786", client, 1).result, None)
+
+    with pytest.raises(TabSCMError, match="all its workers are gone"):
+        asyncio.run(fetched())

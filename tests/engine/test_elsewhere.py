@@ -13,10 +13,11 @@ from tabscm import DataError, TabSCMError, read_knowledge
 from tabscm.engine import elsewhere
 from tabscm.engine.elsewhere import predict_on_cluster
 from tabscm.engine.model import Model
+from tabscm.engine.parquet import read_layout
 from tabscm.engine.predict import predict
-from tabscm.engine.reading import Wishes
+from tabscm.engine.reading import Plan, Wishes, look, reading
 from tabscm.engine.tables import Asked, read_table
-from tabscm.engine.targets import described, labelled_cells, set_by
+from tabscm.engine.targets import with_interventions
 
 pa = pytest.importorskip("pyarrow", reason="needs the extra `parquet`")
 distributed = pytest.importorskip("distributed", reason="needs the extra `cluster`")
@@ -143,7 +144,7 @@ CONDITIONS = {"none": [], "one": "a", "two": ["b", "dose"]}
     "wishes",
     [
         Wishes(),
-        Wishes(where={"site": "south", "batch": "1"}, without=["id", "kind"]),
+        Wishes(where={"site": "south", "batch": "1"}, without=["id", "kind", "site"]),
         Wishes(categories=["level", "dose"], without=["count"]),
         Wishes(labels=Asked("set", "--interventions"), where={"site": "north"}),
         Wishes(labels=Asked("kind", "--conditions"), targets=CONDITIONS, without=["c", "set"]),
@@ -156,16 +157,12 @@ def test_wishes_are_fulfilled_as_on_one_machine(model, cluster, table, wishes):
     data = read_table(
         folder, where=wishes.where, categories=wishes.categories, without=wishes.without, labels=wishes.labels
     )
-    cells, said = None, []
-    if data.labels is not None:
-        kinds = set_by(data.labels, data.names, data.source, wishes.targets)
-        cells = labelled_cells(data.labels, kinds)
-        assert cells.any()
-        said = [described(data.names, kinds, np.bincount(data.labels.codes))]
-    here = predict(model, attrs.evolve(data, notes=(*data.notes, *said)), device=CPU, intervened=cells)
+    data, cells = with_interventions(data, wishes.targets)
+    here = predict(model, data, device=CPU, intervened=cells)
     assert (there.names, there.notes) == (here.names, here.notes)
     np.testing.assert_allclose(there.edge_prob, here.edge_prob, atol=1e-5, rtol=0)
     if cells is not None:
+        assert cells.any()
         bare = predict(model, data, device=CPU)
         assert np.abs(here.edge_prob - bare.edge_prob).max() > 1e-4
 
@@ -175,6 +172,7 @@ def test_wishes_are_fulfilled_as_on_one_machine(model, cluster, table, wishes):
     [
         (Wishes(where={"site": "west"}), {}),
         (Wishes(where={"sight": "west"}), {}),
+        (Wishes(where={"id": "nobody"}), {}),
         (Wishes(categories=["id"]), {}),
         (Wishes(categories=["id"], without=["id"]), {}),
         (Wishes(), {"day": [*WORDS["day"][:-1], "soon"]}),
@@ -263,6 +261,38 @@ def test_workers_that_do_not_see_the_table(model, cluster, table, monkeypatch):
     with pytest.raises(DataError) as refused:
         predict_on_cluster(model, folder, cluster)
     assert str(refused.value) == f"{folder / 'part-1.parquet'}: there is no such file"
+
+
+@pytest.mark.parametrize(
+    "rewritten",
+    [
+        lambda table: table.set_column(1, "kind", [["u", "v", "u", "w"]]),
+        lambda table: table.set_column(2, "count", [["1", "2", "3", "many"]]),
+        lambda table: table.set_column(3, "set", [["", "", "a", "b"]]),
+        lambda table: table.set_column(0, "a", [[1, 2, 3, 4]]),
+        lambda table: table.rename_columns(["z", "kind", "count", "set"]),
+        lambda table: table.slice(1),
+    ],
+    ids=["category", "number", "label", "type", "name", "rows"],
+)
+def test_a_table_that_is_rewritten_between_the_look_and_the_read(tmp_path, rewritten):
+    from pyarrow import parquet
+
+    columns = {
+        "a": [0.5, 1.0, 2.0, 4.0],
+        "kind": ["u", "v", "u", None],
+        "count": ["1", "2", " 3", "5"],
+        "set": ["", "", "a", "a"],
+    }
+    file = tmp_path / "t.parquet"
+    parquet.write_table(pa.table(columns), file)
+    plan = Plan(file, read_layout(file), Wishes(labels=Asked("set", "--interventions")))
+    how = reading(plan, look(plan, plan.layout.parts[0]))
+    assert how.read(how.parts[0])[0].tolist()[1:3] == [[1.0, 1.0, 2.0], [2.0, 0.0, 3.0]]
+    parquet.write_table(rewritten(pa.table(columns)), file)
+    with pytest.raises(DataError) as refused:
+        how.read(how.parts[0])
+    assert str(refused.value) == f"{file}: changed while it was read; try again when it is written"
 
 
 def test_an_embedding_that_needs_all_rows_is_refused(quick, table, registry):

@@ -159,6 +159,10 @@ REFUSED = {
         "a,b,c\n1,2,\n3,5,-inf\n",
         "t.csv, row 3, column 'c': found '-inf' in a column of numbers; correct it, or remove the row or the column",
     ),
+    "infinities and a word for none": (
+        "a,b,c\n1,2,None\n3,5,inf\n4,4,inf\n6,1,None\n",
+        "t.csv, row 3, column 'c': found 'inf' in a column of numbers; correct it, or remove the row or the column",
+    ),
     "infinity": (
         "a,b\n1,2\n-inf,4\n5,6\n",
         "t.csv, row 3, column 'a': found '-inf' in a column of numbers; correct it, or remove the row or the column",
@@ -350,6 +354,25 @@ def test_categories_of_a_long_table_with_gaps():
     assert table.notes[0].startswith("column 'dose' is read as numbers: 'mild' = 0, 'None' = 1, 'none' = 2")
 
 
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        (
+            {"id": "row"},
+            "t.csv, column 'id': no row has 'row', as --where asks; there are 'r0', 'r1', 'r2', 'r3', 'r4' and "
+            "995 more",
+        ),
+        (
+            {"id": "r1500", "of": "b"},
+            "t.csv: there is no row with 'id' = 'r1500' and with 'of' = 'b'; a table needs at least two rows",
+        ),
+    ],
+)
+def test_of_a_column_of_many_texts_a_message_knows_the_first_and_the_one_asked_for(where, message):
+    rows = "".join(f"r{row},{'ab'[row % 2]},{row},{row * row}\n" for row in range(2000))
+    assert refusal(f"id,of,x,y\n{rows}", where=where) == message
+
+
 def test_columns_that_are_left_out_are_not_judged():
     table = read_table(write("id,a,b,c\nx,1,2,7\n2,3,5,7\nsoon,4,4,7\n"), without=["c", "id"])
     assert table.names == ("a", "b")
@@ -386,6 +409,15 @@ def test_missing_cells_far_from_the_others():
     table = read_table(write(f"a,b\n{gap}3,4\n{gap}5,7\n"))
     assert np.isnan(table.x[:, 0]).sum() == 24_000
     assert table.x[~np.isnan(table.x[:, 0]), 0].tolist() == [3, 5]
+
+
+def test_doses_with_their_unit_are_ordered_by_their_numbers_and_their_distances_advised():
+    table = read_table(write("a,dose\n1,0.5 mg\n2,0.25 mg\n4,10 mg\n3,0.5 mg\n"))
+    assert table.x[:, 1].tolist() == [1, 0, 2, 1]
+    assert table.notes == (
+        "column 'dose' is read as numbers: '0.25 mg' = 0, '0.5 mg' = 1, '10 mg' = 2; to keep their distances, write "
+        "the number alone, and its unit in the name of the column; if it is no variable, leave it out",
+    )
 
 
 def test_text_that_is_asked_for_is_a_variable():
