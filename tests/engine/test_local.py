@@ -550,6 +550,41 @@ def test_the_page_is_clicked_through(serving, browser, tmp_path):
         assert browser.overhang() == 0
 
 
+HELD = """(() => {
+  const real = window.fetch, held = new Promise((resolve) => { window.release = resolve; });
+  window.asked = [];
+  window.fetch = async (address, options) => {
+    if (address.endsWith("/progress")) asked.push(address.split("/").at(-2));
+    const answer = await real(address, options);
+    if (address.endsWith("/graphs")) await held;
+    return answer;
+  };
+})()"""
+"""No graph comes before window.release(), and window.asked is whose progress was asked for."""
+
+
+def test_a_graph_that_comes_after_another_table_was_dropped_is_not_shown_as_its_own(serving, browser, tmp_path):
+    server = serving()
+    for name in ("first", "second"):
+        (tmp_path / f"{name}.csv").write_text(TABLE)
+    browser.open(server.address)
+    browser.run(HELD)
+    browser.choose("#file", tmp_path / "first.csv")
+    browser.until("!document.getElementById('wishes').hidden")
+    browser.run("document.getElementById('go').click()")
+    browser.choose("#file", tmp_path / "second.csv")
+    browser.until("document.getElementById('state').textContent.startsWith('second.csv: 3 columns')")
+    browser.run("asked.length = 0")
+    first, _ = server.desk.tables
+    assert browser.until("asked[0]") == first
+    browser.run("release()")
+    browser.until("!document.getElementById('go').disabled")
+    assert browser.run("document.getElementById('graph').hidden")
+    assert browser.run("document.getElementById('said').textContent") == ""
+    browser.run("document.getElementById('go').click()")
+    browser.until("!document.getElementById('graph').hidden")
+
+
 def parquet_of(columns, *, groups=1):
     """The bytes of a Parquet file that holds the columns so many times."""
     pa = pytest.importorskip("pyarrow")

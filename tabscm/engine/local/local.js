@@ -48,9 +48,9 @@
     }
   }
 
-  async function progress() {
+  async function progress(id) {
     try {
-      const answer = await fetch(`${base}tables/${table.id}/progress`);
+      const answer = await fetch(`${base}tables/${id}/progress`);
       return answer.ok ? (await answer.json()).line : "";
     } catch {
       return "";
@@ -80,6 +80,7 @@
       edges();
       for (const place of SECTIONS) at(place).hidden = false;
       say("said", "");
+      at("graph").hidden = true; // it may have come since
     } catch (error) {
       say("state", error.message, true);
     }
@@ -265,16 +266,20 @@
       say("said", wrong, true);
       return;
     }
+    const own = table; // another may be dropped before there is an answer
     at("go").disabled = true;
     at("graph").hidden = true;
     try {
-      const address = `tables/${table.id}/graphs`;
-      const found = await timed("said", "Reading …", ask(address, "application/json", JSON.stringify(wishes)), progress);
-      say("said", `${found.edges} ${found.edges === 1 ? "edge" : "edges"}`);
-      show(found.graph);
+      const asked = ask(`tables/${own.id}/graphs`, "application/json", JSON.stringify(wishes));
+      const found = await timed("said", "Reading …", asked, () => progress(own.id));
+      if (table === own) {
+        say("said", `${found.edges} ${found.edges === 1 ? "edge" : "edges"}`);
+        show(found.graph);
+      }
     } catch (error) {
-      say("said", error.message, true);
+      if (table === own) say("said", error.message, true);
     }
+    if (table !== own) say("said", "");
     at("go").disabled = false;
   }
 
