@@ -585,6 +585,39 @@ def test_a_graph_that_comes_after_another_table_was_dropped_is_not_shown_as_its_
     browser.until("!document.getElementById('graph').hidden")
 
 
+TYPED = """(() => {
+  const at = (id) => document.getElementById(id);
+  at("knowledge").value = "sinks = ['dose']";
+  at("targets").value = "a = []";
+  at("means").value = "conditions";
+  at("means").dispatchEvent(new Event("change"));
+})()"""
+
+
+def test_what_was_said_of_one_table_is_not_said_of_the_next(serving, browser, tmp_path):
+    server = serving()
+    for name in ("first", "second"):
+        (tmp_path / f"{name}.csv").write_text(TABLE)
+    (tmp_path / "known.toml").write_text("sinks = ['pulse']")
+    fields = "['knowledge', 'knowledge-file', 'targets', 'means'].map((id) => document.getElementById(id).value)"
+    browser.open(server.address)
+    browser.choose("#file", tmp_path / "first.csv")
+    browser.until("!document.getElementById('wishes').hidden")
+    browser.choose("#knowledge-file", tmp_path / "known.toml")
+    told = "document.getElementById('knowledge-said').textContent"
+    assert browser.until(told) == "known.toml"
+    browser.run(TYPED)
+    browser.choose("#file", tmp_path / "second.csv")
+    browser.until("document.getElementById('state').textContent.startsWith('second.csv: 3 columns')")
+    assert browser.run(fields) == ["", "", "", "targets"]
+    assert browser.run(told) == ""
+    assert browser.run("document.getElementById('of-conditions').hidden")
+    browser.run("document.getElementById('go').click()")
+    browser.until("!document.getElementById('graph').hidden")
+    (folder,) = server.desk.graphs.values()
+    assert json.loads((folder / "graph.json").read_text())["knowledge"] is None
+
+
 def parquet_of(columns, *, groups=1):
     """The bytes of a Parquet file that holds the columns so many times."""
     pa = pytest.importorskip("pyarrow")

@@ -76,6 +76,7 @@
       at("trouble").textContent = found.trouble === null ? "" : `${found.trouble}. Or leave the column out below.`;
       at("notes").replaceChildren(...found.notes.map((note) => html("li", note)));
       at("labels").replaceChildren(new Option("none", ""), ...table.columns.map(({ name }, index) => new Option(name, index)));
+      forget();
       list();
       edges();
       for (const place of SECTIONS) at(place).hidden = false;
@@ -84,6 +85,24 @@
     } catch (error) {
       say("state", error.message, true);
     }
+  }
+
+  // What was said of one table holds for no other.
+  function forget() {
+    for (const place of ["knowledge", "targets"]) {
+      at(place).value = at(`${place}-file`).value = "";
+      delete at(place).dataset.file;
+      say(`${place}-said`, "");
+    }
+    at("cause").value = at("effect").value = "";
+    at("means").value = "targets";
+    meant();
+  }
+
+  // Which words belong to what the column of labels names.
+  function meant() {
+    at("of-conditions").hidden = at("means").value !== "conditions";
+    at("of-targets").hidden = !at("of-conditions").hidden;
   }
 
   // The columns that are variables.
@@ -307,10 +326,7 @@
     table.labels = event.target.value === "" ? null : table.columns[Number(event.target.value)];
     list();
   });
-  at("means").addEventListener("change", (event) => {
-    at("of-conditions").hidden = event.target.value !== "conditions";
-    at("of-targets").hidden = !at("of-conditions").hidden;
-  });
+  at("means").addEventListener("change", meant);
   at("edge").addEventListener("submit", (event) => { event.preventDefault(); add(); });
   filled("targets");
   filled("knowledge");
