@@ -668,12 +668,6 @@ def test_parquet_that_cannot_be_read_says_why(serving, tmp_path, monkeypatch):
         ("x.pq", TABLE.encode(), "this is not a Parquet file; if it is text, rename it to end in .csv"),
         (
             "x.parquet",
-            parquet_of({"a": [[1], [2]], "b": [1, 2]}),
-            "column 'a': holds list<element: int64>, and only numbers, text, truth values, dates and times are read; "
-            "make such columns of it, or leave it out",
-        ),
-        (
-            "x.parquet",
             parquet_of({"a": np.ones(1_000_000), "b": np.ones(1_000_000)}, groups=70),
             "unpacks to 70,000,000 rows of 2 columns, for which this app has no room; use python -m tabscm predict",
         ),
@@ -690,6 +684,19 @@ def test_parquet_that_cannot_be_read_says_why(serving, tmp_path, monkeypatch):
     )
     assert server.desk.tables == {}
     assert list(server.desk.folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("odd", [[1, 2], {"a": 1}, b"\xff"], ids=["lists", "structs", "bytes"])
+def test_columns_of_parquet_that_cannot_be_read_can_be_left_out(serving, odd):
+    server = serving()
+    status, found = ask(server, "tables?name=x.parquet", parquet_of({"odd": [odd] * 60, **COLUMNS}))
+    dropped = json.loads(found)
+    assert (status, dropped["columns"]) == (200, ["odd", "dose", "pulse", "town"])
+    trouble = dropped["trouble"]
+    assert re.fullmatch(r"x\.parquet, column 'odd': holds .*, and only numbers, .* or leave it out", trouble)
+    assert refused(server, dropped, variables=["odd", "dose"]) == trouble
+    whole = json.loads(ask(server, f"graphs/{read(server, dropped, WISHES)}/json")[1])
+    assert whole["variables"] == ["dose", "pulse"]
 
 
 def test_a_table_that_cannot_be_read_says_why_and_which_columns_there_are(serving):
