@@ -347,6 +347,13 @@ def test_wishes_that_cannot_be_are_told_what_is_expected(server, wish, value, ex
     assert found == (400, f"{wish}: expected {expected}\n")
 
 
+@pytest.mark.parametrize("variables", [[], ["dose"]])
+def test_a_graph_of_fewer_than_two_variables_is_refused(server, variables):
+    wishes = json.dumps({**WISHES, "variables": variables}).encode()
+    found = ask(server, f"tables/{NOBODY}/graphs", wishes, PLAIN)
+    assert found == (422, "a graph needs 2 variables; tick at least 2 columns\n")
+
+
 def test_rows_are_drawn_again_as_often_as_is_wished(serving):
     server = serving()
     graph = read(server, drop(server, TABLE), {**WISHES, "bootstrap": 7, "threshold": 0.2, "acyclic": True})
