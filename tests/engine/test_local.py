@@ -372,7 +372,7 @@ def test_what_takes_long_says_how_far_it_is(tmp_path, monkeypatch):
     counting.show(4)
     desk = Desk(tmp_path, tmp_path)
     assert desk.progress(NOBODY) == ""
-    desk._reading[NOBODY] = tmp_path
+    desk._reading[tmp_path] = NOBODY
     assert desk.progress(NOBODY) == "rows drawn again: 4/10  0:00 left"
     counting.end()
     assert desk.progress(NOBODY) == ""
@@ -755,6 +755,47 @@ def test_only_the_newest_tables_are_kept(serving, monkeypatch):
     assert len(list(server.desk.folder.iterdir())) == 1
     found = ask(server, f"tables/{first['table']}/graphs", json.dumps(WISHES).encode(), PLAIN)
     assert found == (404, "there is no such table any more; drop it again\n")
+
+
+@pytest.mark.parametrize("order", [("first", "second"), ("second", "first")])
+def test_of_two_reads_of_a_table_the_first_to_end_leaves_the_other_its_progress(tmp_path, monkeypatch, order):
+    desk = Desk(tmp_path / "desk", tmp_path)
+    desk.folder.mkdir()
+    (tmp_path / "table.csv").write_text(TABLE)
+    desk.tables[NOBODY] = Dropped(tmp_path, "table.csv", "heart.csv")
+    started, ended = ({name: threading.Event() for name in order} for _ in range(2))
+
+    def work(_, folder, order):
+        (folder / "said.txt").write_text(order["who"])
+        started[order["who"]].set()
+        assert ended[order["who"]].wait(60)
+        return {}
+
+    monkeypatch.setattr(Desk, "_work", work)
+    reads = {name: threading.Thread(target=desk.read, args=(NOBODY, {"who": name})) for name in ("first", "second")}
+    for name, one in reads.items():
+        one.start()
+        assert started[name].wait(60)
+    for name, said in zip(order, (order[1], ""), strict=True):
+        ended[name].set()
+        reads[name].join()
+        assert desk.progress(NOBODY) == said
+
+
+def test_nothing_is_left_of_what_failed_for_want_of_a_process(serving, monkeypatch):
+    server = serving()
+    dropped = drop(server, TABLE)
+    folders = set(server.desk.folder.iterdir())
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Desk, "_ended", full)
+    for work in (lambda: server.desk.drop(b"a,b\n", "x.csv"), lambda: server.desk.read(dropped["table"], WISHES)):
+        with pytest.raises(OSError, match="No space left"):
+            work()
+    assert set(server.desk.folder.iterdir()) == folders
+    assert server.desk.progress(dropped["table"]) == ""
 
 
 def test_what_goes_while_it_is_asked_for_is_gone(serving, tmp_path):
