@@ -81,7 +81,7 @@ def _best_order(weight: NDArray[np.float64], first: NDArray[np.bool_]) -> NDArra
     """The order with the largest sum of weights from earlier to later, over all that keep to `first`.
 
     By sets of the variables that come first, each a bit mask: what a variable adds behind a set does not depend on the
-    order within the set.
+    order within the set. All sets of one size are weighed at once, from those that are smaller by one.
     """
     count = len(weight)
     sets = np.arange(1 << count)
@@ -91,12 +91,13 @@ def _best_order(weight: NDArray[np.float64], first: NDArray[np.bool_]) -> NDArra
     best = np.full(len(sets), -np.inf)
     best[0] = 0.0
     last = np.zeros(len(sets), dtype=np.intp)
-    for chosen in range(1, len(sets)):
-        members = np.flatnonzero(within[chosen])
-        before = chosen - (1 << members)
-        values = best[before] + gains[before, members]
-        winner = int(values.argmax())
-        best[chosen], last[chosen] = values[winner], members[winner]
+    size = within.sum(1)
+    for members in range(1, count + 1):
+        chosen = sets[size == members]
+        before = chosen[:, None] & ~(1 << np.arange(count))  # [chosen, D]
+        values = np.where(within[chosen] > 0, best[before] + gains[before, np.arange(count)], -np.inf)
+        last[chosen] = values.argmax(1)
+        best[chosen] = values.max(1)
     order, left = [], len(sets) - 1
     while left:
         order.append(last[left])

@@ -82,6 +82,20 @@ class Layout:
     """All rows, in their order."""
 
 
+def read_names(file: Path) -> list[str]:
+    """The names of the columns of a file, whatever these hold.
+
+    Raises:
+        DataError: pyarrow is not installed, this is no whole Parquet file, or two columns have one name.
+    """
+    _check_file(file)
+    pa = _pyarrow(file)
+    with _damaged_told(pa, file):
+        names = [str(name).strip() for name in _open(file).schema_arrow.names]
+    check_names(str(file), names)
+    return names
+
+
 def read_layout(path: Path, without: Collection[str] = ()) -> Layout:
     """What the files of a table, or the one file, say of their columns and rows; columns `without` may hold anything.
 

@@ -17,6 +17,8 @@ from tabscm.engine.knowledge import Knowledge
 from tabscm.engine.provenance import Provenance
 from tabscm.engine.result import Result
 
+ROWS = 100
+"""Rows that the list of edges has until all are asked for."""
 NAMES = ("age", "dose", "pulse", "sleep")
 MADE = Provenance("/home/somebody/study.csv", 1200, "da7a", "ee16", (5, 20), (50, 1000), (("tabscm", "9.9"),))
 
@@ -317,6 +319,21 @@ def test_the_slider_shows_the_graph_of_its_threshold(browser, tmp_path):
         assert slide(browser, threshold) == named(threshold)
         drawn = "[...document.querySelectorAll('.edge')].filter((one) => one.style.display !== 'none').length"
         assert browser.run(drawn) == len(named(threshold))
+
+
+def test_cycles_can_be_left_out_from_where_the_page_knows_how(browser, tmp_path):
+    """Between two drawings, too: the edges become few enough at 0.33, and the next drawing holds from 0.4."""
+    count = 26
+    edge_prob = np.triu(np.full((count, count), 0.325), 1)
+    edge_prob[0, 1], edge_prob[1, 0] = 0.9, 0.8
+    assert (edge_prob > 0.3).sum() > DRAWN
+    page = tmp_path / "page.html"
+    Result(names=tuple(map(str, range(count))), edge_prob=edge_prob).to_html(page, acyclic=True)
+    browser.open(page.as_uri())
+    for threshold, edges, known in ((0.32, ROWS, False), (0.33, 1, True), (0.35, 1, True), (0.45, 1, True)):
+        assert len(slide(browser, threshold)) == edges
+        assert ("left in" in browser.run("document.getElementById('said').textContent")) is not known
+        assert browser.run("document.getElementById('acyclic').disabled") is not known
 
 
 @pytest.mark.parametrize("width", [360, 500, 1200])

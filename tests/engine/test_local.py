@@ -347,6 +347,13 @@ def test_wishes_that_cannot_be_are_told_what_is_expected(server, wish, value, ex
     assert found == (400, f"{wish}: expected {expected}\n")
 
 
+@pytest.mark.parametrize("variables", [[], ["dose"]])
+def test_a_graph_of_fewer_than_two_variables_is_refused(server, variables):
+    wishes = json.dumps({**WISHES, "variables": variables}).encode()
+    found = ask(server, f"tables/{NOBODY}/graphs", wishes, PLAIN)
+    assert found == (422, "a graph needs 2 variables; tick at least 2 columns\n")
+
+
 def test_rows_are_drawn_again_as_often_as_is_wished(serving):
     server = serving()
     graph = read(server, drop(server, TABLE), {**WISHES, "bootstrap": 7, "threshold": 0.2, "acyclic": True})
@@ -365,7 +372,7 @@ def test_what_takes_long_says_how_far_it_is(tmp_path, monkeypatch):
     counting.show(4)
     desk = Desk(tmp_path, tmp_path)
     assert desk.progress(NOBODY) == ""
-    desk._reading[NOBODY] = tmp_path
+    desk._reading[tmp_path] = NOBODY
     assert desk.progress(NOBODY) == "rows drawn again: 4/10  0:00 left"
     counting.end()
     assert desk.progress(NOBODY) == ""
@@ -550,6 +557,74 @@ def test_the_page_is_clicked_through(serving, browser, tmp_path):
         assert browser.overhang() == 0
 
 
+HELD = """(() => {
+  const real = window.fetch, held = new Promise((resolve) => { window.release = resolve; });
+  window.asked = [];
+  window.fetch = async (address, options) => {
+    if (address.endsWith("/progress")) asked.push(address.split("/").at(-2));
+    const answer = await real(address, options);
+    if (address.endsWith("/graphs")) await held;
+    return answer;
+  };
+})()"""
+"""No graph comes before window.release(), and window.asked is whose progress was asked for."""
+
+
+def test_a_graph_that_comes_after_another_table_was_dropped_is_not_shown_as_its_own(serving, browser, tmp_path):
+    server = serving()
+    for name in ("first", "second"):
+        (tmp_path / f"{name}.csv").write_text(TABLE)
+    browser.open(server.address)
+    browser.run(HELD)
+    browser.choose("#file", tmp_path / "first.csv")
+    browser.until("!document.getElementById('wishes').hidden")
+    browser.run("document.getElementById('go').click()")
+    browser.choose("#file", tmp_path / "second.csv")
+    browser.until("document.getElementById('state').textContent.startsWith('second.csv: 3 columns')")
+    browser.run("asked.length = 0")
+    first, _ = server.desk.tables
+    assert browser.until("asked[0]") == first
+    browser.run("release()")
+    browser.until("!document.getElementById('go').disabled")
+    assert browser.run("document.getElementById('graph').hidden")
+    assert browser.run("document.getElementById('said').textContent") == ""
+    browser.run("document.getElementById('go').click()")
+    browser.until("!document.getElementById('graph').hidden")
+
+
+TYPED = """(() => {
+  const at = (id) => document.getElementById(id);
+  at("knowledge").value = "sinks = ['dose']";
+  at("targets").value = "a = []";
+  at("means").value = "conditions";
+  at("means").dispatchEvent(new Event("change"));
+})()"""
+
+
+def test_what_was_said_of_one_table_is_not_said_of_the_next(serving, browser, tmp_path):
+    server = serving()
+    for name in ("first", "second"):
+        (tmp_path / f"{name}.csv").write_text(TABLE)
+    (tmp_path / "known.toml").write_text("sinks = ['pulse']")
+    fields = "['knowledge', 'knowledge-file', 'targets', 'means'].map((id) => document.getElementById(id).value)"
+    browser.open(server.address)
+    browser.choose("#file", tmp_path / "first.csv")
+    browser.until("!document.getElementById('wishes').hidden")
+    browser.choose("#knowledge-file", tmp_path / "known.toml")
+    told = "document.getElementById('knowledge-said').textContent"
+    assert browser.until(told) == "known.toml"
+    browser.run(TYPED)
+    browser.choose("#file", tmp_path / "second.csv")
+    browser.until("document.getElementById('state').textContent.startsWith('second.csv: 3 columns')")
+    assert browser.run(fields) == ["", "", "", "targets"]
+    assert browser.run(told) == ""
+    assert browser.run("document.getElementById('of-conditions').hidden")
+    browser.run("document.getElementById('go').click()")
+    browser.until("!document.getElementById('graph').hidden")
+    (folder,) = server.desk.graphs.values()
+    assert json.loads((folder / "graph.json").read_text())["knowledge"] is None
+
+
 def parquet_of(columns, *, groups=1):
     """The bytes of a Parquet file that holds the columns so many times."""
     pa = pytest.importorskip("pyarrow")
@@ -600,12 +675,6 @@ def test_parquet_that_cannot_be_read_says_why(serving, tmp_path, monkeypatch):
         ("x.pq", TABLE.encode(), "this is not a Parquet file; if it is text, rename it to end in .csv"),
         (
             "x.parquet",
-            parquet_of({"a": [[1], [2]], "b": [1, 2]}),
-            "column 'a': holds list<element: int64>, and only numbers, text, truth values, dates and times are read; "
-            "make such columns of it, or leave it out",
-        ),
-        (
-            "x.parquet",
             parquet_of({"a": np.ones(1_000_000), "b": np.ones(1_000_000)}, groups=70),
             "unpacks to 70,000,000 rows of 2 columns, for which this app has no room; use python -m tabscm predict",
         ),
@@ -622,6 +691,19 @@ def test_parquet_that_cannot_be_read_says_why(serving, tmp_path, monkeypatch):
     )
     assert server.desk.tables == {}
     assert list(server.desk.folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("odd", [[1, 2], {"a": 1}, b"\xff"], ids=["lists", "structs", "bytes"])
+def test_columns_of_parquet_that_cannot_be_read_can_be_left_out(serving, odd):
+    server = serving()
+    status, found = ask(server, "tables?name=x.parquet", parquet_of({"odd": [odd] * 60, **COLUMNS}))
+    dropped = json.loads(found)
+    assert (status, dropped["columns"]) == (200, ["odd", "dose", "pulse", "town"])
+    trouble = dropped["trouble"]
+    assert re.fullmatch(r"x\.parquet, column 'odd': holds .*, and only numbers, .* or leave it out", trouble)
+    assert refused(server, dropped, variables=["odd", "dose"]) == trouble
+    whole = json.loads(ask(server, f"graphs/{read(server, dropped, WISHES)}/json")[1])
+    assert whole["variables"] == ["dose", "pulse"]
 
 
 def test_a_table_that_cannot_be_read_says_why_and_which_columns_there_are(serving):
@@ -673,6 +755,47 @@ def test_only_the_newest_tables_are_kept(serving, monkeypatch):
     assert len(list(server.desk.folder.iterdir())) == 1
     found = ask(server, f"tables/{first['table']}/graphs", json.dumps(WISHES).encode(), PLAIN)
     assert found == (404, "there is no such table any more; drop it again\n")
+
+
+@pytest.mark.parametrize("order", [("first", "second"), ("second", "first")])
+def test_of_two_reads_of_a_table_the_first_to_end_leaves_the_other_its_progress(tmp_path, monkeypatch, order):
+    desk = Desk(tmp_path / "desk", tmp_path)
+    desk.folder.mkdir()
+    (tmp_path / "table.csv").write_text(TABLE)
+    desk.tables[NOBODY] = Dropped(tmp_path, "table.csv", "heart.csv")
+    started, ended = ({name: threading.Event() for name in order} for _ in range(2))
+
+    def work(_, folder, order):
+        (folder / "said.txt").write_text(order["who"])
+        started[order["who"]].set()
+        assert ended[order["who"]].wait(60)
+        return {}
+
+    monkeypatch.setattr(Desk, "_work", work)
+    reads = {name: threading.Thread(target=desk.read, args=(NOBODY, {"who": name})) for name in ("first", "second")}
+    for name, one in reads.items():
+        one.start()
+        assert started[name].wait(60)
+    for name, said in zip(order, (order[1], ""), strict=True):
+        ended[name].set()
+        reads[name].join()
+        assert desk.progress(NOBODY) == said
+
+
+def test_nothing_is_left_of_what_failed_for_want_of_a_process(serving, monkeypatch):
+    server = serving()
+    dropped = drop(server, TABLE)
+    folders = set(server.desk.folder.iterdir())
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Desk, "_ended", full)
+    for work in (lambda: server.desk.drop(b"a,b\n", "x.csv"), lambda: server.desk.read(dropped["table"], WISHES)):
+        with pytest.raises(OSError, match="No space left"):
+            work()
+    assert set(server.desk.folder.iterdir()) == folders
+    assert server.desk.progress(dropped["table"]) == ""
 
 
 def test_what_goes_while_it_is_asked_for_is_gone(serving, tmp_path):

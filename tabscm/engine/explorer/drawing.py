@@ -136,7 +136,8 @@ def _without_cycles(result: "Result", listed: list[tuple[int, int]], threshold: 
     """What is left out of the acyclic graph from a threshold on, until the next: of edges that are still above it.
 
     Which graph is best can change anywhere, not only where an edge goes: what each edge adds is counted from the
-    threshold. So it is asked for at every one that the slider can stop at.
+    threshold. So it is asked for at every one that the slider can stop at, up to the first where nothing is left out:
+    above that there are fewer edges, and no cycle either.
     """
     number = {ends: index for index, ends in enumerate(listed)}
     least = _floor(result, listed, threshold)
@@ -150,6 +151,8 @@ def _without_cycles(result: "Result", listed: list[tuple[int, int]], threshold: 
         if before is None or (left_out != (before & edges)).any():
             before = left_out
             yield {"above": stop, "left_out": sorted(number[int(i), int(j)] for i, j in np.argwhere(left_out))}
+        if not left_out.any():
+            return
 
 
 def _line(route: Route) -> str:

@@ -45,12 +45,13 @@
   }
 
   const layout = () => holding(data.layouts);
+  const without = () => holding(data.without_cycles);
 
   // The edges of the graph at this threshold, by number, and those of them that are drawn upwards and close a cycle.
   function graph() {
     const here = layout();
     const upwards = new Set(here ? here.left_out : []);
-    const best = state.acyclic ? holding(data.without_cycles) : null;
+    const best = state.acyclic ? without() : null;
     const leftOut = new Set(best ? best.left_out : []);
     const shown = new Set();
     data.edges.forEach((edge, index) => {
@@ -383,15 +384,14 @@
     const parts = [`${many(now.shown.size, "edge")} above ${written(state.threshold)} between ${many(data.names.length, "variable")}.`];
     if (now.cycles.size === 1) parts.push("One goes upwards, because it closes a cycle with others.");
     if (now.cycles.size > 1) parts.push(`${now.cycles.size} go upwards, because they close cycles with others.`);
-    if (state.acyclic && !layout()) parts.push("Cycles are left in: there are too many edges to draw the graph without.");
+    if (state.acyclic && !without()) parts.push("Cycles are left in: there are too many edges to draw the graph without.");
     if (state.query) {
       const found = data.names.filter((name) => name.toLowerCase().includes(state.query.toLowerCase())).length;
       parts.push(`${many(found, "variable")} found, in ${many(listed, "edge")}.`);
     }
     at("said").textContent = parts.join(" ");
     at("above").textContent = written(state.threshold);
-    const here = layout();
-    at("acyclic").disabled = !here;
+    at("acyclic").disabled = !without();
     for (const key of at("keys").querySelectorAll("[data-key]")) {
       const there = key.dataset.key === "cycle" ? now.cycles.size : [...now.shown].some((index) => data.edges[index].required);
       key.style.display = there ? "" : "none";

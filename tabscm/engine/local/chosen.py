@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from tabscm.engine.columns import Chunk
-from tabscm.engine.parquet import is_parquet, read_layout, read_parquet
+from tabscm.engine.parquet import is_parquet, read_layout, read_names, read_parquet
 from tabscm.engine.rows import listed, read_header, read_rows
 from tabscm.kernel.errors import DataError
 
@@ -20,12 +20,12 @@ SHARE = 4
 
 
 def names_of(file: Path) -> list[str]:
-    """The columns of a table.
+    """The columns of a table, also those whose cells nobody can read: the page has to offer them to leave them out.
 
     Raises:
         DataError: there is no reading it at all.
     """
-    return list(read_layout(file).names) if is_parquet(file) else read_header(file, read_rows(file))
+    return read_names(file) if is_parquet(file) else read_header(file, read_rows(file))
 
 
 def check_size(file: Path, memory: int) -> None:
@@ -35,7 +35,7 @@ def check_size(file: Path, memory: int) -> None:
     """
     if not is_parquet(file):
         return
-    layout = read_layout(file)
+    layout = read_layout(file, without=read_names(file))
     rows, columns = sum(part.rows for part in layout.parts), len(layout.names)
     if rows * columns * NUMBER > memory // SHARE:
         raise DataError(
@@ -56,7 +56,8 @@ def take(file: Path, chosen: Sequence[str]) -> Path:
         raise DataError(f"{file}: there is no column {listed(unknown)}")
     places = [names.index(name) for name in chosen]
     if is_parquet(file):
-        _write_parquet(chosen, places, read_parquet(file)[1])
+        others = [name for name in names if name not in chosen]
+        _write_parquet(chosen, places, read_parquet(file, without=others)[1])
         return TYPED
     with TEXT.open("w", encoding="utf-8", newline="") as out:
         writer = csv.writer(out, lineterminator="\n")

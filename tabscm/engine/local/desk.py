@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +68,8 @@ class Desk:
     limits: Limits = attrs.field(factory=Limits)
     tables: dict[str, Dropped] = attrs.field(factory=dict)
     graphs: dict[str, Path] = attrs.field(factory=dict)
-    _reading: dict[str, Path] = attrs.field(factory=dict)
-    """Where the graph of a table is being read."""
+    _reading: dict[Path, str] = attrs.field(factory=dict)
+    """Of which table a graph is being read in a folder, or waits to be."""
     _turn: threading.Lock = attrs.field(factory=threading.Lock)
     _places: threading.Semaphore = attrs.field(init=False)
     _shelves: threading.Lock = attrs.field(factory=threading.Lock)
@@ -79,13 +80,10 @@ class Desk:
 
     def drop(self, data: bytes, name: str) -> dict[str, Any]:
         """Take a table, and say what is to know of it."""
-        table = Dropped(self._folder(), f"table{_ending(name, data)}", name)
-        (table.folder / table.file).write_bytes(data)
-        try:
-            answer = self._work(table.folder, {"do": "check", "table": table.file, "name": name})
-        except Refusal:
-            shutil.rmtree(table.folder)
-            raise
+        with self._folder() as folder:
+            table = Dropped(folder, f"table{_ending(name, data)}", name)
+            (folder / table.file).write_bytes(data)
+            answer = self._work(folder, {"do": "check", "table": table.file, "name": name})
         return {"table": self._keep(self.tables, table), "name": name, **answer}
 
     def read(self, table: str, wishes: Mapping[str, Any]) -> dict[str, Any]:
@@ -94,28 +92,26 @@ class Desk:
         gone = Refusal(404, "there is no such table any more; drop it again")
         if dropped is None:
             raise gone
-        folder = self._folder()
-        try:
+        with self._folder() as folder:
             try:
                 os.link(dropped.folder / dropped.file, folder / dropped.file)
             except FileNotFoundError:  # it has fallen from its shelf since
                 raise gone from None
             order = {"do": "read", "table": dropped.file, "name": dropped.name, "run": str(self.run), **wishes}
-            self._reading[table] = folder
-            answer = self._work(folder, order)
-        except Refusal:
-            shutil.rmtree(folder)
-            raise
-        finally:
-            self._reading.pop(table, None)
+            self._reading[folder] = table
+            try:
+                answer = self._work(folder, order)
+            finally:
+                del self._reading[folder]
         return {"graph": self._keep(self.graphs, folder), **answer}
 
     def progress(self, table: str) -> str:
         """How far the graph of a table is that is being read; nothing where there is nothing to say."""
-        try:
-            return (self._reading[table] / SAID).read_text("utf-8")
-        except (KeyError, FileNotFoundError):
-            return ""
+        for folder, own in list(self._reading.items()):
+            if own == table:
+                with suppress(FileNotFoundError):  # it waits, or has failed since
+                    return (folder / SAID).read_text("utf-8")
+        return ""
 
     def graph(self, graph: str, form: str) -> bytes:
         """A graph in one of the FORMS."""
@@ -134,10 +130,16 @@ class Desk:
             self._process.kill()
             self._process.wait()
 
-    def _folder(self) -> Path:
+    @contextmanager
+    def _folder(self) -> Iterator[Path]:
+        """A new folder, which goes again if what is done in it fails in any way."""
         folder = self.folder / secrets.token_hex(16)
         folder.mkdir(mode=0o700)
-        return folder
+        try:
+            yield folder
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
 
     def _keep(self, shelf: dict[str, Any], value: object) -> str:
         """The id of a value that goes on a shelf, from which the oldest one falls."""

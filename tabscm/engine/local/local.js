@@ -48,9 +48,9 @@
     }
   }
 
-  async function progress() {
+  async function progress(id) {
     try {
-      const answer = await fetch(`${base}tables/${table.id}/progress`);
+      const answer = await fetch(`${base}tables/${id}/progress`);
       return answer.ok ? (await answer.json()).line : "";
     } catch {
       return "";
@@ -76,13 +76,33 @@
       at("trouble").textContent = found.trouble === null ? "" : `${found.trouble}. Or leave the column out below.`;
       at("notes").replaceChildren(...found.notes.map((note) => html("li", note)));
       at("labels").replaceChildren(new Option("none", ""), ...table.columns.map(({ name }, index) => new Option(name, index)));
+      forget();
       list();
       edges();
       for (const place of SECTIONS) at(place).hidden = false;
       say("said", "");
+      at("graph").hidden = true; // it may have come since
     } catch (error) {
       say("state", error.message, true);
     }
+  }
+
+  // What was said of one table holds for no other.
+  function forget() {
+    for (const place of ["knowledge", "targets"]) {
+      at(place).value = at(`${place}-file`).value = "";
+      delete at(place).dataset.file;
+      say(`${place}-said`, "");
+    }
+    at("cause").value = at("effect").value = "";
+    at("means").value = "targets";
+    meant();
+  }
+
+  // Which words belong to what the column of labels names.
+  function meant() {
+    at("of-conditions").hidden = at("means").value !== "conditions";
+    at("of-targets").hidden = !at("of-conditions").hidden;
   }
 
   // The columns that are variables.
@@ -265,16 +285,20 @@
       say("said", wrong, true);
       return;
     }
+    const own = table; // another may be dropped before there is an answer
     at("go").disabled = true;
     at("graph").hidden = true;
     try {
-      const address = `tables/${table.id}/graphs`;
-      const found = await timed("said", "Reading …", ask(address, "application/json", JSON.stringify(wishes)), progress);
-      say("said", `${found.edges} ${found.edges === 1 ? "edge" : "edges"}`);
-      show(found.graph);
+      const asked = ask(`tables/${own.id}/graphs`, "application/json", JSON.stringify(wishes));
+      const found = await timed("said", "Reading …", asked, () => progress(own.id));
+      if (table === own) {
+        say("said", `${found.edges} ${found.edges === 1 ? "edge" : "edges"}`);
+        show(found.graph);
+      }
     } catch (error) {
-      say("said", error.message, true);
+      if (table === own) say("said", error.message, true);
     }
+    if (table !== own) say("said", "");
     at("go").disabled = false;
   }
 
@@ -302,10 +326,7 @@
     table.labels = event.target.value === "" ? null : table.columns[Number(event.target.value)];
     list();
   });
-  at("means").addEventListener("change", (event) => {
-    at("of-conditions").hidden = event.target.value !== "conditions";
-    at("of-targets").hidden = !at("of-conditions").hidden;
-  });
+  at("means").addEventListener("change", meant);
   at("edge").addEventListener("submit", (event) => { event.preventDefault(); add(); });
   filled("targets");
   filled("knowledge");

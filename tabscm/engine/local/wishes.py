@@ -10,6 +10,9 @@ from tabscm.engine.local.gate import Refusal
 MOST_REPEATS = 500
 """Tables that may be drawn again: frequencies to two digits; of more, hardly any is done in time."""
 
+FEWEST = 2
+"""Variables that a table needs."""
+
 LONGEST_NAME = 120
 """Letters of a file's name that are kept."""
 
@@ -29,6 +32,8 @@ def read_wishes(data: bytes) -> dict[str, Any]:
     for key, (fits, what) in EXPECTED.items():
         if not fits(wishes[key]):
             raise Refusal(400, f"{key}: expected {what}")
+    if len(wishes["variables"]) < FEWEST:
+        raise Refusal(422, f"a graph needs {FEWEST} variables; tick at least {FEWEST} columns")
     for file in (wishes["knowledge"], (wishes["labels"] or {}).get("targets")):
         if file is not None:
             file["name"] = printable(file["name"]) or "the text"
