@@ -400,7 +400,7 @@ def test_a_kl_whose_weight_reaches_its_cap_is_held(fast, registry, tmp_path):
     ramp = Ramp(start=0.0, end=3e-4, steps=20)
     _, found = follow(variational(attrs.evolve(fast, seed=1), registry, ramp), tmp_path, 120)
     assert silent(found)
-    assert 8 < measured(found, "kl")[-1] < 17
+    assert 8 < measured(found, "kl")[-1] < 20
     assert measured(found, "kl_weight") == pytest.approx([ramp.at(step - 1) for step in range(5, 125, 5)])
 
 
