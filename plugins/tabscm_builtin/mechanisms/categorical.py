@@ -10,6 +10,12 @@ from torch import Tensor
 from tabscm import Draw, Function, Mechanism, within
 from tabscm_builtin.mechanisms._levels import address, codes, cut, deviation, uniform
 
+SPAN = Draw.constant(3.0)
+"""Width of all levels into which a parent is cut, in its deviations: codes of up to six equally likely levels are told
+apart by as many cuts."""
+MIDDLE = Draw.constant(0.0)
+"""Where the middle of these lies, in deviations: an even number of levels is cut at the mean."""
+
 
 @attrs.frozen
 class Categorical(Mechanism):
@@ -65,7 +71,7 @@ class Categorical(Mechanism):
         """Draw what parents do to the logits of K = `most` levels: parents [G, N, P] -> a e [G, N, K]."""
         nodes, slots = mask.shape
         device = rng.device
-        count, level = cut(self.parent_levels, Draw.constant(3.0), Draw.constant(0.0), (nodes, slots), rng)
+        count, level = cut(self.parent_levels, SPAN, MIDDLE, (nodes, slots), rng)
         size = min(self.entries, round(self.parent_levels.most) ** slots)
         place = address(torch.where(mask, count, 1.0), size, rng) * mask
         a = self.amplitude.sample((nodes, 1, 1), rng) * mask.any(1)[:, None, None]
