@@ -224,16 +224,7 @@ def _add_ablate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         metavar="NAME",
         help="metric that is shown, such as ece; may be repeated (default: auroc, ap, f1, shd, log_prob_gain)",
     )
-    where = ablate.add_mutually_exclusive_group()
-    where.add_argument(
-        "--jobs", type=positive, default=1, metavar="N", help="processes at once, which share the cores (default: 1)"
-    )
-    where.add_argument(
-        "--cluster",
-        metavar="ADDRESS",
-        help="Dask scheduler, such as tcp://host:8786, whose workers run the trials; they need tabscm, and must "
-        "see DIR under the same path (a shared file system)",
-    )
+    _add_workers(ablate, "which share the cores", "trials; they need tabscm, and must see DIR under the same path")
     _add_device(ablate)
     ablate.set_defaults(command="ablate")
 
@@ -320,15 +311,10 @@ def _add_bench(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     accuracy.add_argument("--out", type=Path, default=Path("bench"), metavar="DIR", help="folder (default: bench)")
     accuracy.add_argument("--overwrite", action="store_true", help="begin these suites and methods again")
-    where = accuracy.add_mutually_exclusive_group()
-    where.add_argument(
-        "--jobs", type=positive, default=1, metavar="N", help="processes at once, of one thread each (default: 1)"
-    )
-    where.add_argument(
-        "--cluster",
-        metavar="ADDRESS",
-        help="Dask scheduler, such as tcp://host:8786, whose workers run the methods; they need tabscm, and must see "
-        "DIR, RUN and the TOML files under the same paths (a shared file system)",
+    _add_workers(
+        accuracy,
+        "of one thread each",
+        "methods; they need tabscm, and must see DIR, RUN and the TOML files under the same paths",
     )
     accuracy.set_defaults(command="bench accuracy")
 
@@ -368,6 +354,19 @@ def _add_set(parser: argparse.ArgumentParser) -> None:
         dest="overrides",
         metavar="KEY=VALUE",
         help="set one scalar of the experiment, such as trainer.steps=200; may be repeated",
+    )
+
+
+def _add_workers(command: argparse.ArgumentParser, processes: str, work: str) -> None:
+    """Where work is done: `processes` says of those here what they are, `work` what workers elsewhere run and need."""
+    where = command.add_mutually_exclusive_group()
+    where.add_argument(
+        "--jobs", type=positive, default=1, metavar="N", help=f"processes at once, {processes} (default: 1)"
+    )
+    where.add_argument(
+        "--cluster",
+        metavar="ADDRESS",
+        help=f"Dask scheduler, such as tcp://host:8786, whose workers run the {work} (a shared file system)",
     )
 
 
