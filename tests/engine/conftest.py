@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tabscm.engine.model import Model
 from tabscm.engine.stream import Stream
 from tabscm.kernel.config import load
 from tabscm.kernel.registry import discover
@@ -36,6 +37,21 @@ def tiny(registry):
 @pytest.fixture(scope="session")
 def quick(registry):
     return load(EXPERIMENTS / "quick.toml", registry)
+
+
+@pytest.fixture(scope="session")
+def moved(tiny):
+    """moved(seed) is a network of tiny.toml whose branches do not start at zero."""
+
+    def do(seed):
+        torch.manual_seed(seed)
+        model = Model(tiny)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.add_(0.1 * torch.randn_like(parameter))
+        return model
+
+    return do
 
 
 @pytest.fixture

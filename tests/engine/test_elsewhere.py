@@ -36,14 +36,8 @@ def cluster():
 
 
 @pytest.fixture(scope="module")
-def model(tiny):
-    """A network whose branches do not start at zero."""
-    torch.manual_seed(1)
-    model = Model(tiny)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.1 * torch.randn_like(parameter))
-    return model
+def model(moved):
+    return moved(1)
 
 
 @pytest.fixture
