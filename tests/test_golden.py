@@ -29,7 +29,7 @@ def losses(folder):
 
 def test_tiny_gives_the_losses_it_always_gave(tmp_path):
     expected = json.loads(GOLDEN.read_text())
-    # processors sum bfloat16 products in different orders; on one machine the losses are equal bit for bit
+    # processors sum products in different orders; on one machine the losses are equal bit for bit
     assert losses(tmp_path) == pytest.approx(expected, rel=2e-3)
 
 

@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from tabscm.engine.model import resolved
 from tabscm.engine.muon import Muon
 from tabscm.kernel.experiment import TrainerSettings
 
@@ -26,7 +27,13 @@ class Optimiser:
         self._on_gpu = all(weight.is_cuda for weight in model.parameters())
         self._parts: list[tuple[torch.optim.Optimizer, dict[str, nn.Parameter], float]] = []
         if matrices:
-            muon = Muon(matrices.values(), lr=settings.muon_lr, weight_decay=settings.weight_decay)
+            device = next(iter(matrices.values())).device
+            muon = Muon(
+                matrices.values(),
+                lr=settings.muon_lr,
+                weight_decay=settings.weight_decay,
+                dtype=torch.bfloat16 if resolved(settings.precision, device) == "bf16" else torch.float32,
+            )
             self._parts.append((muon, matrices, settings.muon_lr))
         if rest:
             # norms, biases and scalars are not decayed: their size is not an excess

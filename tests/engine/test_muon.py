@@ -1,5 +1,6 @@
 """Muon in batches against torch's own."""
 
+import pytest
 import torch
 from torch import nn
 
@@ -31,12 +32,22 @@ def test_agrees_with_torch():
         assert (mine - reference).norm() < 0.02 * moved
 
 
-def test_updates_are_nearly_orthogonal():
-    matrices = torch.randn(3, 8, 24, generator=torch.Generator().manual_seed(0))
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_updates_are_nearly_orthogonal(dtype):
+    matrices = torch.randn(3, 8, 24, generator=torch.Generator().manual_seed(0)).to(dtype)
     for matrix in (orthogonal(matrices), orthogonal(matrices.mT).mT):
         values = torch.linalg.svdvals(matrix.float())
         assert values.min() > 0.6
         assert values.max() < 1.3
+
+
+def test_in_float32_it_moves_weights_as_in_bfloat16():
+    exact, rough = (
+        run(lambda w, dtype=dtype: Muon(w, lr=0.05, weight_decay=0.1, dtype=dtype), weights())
+        for dtype in (torch.float32, torch.bfloat16)
+    )
+    for start, one, other in zip(weights(), exact, rough, strict=True):
+        assert 0 < (one - other).norm() < 0.02 * (other - start).norm()
 
 
 def test_a_weight_without_gradient_stays():
