@@ -1,9 +1,10 @@
 import pytest
 import torch
 from tabscm_builtin.embeddings import _knots, _ranks, cross_moment
-from tabscm_builtin.embeddings._independence import curves, dependence, regress, spread
+from tabscm_builtin.embeddings._independence import curves, dependence, spread
 from tabscm_builtin.embeddings._moments import cross_moments, gram
 from tabscm_builtin.embeddings._ranks import gaussian_rank
+from tabscm_builtin.embeddings._regression import regress, single_changes
 from tabscm_builtin.embeddings.axial import Axial
 from tabscm_builtin.embeddings.cross_moment import CrossMoment
 from tabscm_builtin.embeddings.gated_fusion import GatedFusion, by_value, selective_scan
@@ -429,14 +430,14 @@ def test_regression_takes_the_causes_that_are_believed_and_leaves_the_others():
     x = torch.randn(1, 5000, 3, generator=torch.Generator().manual_seed(1))
     x[..., 2] = x[..., 0] + x[..., 1]
     x = x / x.std(1, correction=0)
-    correlation = cross_moments([x[..., None]])[..., 0, 0]
+    correlation = gram(x) / 5000
     score = torch.full((1, 3, 3), -9.0)
     score[0, 0, 2] = score[0, 1, 2] = 9.0
-    weights = regress(correlation, score, 1e-6)[0]
+    weights = regress(correlation, score, 1e-6).weights[0]
     assert weights[:2, 2].tolist() == pytest.approx([0.5**0.5] * 2, abs=0.02)
     assert weights[:, :2].abs().max() < 0.02
     score[0, 1, 2] = -9.0
-    assert regress(correlation, score, 1e-6)[0, :2, 2].tolist() == pytest.approx([0.5**0.5, 0.0], abs=0.02)
+    assert regress(correlation, score, 1e-6).weights[0, :2, 2].tolist() == pytest.approx([0.5**0.5, 0.0], abs=0.02)
 
 
 def test_regression_parts_causes_that_nearly_follow_from_one_another_when_it_is_sure():
@@ -449,10 +450,71 @@ def test_regression_parts_causes_that_nearly_follow_from_one_another_when_it_is_
     def explained(score):
         among = torch.full((1, 3, 3), -9.0)
         among[0, :2, 2] = score
-        return 1 - (x - x @ regress(correlation, among, 1e-5))[..., 2].var().item()
+        return 1 - (x - x @ regress(correlation, among, 1e-5).weights)[..., 2].var().item()
 
     assert explained(10.0) > 0.9
     assert explained(3.0) < 0.3
+
+
+def test_regression_has_the_gradient_of_its_solution():
+    x = random_table(tasks=2, rows=50, variables=4).x
+    correlation = gram(x) / 50
+    score = torch.randn(2, 4, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+
+    def solved(score):
+        penalty = torch.exp(-score) + 0.01 + 1e12 * torch.eye(4)
+        system = correlation[:, None] + torch.diag_embed(penalty.mT)
+        return torch.linalg.solve(system, (correlation * (1 - torch.eye(4))).mT[..., None])[..., 0].mT
+
+    found, expected = (
+        torch.autograd.functional.jacobian(of, score)
+        for of in (lambda score: regress(correlation, score, 0.01).weights, solved)
+    )
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("rest", [1.0, 1e-3])
+def test_single_changes_are_those_of_regressions_with_and_without_the_edge(rest):
+    rows = 400
+    x = torch.randn(rows, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    x[:, 2] = x[:, 0] - x[:, 1] + rest * x[:, 2]
+    x[:, 3] = x[:, 0] + rest * x[:, 3]
+    x = (x - x.mean(0)) / x.std(0, correction=0)
+    causes = torch.tensor([[0, 0, 1, 1], [0, 0, 1, 0], [0, 0, 0, 0], [0, 0, 0, 0]], dtype=torch.bool)
+    correlation = gram(x[None]) / rows
+    # believed or not as firmly as scores go: what is not is all but out
+    score = torch.where(causes, 99.0, -99.0)[None]
+    found = single_changes(correlation, regress(correlation, score, 1e-9), rows)[0]
+    for cause, effect in ((0, 2), (1, 2), (3, 2), (0, 3), (1, 3), (2, 3), (2, 0)):
+        others = [other for other in range(4) if causes[other, effect] and other != cause]
+        left = [value - _fit(x[:, others], value) for value in (x[:, cause], x[:, effect])]
+        rho = torch.corrcoef(torch.stack(left))[0, 1]
+        price = -rows * torch.log1p(-rho.square()) / 2 - torch.tensor(rows).log() / 2
+        expected = [
+            rho.atanh(),
+            (rho.atanh() * rows**0.5).asinh() / 2,
+            price.asinh() / 2,
+            left[0].std(correction=0).log(),
+        ]
+        # a penalty of exp(5) lets a hundredth of what is left out in
+        torch.testing.assert_close(found[cause, effect].double(), torch.stack(expected), atol=0.05, rtol=0.05)
+    assert not found.diagonal().any()
+
+
+def _fit(known, value):
+    """What a regression on the columns `known` makes of `value`."""
+    if known.shape[1] == 0:
+        return torch.zeros_like(value)
+    return known @ torch.linalg.lstsq(known, value[:, None]).solution[:, 0]
+
+
+def test_single_changes_of_duplicates_and_of_more_variables_than_rows_are_finite():
+    x = random_table(tasks=1, rows=5, variables=9).x
+    x[..., 1] = x[..., 0]
+    correlation = gram(x) / 5
+    for believed in (-99.0, 0.0, 99.0):
+        regressions = regress(correlation, torch.full((1, 9, 9), believed), 1e-8)
+        assert single_changes(correlation, regressions, 5).isfinite().all()
 
 
 def test_columns_that_nearly_follow_from_one_another_are_read_alike_in_any_order():

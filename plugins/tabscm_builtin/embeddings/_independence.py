@@ -8,18 +8,12 @@ so that rows are only ever added up. Letters: B tasks, N rows, D variables, K cu
 import torch
 from torch import Tensor
 
-from tabscm_builtin.embeddings._common import parts
-
 CURVES = 3
 """K."""
 REACH = 3.0
 """Values beyond are bent as if they were there: one outlier must not own a third moment."""
 LEAST = 1e-3
 """Smallest share of a variance that is taken for more than rounding, of what is added up in float32."""
-EXCLUDED = 1e4
-"""Penalty of what must not be regressed on."""
-LEFT_OUT, SURE = -5.0, 10.0
-"""Scores beyond are as good as these."""
 
 
 def curves(x: Tensor) -> Tensor:
@@ -94,28 +88,3 @@ def both_ways(channels: Tensor, rows: int) -> Tensor:
     """
     both = torch.cat([channels, channels.transpose(1, 2)], -1)
     return torch.cat([both, torch.asinh(both * rows**0.5) / 2], -1)
-
-
-def regress(correlation: Tensor, score: Tensor, ridge: float) -> Tensor:
-    """Regress every variable on those that are believed to be its causes.
-
-    Each regressor has a penalty of its own, exp(-score): at -5 it is as good as out; how large a score lets it all in
-    depends on how little the others leave of it.
-
-    Args:
-        correlation: [B, D, D] float64.
-        score: [B, D, D], log-odds that i is among the causes of j.
-        ridge: added to all penalties; > 0.
-
-    Returns:
-        [B, D, D] float64, at [b, i, j] the weight of i in the regression of j; next to 0 on the diagonal.
-    """
-    variables = correlation.shape[1]
-    eye = torch.eye(variables, dtype=correlation.dtype, device=correlation.device)
-    penalty = torch.exp(-score.clamp(LEFT_OUT, SURE)) + ridge + EXCLUDED * eye  # [B, D, D]
-    target = correlation * (1 - eye)
-    found = []
-    for part in parts(variables, (1 << 24) // (len(correlation) * variables**2)):  # systems at one time
-        system = correlation[:, None] + torch.diag_embed(penalty[:, :, part].mT)  # [B, d, D, D]
-        found.append(torch.linalg.solve_ex(system, target[:, :, part].mT).result)  # [B, d, D]
-    return torch.cat(found, 1).mT

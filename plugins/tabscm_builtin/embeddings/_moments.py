@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
-LARGEST = 0.9999
+LARGEST = 1 - 1e-9
 """Largest coefficient whose Fisher transform is taken: that of 1, on the diagonal, is infinite."""
 TOGETHER = 32
 """Pieces that are added up in float32 before they join a sum in float64, which is slower."""
@@ -101,25 +101,33 @@ def linear_evidence(correlation: Tensor, rows: int, ridges: Sequence[float]) -> 
         ridges: added to the diagonal before inverting, once each; > 0.
 
     Returns:
-        [B, D, D, 4 + 2 R] float32, R the number of ridges: the correlation, the normalised precision under each ridge,
-        the Fisher transforms of all these, log10 of the number of rows less 2, and log10 of that of variables less 1.
+        [B, D, D, 4 + 4 R] float32, R the number of ridges: the correlation, the normalised precision under each ridge,
+        the Fisher transforms of all these, log10 of the number of rows less 2, log10 of that of variables less 1, and
+        under each ridge the logarithm of the deviation that all others leave of i, then of j.
     """
     variables, device = correlation.shape[1], correlation.device
     with torch.autocast(device.type, enabled=False):
-        both = [correlation]
+        both, left = [correlation], []
         for ridge in ridges:
             # of a positive definite matrix; checking that it has an inverse would wait for the device
             penalty = ridge * torch.eye(variables, dtype=correlation.dtype, device=device)
             precision = torch.linalg.inv_ex(correlation + penalty).inverse
             scale = torch.diagonal(precision, dim1=1, dim2=2).rsqrt()
             both.append(precision * scale[:, :, None] * scale[:, None, :])
-        coefficients = torch.stack(both, -1).float()  # [B, D, D, 1 + R]
+            left.append(scale.log())
+        coefficients = torch.stack(both, -1)  # [B, D, D, 1 + R]
+        # in float64, in which .9999999 is not 1
+        fisher = torch.atanh(coefficients.clamp(-LARGEST, LARGEST))
         # filled on the device: a number sent there would be waited for; and there a logarithm is taken of it, for
         # torch.compile makes a graph of its own for each size that Python does more than arithmetic with
         sizes = torch.stack([torch.full((), size, device=device) for size in (rows / 100, variables / 10)])
-        sizes = sizes.log10()
-        fisher = torch.atanh(coefficients.clamp(-LARGEST, LARGEST))
-        return torch.cat([coefficients, fisher, sizes.expand(*correlation.shape, 2)], -1)
+        sizes = sizes.log10().expand(*correlation.shape, 2)
+        unexplained = torch.stack(left, -1)  # [B, D, R]
+        of_both = torch.cat(
+            [unexplained[:, :, None].expand(-1, -1, variables, -1), unexplained[:, None].expand(-1, variables, -1, -1)],
+            -1,
+        )
+        return torch.cat([coefficients.float(), fisher.float(), sizes, of_both.float()], -1)
 
 
 def gram(x: Tensor) -> Tensor:

@@ -16,13 +16,13 @@ from tabscm_builtin.embeddings._independence import (
     both_ways,
     curves,
     dependence,
-    regress,
     spread,
     together,
 )
 from tabscm_builtin.embeddings._knots import WIDTH, Elsewhere, Knots, knots, knots_elsewhere
 from tabscm_builtin.embeddings._moments import Sums, gram, linear_evidence
 from tabscm_builtin.embeddings._ranks import ranks
+from tabscm_builtin.embeddings._regression import UNEXPLAINED, regress, single_changes
 from tabscm_builtin.encoders._common import block_diagonal
 from tabscm_builtin.encoders.triangle import Triangle
 
@@ -40,8 +40,6 @@ Reading = Callable[[Iterable[Piece]], tuple[Sums, ...]]
 """What is added up of the pieces of a table; can be sent to where they lie."""
 Total = Callable[[Reading], tuple[Tensor, ...]]
 """The moments of a reading over the whole table."""
-UNEXPLAINED = 1e-4
-"""Share of its variance that a regression leaves of a variable at least."""
 
 
 @attrs.frozen
@@ -69,10 +67,12 @@ class CrossMoment(Embedding):
     """Learned predictions of each column in a residual step."""
     hidden: int = attrs.field(default=64, validator=ge(1))
     """Hidden units of phi."""
-    ridges: tuple[float, ...] = attrs.field(default=(0.05, 0.003, 0.0001), validator=[min_len(1), deep_iterable(gt(0))])
+    ridges: tuple[float, ...] = attrs.field(
+        default=(0.05, 0.003, 1e-4, 1e-6, 1e-8), validator=[min_len(1), deep_iterable(gt(0))]
+    )
     """Added to the diagonal of the correlation matrix before it is inverted, once each: the smaller, the finer what
     strong dependence leaves is told apart, and the less it is to be trusted in few rows."""
-    penalty: float = attrs.field(default=0.0003, validator=gt(0))
+    penalty: float = attrs.field(default=1e-8, validator=gt(0))
     """Added to the penalties of all regressors in a residual step, in shares of their variance: the smaller, the better
     a regression parts causes that nearly follow from one another."""
     independence: bool = True
@@ -98,7 +98,7 @@ class _CrossMoment(nn.Module):
             nn.Linear(spec.hidden, m),
         )
         self.moments = _OfMoments(m, width)
-        self.linear = nn.Linear(4 + 2 * len(spec.ridges), width, bias=False)
+        self.linear = nn.Linear(4 + 4 * len(spec.ridges), width, bias=False)
         self.asymmetry = _from_zero(4 * (CURVES + 1), width) if spec.independence else None
         self.diagonal = nn.Parameter(torch.randn(width) * 0.1)
         self.steps = nn.ModuleList(_ResidualStep(spec, width) for _ in range(spec.steps))
@@ -248,7 +248,7 @@ class _ResidualStep(nn.Module):
         weights = weights.reshape(tasks, variables * self.features, -1)  # [B, D m, D r]
         pairs, left = evidence.pairs, None
         if self.regression is not None:
-            left = self.regression.fit(evidence.pairs, correlation)
+            left = self.regression.fit(evidence.pairs, correlation, rows)
         of_residuals, *of_curves = total(partial(self._read, weights=weights, left=left))
         if self.regression is not None and left is not None:
             pairs = pairs + self.regression(left, *of_curves, rows)
@@ -283,6 +283,7 @@ class _Left:
     score: Tensor  # [B, D, D], log-odds that i is a cause of j
     weights: Tensor  # [B, D, D], of i in the regression of j
     scale: Tensor  # [B, 1, D], deviation of what is left
+    changes: Tensor  # [B, D, D, 4], see `single_changes`
 
     def of(self, x: Tensor) -> Tensor:
         """[B, n, D] -> [B, n, D], of deviation 1; in float32, of which at UNEXPLAINED four digits are left."""
@@ -299,16 +300,19 @@ class _Regression(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.believe = nn.Linear(width, 1)
         self.project = _from_zero(4 * (2 + 4 * CURVES) + 6, width)
+        self.change = _from_zero(8, width)
 
-    def fit(self, pairs: Tensor, correlation: Tensor) -> _Left:
-        """pairs: [B, D, D, E]; correlation: [B, D, D] float64."""
+    def fit(self, pairs: Tensor, correlation: Tensor, rows: int) -> _Left:
+        """pairs: [B, D, D, E]; correlation: [B, D, D] float64, over so many rows."""
         score = self.believe(self.norm(pairs))[..., 0].float()  # [B, D, D]
         with torch.autocast(pairs.device.type, enabled=False):
-            weights = regress(correlation, score, self.penalty)
+            regressions = regress(correlation, score, self.penalty)
+            weights = regressions.weights
             explained = (weights * (2 * correlation - correlation @ weights)).sum(1, keepdim=True)
             own = correlation.diagonal(dim1=1, dim2=2)[:, None]  # [B, 1, D]; below 1 where cells are missing
             scale = (own - explained).clamp(min=UNEXPLAINED).sqrt()
-            return _Left(score, weights.float(), scale.float())
+            changes = single_changes(correlation, regressions, rows)
+            return _Left(score, weights.float(), scale.float(), changes)
 
     def forward(self, left: _Left, moments: Tensor, rows: int) -> Tensor:
         """From moments [B, D, D, 2 + 2 K, 2 + 2 K] of `_with_curves`: [B, D, D, E]."""
@@ -325,10 +329,12 @@ class _Regression(nn.Module):
                 -1,
             )
             unexplained = left.scale.log().expand_as(left.score)
-            beliefs = torch.stack([left.score.sigmoid(), left.weights, unexplained], -1)
+            # weights of causes that nearly follow from one another are large
+            beliefs = torch.stack([left.score.sigmoid(), left.weights.asinh(), unexplained], -1)
             beliefs = torch.cat([beliefs, beliefs.transpose(1, 2)], -1)
             pairs: Tensor = self.project(torch.cat([both_ways(found, rows), beliefs], -1))
-        return pairs
+            changes: Tensor = self.change(torch.cat([left.changes, left.changes.transpose(1, 2)], -1))
+        return pairs + changes
 
 
 def _with_curves(x: Tensor, rest: Tensor) -> Tensor:
