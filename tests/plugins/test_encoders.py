@@ -238,3 +238,27 @@ def test_no_dropout_draws_no_random_number(encoder):
 def test_dropout_is_a_share(encoder, dropout):
     with pytest.raises(ValueError, match="dropout"):
         encoder(dropout=dropout)
+
+
+def test_context_tells_every_pair_what_the_others_are_like():
+    def moved(spec):
+        given, changed = evidence(), evidence()
+        changed.pairs[:, 4, 5] *= -1.0
+        with torch.no_grad():
+            module = build(spec)
+            for block in module.blocks:  # triangles apart, whose paths reach far as well
+                block[0].out.weight.zero_()
+                block[0].out.bias.zero_()
+            return (module(changed).pairs - module(given).pairs)[:, :4, :4].abs().amax((1, 2, 3))
+
+    assert (moved(Triangle(context=8)) > 1e-3).all()
+    assert not moved(Triangle()).any()
+
+
+def test_context_says_nothing_at_first_but_a_constant():
+    torch.manual_seed(0)
+    with_context = Triangle(blocks=1, context=8).build(WIDTH)
+    without = Triangle(blocks=1).build(WIDTH)
+    without.load_state_dict({k: v for k, v in with_context.state_dict().items() if not k.startswith("context.")})
+    torch.nn.init.zeros_(with_context.context.out.bias)
+    torch.testing.assert_close(with_context(evidence()).pairs, without(evidence()).pairs)

@@ -32,6 +32,9 @@ class Triangle(Encoder):
     expansion: int = attrs.field(default=2, validator=ge(1))
     dropout: float = attrs.field(default=0.0, validator=[ge(0), lt(1)])
     """Share of each branch that training leaves out."""
+    context: int = attrs.field(default=0, validator=ge(0))
+    """Channels in which all pairs are summed up for each of them before the first block, so that a pair is read as one
+    of this kind of table; 0 leaves it out."""
 
     def build(self, width: int) -> nn.Module:
         return _Triangle(self, width)
@@ -40,6 +43,7 @@ class Triangle(Encoder):
 class _Triangle(nn.Module):
     def __init__(self, spec: Triangle, width: int) -> None:
         super().__init__()
+        self.context = _Context(width, spec.context) if spec.context else None
         self.blocks = nn.ModuleList(
             nn.Sequential(
                 _Block(width, spec.channels, dropout=spec.dropout),
@@ -50,6 +54,8 @@ class _Triangle(nn.Module):
 
     def forward(self, evidence: Evidence) -> Evidence:
         pairs = evidence.pairs if evidence.pairs is not None else _grid(evidence.nodes)
+        if self.context is not None:
+            pairs = self.context(pairs)
         for block in self.blocks:
             pairs = block(pairs)
         return attrs.evolve(evidence, nodes=block_diagonal(pairs), pairs=pairs)
@@ -61,6 +67,25 @@ def _grid(nodes: Tensor) -> Tensor:
     cause = nodes[:, :, None, : width // 2].expand(-1, -1, variables, -1)
     effect = nodes[:, None, :, width // 2 :].expand(-1, variables, -1, -1)
     return torch.cat([cause, effect], -1)
+
+
+class _Context(nn.Module):
+    """What kind of table is it? Means over all pairs, and over the diagonal, told to each pair."""
+
+    def __init__(self, width: int, channels: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.gather = nn.Linear(width, channels)
+        self.mix = nn.Linear(2 * channels, width)
+        self.out = nn.Linear(width, width)
+        nn.init.zeros_(self.out.weight)
+
+    def forward(self, pairs: Tensor) -> Tensor:
+        """pairs: [B, D, D, E] -> [B, D, D, E]."""
+        seen = F.hardswish(self.gather(self.norm(pairs)))  # [B, D, D, C]
+        whole = torch.cat([seen.mean((1, 2)), block_diagonal(seen).mean(1)], -1)  # [B, 2 C]
+        told: Tensor = self.out(F.hardswish(self.mix(whole)))
+        return pairs + told[:, None, None]
 
 
 class _Block(nn.Module):
