@@ -1,5 +1,6 @@
 import math
 
+import attrs
 import pytest
 import torch
 from tabscm_builtin.mechanisms.additive import Additive
@@ -650,3 +651,20 @@ def test_a_gate_without_parents_is_on_as_often_as_its_prevalence_says():
     values = function(torch.zeros(20, 20_000, 2), torch.randn(20, 20_000, generator=rng(1)))
     assert set(values.unique().tolist()) == {-1.0, 1.0}
     torch.testing.assert_close((values > 0).float().mean(1), torch.full((20,), 0.03), rtol=0, atol=0.006)
+
+
+def test_rare_levels_of_categorical_variables_do_not_tell_effects_from_causes():
+    nodes, rows = 400, 1000
+
+    def rarest(spec, parents):
+        generator = torch.Generator().manual_seed(7)
+        function = spec.draw(torch.ones(nodes, parents, dtype=torch.bool), generator)
+        coins = 2.0 * (torch.rand(nodes, rows, parents, generator=generator) < 0.5) - 1.0
+        found = function(coins, torch.randn(nodes, rows, generator=generator))
+        return (found > 0).float().mean(1).sub(0.5).abs().median()
+
+    binary = Categorical(levels=Draw.constant(2.0), parent_levels=Draw.constant(2.0), nominal=0.0)
+    strong = attrs.evolve(binary, amplitude=Draw.constant(5.0))
+    flat = attrs.evolve(strong, rarity=Draw.constant(0.0))
+    assert rarest(flat, 2) < rarest(binary, 0) - 0.05
+    assert abs(rarest(strong, 2) - rarest(binary, 0)) < 0.05

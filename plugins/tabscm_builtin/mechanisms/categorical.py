@@ -1,5 +1,6 @@
 """Variables with a distribution over levels for each combination of their parents'."""
 
+import math
 from collections.abc import Callable
 
 import attrs
@@ -42,6 +43,10 @@ class Categorical(Mechanism):
     """Levels into which each parent is cut, rounded."""
     skew: Draw = attrs.field(default=Draw(low=0.0, high=2.5), validator=within(0.0))
     """Deviation of b, which stays within 2.5: no level of a binary variable is rarer than 1 in 150 by itself."""
+    rarity: Draw = attrs.field(default=Draw(low=0.0, high=0.8), validator=within(0.0))
+    """What parents do evens out how rare levels are, by about (1 + pi a^2 / 4)^(1/2) in the logits if it is normal.
+    b is multiplied by this power of it: near 0.4 levels of effects are as rare as those of causes, and do not tell
+    which is which."""
     amplitude: Draw = attrs.field(default=Draw(low=0.7, high=8.0, scale="log"), validator=within(0.01))
     """a."""
     interaction: Draw = attrs.field(default=Draw(low=0.0, high=1.0), validator=within(0.0, 1.0))
@@ -57,8 +62,10 @@ class Categorical(Mechanism):
         code = codes(count, most, self.nominal, rng)
         unused = torch.where(torch.arange(most, device=rng.device) < count, 0.0, -torch.inf)  # [G, K]
         b = self.skew.sample((nodes, 1), rng) * torch.randn(nodes, most, generator=rng, device=rng.device)
-        b = b.clamp_(-2.5, 2.5) + unused
-        e = self._effect(mask, most, rng)
+        a = self.amplitude.sample((nodes, 1), rng) * mask.any(1, keepdim=True)
+        b = b.clamp_(-2.5, 2.5) * (1.0 + math.pi / 4.0 * a.square()) ** (self.rarity.sample((nodes, 1), rng) / 2.0)
+        b = b + unused
+        e = self._effect(a, mask, most, rng)
 
         def function(parents: Tensor, noise: Tensor) -> Tensor:
             below = (b[:, None] + e(parents)).softmax(2).cumsum(2)  # [G, N, K]
@@ -67,14 +74,14 @@ class Categorical(Mechanism):
 
         return function
 
-    def _effect(self, mask: Tensor, most: int, rng: torch.Generator) -> Callable[[Tensor], Tensor]:
-        """Draw what parents do to the logits of K = `most` levels: parents [G, N, P] -> a e [G, N, K]."""
+    def _effect(self, a: Tensor, mask: Tensor, most: int, rng: torch.Generator) -> Callable[[Tensor], Tensor]:
+        """Draw what parents do to the logits of K = `most` levels: parents [G, N, P] -> a e [G, N, K]; a: [G, 1]."""
         nodes, slots = mask.shape
         device = rng.device
         count, level = cut(self.parent_levels, SPAN, MIDDLE, (nodes, slots), rng)
         size = min(self.entries, round(self.parent_levels.most) ** slots)
         place = address(torch.where(mask, count, 1.0), size, rng) * mask
-        a = self.amplitude.sample((nodes, 1, 1), rng) * mask.any(1)[:, None, None]
+        a = a[:, :, None]
         share = self.interaction.sample((nodes, 1, 1), rng)
         table = torch.randn(nodes, size, most, generator=rng, device=device) * share.sqrt() * a
         w = torch.randn(nodes, slots, most, generator=rng, device=device) * mask[:, :, None]
