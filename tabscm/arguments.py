@@ -23,7 +23,13 @@ def parser_of_all() -> argparse.ArgumentParser:
     again = run.add_mutually_exclusive_group()
     again.add_argument("--resume", action="store_true", help="go on from the newest checkpoint in the folder")
     again.add_argument("--overwrite", action="store_true", help="replace the run in the folder")
-    run.add_argument("--init", type=Path, metavar="RUN", help="start from the weights of a run or a released model")
+    run.add_argument(
+        "--init",
+        nargs="+",
+        metavar="RUN",
+        help="start from the weights of a run or a released model; RUN:SPECIALIST is one of several networks, "
+        "SPECIALIST=RUN goes into one of several",
+    )
     _add_set(run)
     _add_device(run)
     run.set_defaults(command="run")

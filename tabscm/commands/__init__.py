@@ -99,7 +99,7 @@ def _run(args: argparse.Namespace, registry: Registry) -> int:
 
         def ready() -> bool:
             resume = args.resume or (restarted() and is_started(run))
-            start = None if args.init is None or resume else read_start(released.find(args.init), model)
+            start = None if args.init is None or resume else read_start(args.init, model)
             prepare(run, experiment, registry, resume=resume, overwrite=args.overwrite and not resume, start=start)
             return resume or start is not None
 

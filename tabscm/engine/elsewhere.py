@@ -67,9 +67,9 @@ def predict_on_cluster(
         TabSCMError: there is no such cluster, or it cannot do the work.
     """
     path, wishes = path.absolute(), Wishes() if wishes is None else wishes
-    if not model.additive:
+    if model.not_additive:
         raise TabSCMError(
-            f"{model.specs['embedding']} reads all rows of a table at once, so that no cluster can; leave out --cluster"
+            f"{model.not_additive[0]} reads all rows of a table at once, so that no cluster can; leave out --cluster"
         )
     if not is_parquet(path):
         raise DataError(f"{path}: a cluster reads Parquet, a file or a folder of parts; save the table so")

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from tabscm.engine.familiarity import Reference
+from tabscm.engine.mixture import Gate, asked, mixed
 from tabscm.kernel.errors import ConfigError, ContractError, Problem
 from tabscm.kernel.experiment import Experiment, Network
 from tabscm.kernel.interfaces import EXTRAS, Component, Embedding, Evidence, Head, Prediction, Rows, Table
@@ -16,10 +17,20 @@ MAIN = "edges"
 """What the main head must give."""
 PAIRS = "pairs"
 """What an embedding gives that fills `Evidence.pairs`; every other name is in `aux`."""
+SHARES = "shares"
+"""What a mixture gives: how far it believes each specialist, [B, K], K of them."""
 
 
-class Model(nn.Module):
-    """Table -> Prediction.
+class Parts(nn.Module):
+    """One whole network."""
+
+    embedding: nn.Module
+    encoder: nn.Module
+    heads: nn.ModuleList
+
+
+class Model(Parts):
+    """Table -> Prediction, by one network or by several side by side, see `mixture`.
 
     Args:
         experiment: its network is built, and has to give what the losses need; of a network alone, trained before,
@@ -33,23 +44,22 @@ class Model(nn.Module):
     def __init__(self, experiment: Experiment | Network) -> None:
         super().__init__()
         network = experiment.network if isinstance(experiment, Experiment) else experiment
-        self.width = network.width
-        self.specs = {"embedding": network.embedding, "encoder": network.encoder}
-        embedded = evidence_given(network.embedding)
-        self.given = {"embedding": embedded, "encoder": embedded | evidence_given(network.encoder)}
-        self.head_specs = (network.head, *network.auxiliary_heads)
         problems = _unwired(experiment)
-        modules: dict[str, nn.Module] = {}
-        for where, spec in {**self.specs, **_heads(network)}.items():
-            try:
-                modules[where] = _build(spec, network.width)
-            except ValueError as error:
-                problems.append(Problem(where, (str(error),)))
+        self._wiring = _Wiring(network)
+        self.gate: Gate | None = None
+        try:
+            if network.gate is not None and network.specialists:
+                gated = self._wiring.build_one("gate", network.gate)
+                self.gate = Gate(gated, network.width, len(network.specialists))
+                self.specialists = nn.ModuleDict()
+                for name in network.specialists:
+                    self.specialists[name] = self._wiring.build_into(Parts())
+            else:
+                self._wiring.build_into(self)
+        except ConfigError as error:
+            problems += error.problems
         if problems:
             raise ConfigError("experiment", problems)
-        self.embedding = modules["embedding"]
-        self.encoder = modules["encoder"]
-        self.heads = nn.ModuleList(modules[where] for where in _heads(network))
         sizes, rows = network.variables, network.rows
         self.trained_variables = (round(sizes.least), round(sizes.most))
         self.trained_rows = (round(rows.least), round(rows.most))
@@ -66,10 +76,14 @@ class Model(nn.Module):
         return 5 * self.trained_variables[1]
 
     @property
-    def additive(self) -> bool:
-        """Whether `read` works, too."""
-        embedding = self.specs["embedding"]
-        return isinstance(embedding, Embedding) and embedding.additive
+    def not_additive(self) -> tuple[Embedding, ...]:
+        """The embeddings that need a whole table: where there are any, `read` does not work."""
+        return self._wiring.not_additive
+
+    @property
+    def networks(self) -> list[Parts]:
+        """Its specialists or, where it has none, itself."""
+        return [self] if self.gate is None else list(self.specialists.values())  # type: ignore[arg-type]
 
     def forward(self, table: Table) -> Prediction:
         """Predict the graph of every table of a batch.
@@ -77,7 +91,29 @@ class Model(nn.Module):
         Raises:
             ContractError: a component returned something its interface does not allow.
         """
-        return self._answers(self.embedding(table), len(table.x), table.x.shape[2])
+        tasks, variables = len(table.x), table.x.shape[2]
+
+        def read(network: Parts, chosen: Tensor | None = None) -> Prediction:
+            given = table if chosen is None else _some(table, chosen)
+            return self._wiring.answer(network, network.embedding(given), len(given.x), variables)
+
+        if self.gate is None:
+            return read(self)
+        log_shares = self.gate(self._wiring.checked_gate(self.gate.embedding(table), tasks, variables))
+        if torch.is_grad_enabled():
+            logits = []
+            for network in self.networks:
+                learns = any(weight.requires_grad for weight in network.parameters())
+                with torch.set_grad_enabled(learns):
+                    logits.append(read(network).logits)
+            return Prediction(logits=mixed(torch.stack(logits), log_shares), aux={SHARES: log_shares.exp()})
+        wanted = asked(log_shares)
+        found = torch.zeros(len(self.specialists), tasks, variables, variables, device=table.x.device)
+        for index, network in enumerate(self.networks):
+            chosen = wanted[:, index].nonzero()[:, 0]
+            if len(chosen):
+                found[index, chosen] = read(network, None if len(chosen) == tasks else chosen).logits
+        return _mixture(found, log_shares, wanted)
 
     def read(self, rows: Rows) -> Prediction:
         """Predict the graph of one table whose rows lie elsewhere; for embeddings that are `additive`.
@@ -85,24 +121,89 @@ class Model(nn.Module):
         Raises:
             ContractError: as `forward`.
         """
-        assert self.additive
-        return self._answers(self.embedding.read(rows), 1, rows.variables)  # type: ignore[operator] # of a bare module
+        assert not self.not_additive
 
-    def _answers(self, found: object, tasks: int, variables: int) -> Prediction:
-        """What follows from what the embedding returned."""
-        embedding, encoder = self.specs["embedding"], self.specs["encoder"]
-        evidence = self._checked(found, embedding, tasks, variables, self.given["embedding"])
-        evidence = self._checked(self.encoder(evidence), encoder, tasks, variables, self.given["encoder"])
+        def read(network: Parts) -> Prediction:
+            evidence = network.embedding.read(rows)  # type: ignore[operator] # of a bare module
+            return self._wiring.answer(network, evidence, 1, rows.variables)
+
+        if self.gate is None:
+            return read(self)
+        evidence = self.gate.embedding.read(rows)  # type: ignore[operator] # of a bare module
+        log_shares = self.gate(self._wiring.checked_gate(evidence, 1, rows.variables))
+        wanted = asked(log_shares)
+        found = torch.zeros(len(self.specialists), 1, rows.variables, rows.variables, device=log_shares.device)
+        for index, network in enumerate(self.networks):
+            if wanted[0, index]:
+                found[index] = read(network).logits
+        return _mixture(found, log_shares, wanted)
+
+
+class _Wiring:
+    """How the parts of a network are built, and how they hand on what they find."""
+
+    def __init__(self, network: Network) -> None:
+        self.width = network.width
+        self.embedding, self.encoder, self.gate = network.embedding, network.encoder, network.gate
+        embedded = evidence_given(network.embedding)
+        self.given = {"embedding": embedded, "encoder": embedded | evidence_given(network.encoder)}
+        self.heads = _heads(network)
+
+    @property
+    def not_additive(self) -> tuple[Embedding, ...]:
+        """The embeddings that cannot read rows that lie elsewhere."""
+        return tuple(spec for spec in (self.embedding, self.gate) if spec is not None and not spec.additive)
+
+    def build_into(self, holder: Parts) -> Parts:
+        """Give `holder` an embedding, an encoder and heads, new ones, and give it back.
+
+        Raises:
+            ConfigError: one of them cannot be built at this width; names all that cannot.
+        """
+        modules: dict[str, nn.Module] = {}
+        problems: list[Problem] = []
+        for where, spec in {"embedding": self.embedding, "encoder": self.encoder, **self.heads}.items():
+            try:
+                modules[where] = self.build_one(where, spec)
+            except ConfigError as error:
+                problems += error.problems
+        if problems:
+            raise ConfigError("experiment", problems)
+        holder.embedding = modules["embedding"]
+        holder.encoder = modules["encoder"]
+        holder.heads = nn.ModuleList(modules[where] for where in self.heads)
+        return holder
+
+    def build_one(self, where: str, spec: Component) -> nn.Module:
+        """The module of the component at the key `where`."""
+        try:
+            module = spec.build(self.width)  # type: ignore[attr-defined]
+        except ValueError as error:
+            raise ConfigError("experiment", [Problem(where, (str(error),))]) from None
+        if not isinstance(module, nn.Module):
+            raise ContractError(f"{_label(spec)}: build must return a torch.nn.Module, found {type(module).__name__}")
+        return module
+
+    def answer(self, network: Parts, found: object, tasks: int, variables: int) -> Prediction:
+        """What follows from what the embedding of a network returned."""
+        evidence = self._checked(found, self.embedding, tasks, variables, self.given["embedding"])
+        evidence = network.encoder(evidence)
+        evidence = self._checked(evidence, self.encoder, tasks, variables, self.given["encoder"])
         aux = dict(evidence.aux)
-        for spec, head in zip(self.head_specs, self.heads, strict=True):
+        for spec, head in zip(self.heads.values(), network.heads, strict=True):
             answers = _named_tensors(head(evidence), _label(spec))
             if set(answers) != spec.gives:
                 raise ContractError(f"{_label(spec)}: expected {sorted(spec.gives)}, found {sorted(answers)}")
             _expect_extras(answers, tasks, variables, _label(spec))
             aux |= answers
         logits = aux.pop(MAIN)
-        expect(logits, "B D D", what=_label(self.head_specs[0]), B=tasks, D=variables)
+        expect(logits, "B D D", what=_label(self.heads["head"]), B=tasks, D=variables)
         return Prediction(logits=logits.float(), aux=aux)
+
+    def checked_gate(self, found: object, tasks: int, variables: int) -> Evidence:
+        """What the embedding of the gate returned, when it is evidence of such tables."""
+        assert self.gate is not None
+        return self._checked(found, self.gate, tasks, variables, evidence_given(self.gate))
 
     def _checked(
         self, evidence: object, spec: Component, tasks: int, variables: int, given: frozenset[str]
@@ -120,6 +221,16 @@ class Model(nn.Module):
         if missing:
             raise ContractError(f"{label}: expected {', '.join(missing)} in the evidence, found none")
         return evidence
+
+
+def _mixture(logits: Tensor, log_shares: Tensor, wanted: Tensor) -> Prediction:
+    """What specialists say together, [K, B, D, D], of whom those `wanted` [B, K] were asked."""
+    log_shares = log_shares.masked_fill(~wanted, -torch.inf)
+    return Prediction(logits=mixed(logits, log_shares), aux={SHARES: log_shares.softmax(-1)})
+
+
+def _some(table: Table, chosen: Tensor) -> Table:
+    return Table(table.x[chosen], table.intervened[chosen], table.observed[chosen])
 
 
 def check_wiring(experiment: Experiment) -> None:
@@ -161,6 +272,16 @@ def parameter_count(parameters: Iterable[Tensor]) -> int:
 def _unwired(experiment: Experiment | Network) -> list[Problem]:
     """Every need that nothing meets, by the key of the component that has it."""
     problems = []
+    if bool(experiment.specialists) != (experiment.gate is not None):
+        line = 'of several networks needs what reads a table for it, such as { use = "cross-moment", steps = 0 }'
+        alone = "chooses among specialists, and there are none; name at least two, or leave it out"
+        problems.append(Problem("gate", (line if experiment.specialists else alone,)))
+    if experiment.specialists and experiment.auxiliary_heads:
+        problems.append(
+            Problem("auxiliary_heads", ("what specialists answer beyond edges is not mixed; leave them out",))
+        )
+    if experiment.gate is not None:
+        problems += _unmet("gate", experiment.gate, set())
     if MAIN not in experiment.head.gives:
         problems.append(Problem("head", (f'the main head must give "{MAIN}"; {experiment.head.name} does not',)))
     on_evidence: set[str] = set()
@@ -176,7 +297,11 @@ def _unwired(experiment: Experiment | Network) -> list[Problem]:
         answered |= head.gives
     if isinstance(experiment, Network):
         return problems
+    if experiment.trainer.train == "gate" and experiment.gate is None:
+        problems.append(Problem("trainer.train", ("there is no gate to train; leave it out",)))
     given = (on_evidence - {PAIRS}) | answered  # a prediction holds no pairs
+    if experiment.gate is not None:
+        given = {MAIN, SHARES}  # what is particular to one of several networks is not mixed
     problems += _unmet("loss", experiment.loss, given)
     for index, loss in enumerate(experiment.auxiliary_losses):
         problems += _unmet(f"auxiliary_losses[{index}]", loss.component, given)
@@ -206,13 +331,6 @@ def _unmet(where: str, component: Component, given: set[str]) -> list[Problem]:
     for key, part in parts(component):
         problems += _unmet(f"{where}.{key}", part, given | component.gives)
     return problems
-
-
-def _build(spec: Component, width: int) -> nn.Module:
-    module = spec.build(width)  # type: ignore[attr-defined]
-    if not isinstance(module, nn.Module):
-        raise ContractError(f"{_label(spec)}: build must return a torch.nn.Module, found {type(module).__name__}")
-    return module
 
 
 def _named_tensors(found: object, what: str) -> Mapping[str, Tensor]:

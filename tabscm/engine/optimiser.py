@@ -17,10 +17,10 @@ class Optimiser:
     """One or two torch optimisers that step together and whose state has names."""
 
     def __init__(self, model: nn.Module, settings: TrainerSettings) -> None:
-        matrices = {}
-        if settings.optimiser == "muon":
-            matrices = {name: weight for name, weight in model.named_parameters() if _is_matrix(weight)}
-        rest = {name: weight for name, weight in model.named_parameters() if name not in matrices}
+        weights = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
+        muon_takes = _is_matrix if settings.optimiser == "muon" else lambda _: False
+        matrices = {name: weight for name, weight in weights.items() if muon_takes(weight)}
+        rest = {name: weight for name, weight in weights.items() if name not in matrices}
         self.settings = settings
         self.lowered = 1.0
         """What rollbacks have left of the learning rates."""

@@ -17,7 +17,8 @@ def recompute_layers(model: Model) -> None:
     """
     lists = [
         module
-        for part in (model.embedding, model.encoder)
+        for network in model.networks
+        for part in (network.embedding, network.encoder)
         for module in part.modules()
         if type(module) is nn.ModuleList
     ]

@@ -117,6 +117,8 @@ def _train(
     settings = experiment.trainer
     torch.manual_seed(experiment.seed)
     model = Model(experiment).to(device)
+    if settings.train == "gate":
+        model.specialists.requires_grad_(False)
     if settings.gradient_checkpointing:
         recompute_layers(model)
     forward = torch.compile(model, dynamic=True) if settings.compile else model

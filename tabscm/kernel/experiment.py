@@ -1,5 +1,6 @@
 """What an experiment file may say: a tree of frozen values, with components already chosen."""
 
+import re
 from collections.abc import Callable
 from itertools import accumulate
 from typing import Any, Generic, Literal, TypeVar
@@ -108,6 +109,15 @@ def _plain_names(_: object, field: "attrs.Attribute[Any]", named: dict[str, obje
             raise ValueError(f"{field.name} are named without / \\ : and control characters, not {shown}")
 
 
+def _specialists(_: object, field: "attrs.Attribute[Any]", names: tuple[str, ...]) -> None:
+    """None, or several names that parts of a network and options of a command may have."""
+    for name in names:
+        if not re.fullmatch(r"[a-z][a-z0-9-]{0,39}", name):
+            raise ValueError(f"{field.name} have names of lower-case letters, digits and hyphens, not {name[:40]!r}")
+    if len(names) == 1 or len(set(names)) < len(names):
+        raise ValueError(f"{field.name} are none, or two and more of different names")
+
+
 @attrs.frozen(kw_only=True)
 class StreamSettings:
     """What the tables look like. Every table draws one component of each list, by weight."""
@@ -201,6 +211,8 @@ class TrainerSettings:
     """None trains to the last step."""
     rollbacks: int = attrs.field(default=0, validator=[ge(0), le(3)])
     """How often a run in which a value is not finite may go back to its last checkpoint; 0 stops it at once."""
+    train: Literal["all", "gate"] = "all"
+    """Which weights move: of several networks perhaps those of the gate alone."""
     rollback_rate: float = attrs.field(default=0.5, validator=[gt(0), lt(1)])
     """What each time leaves of the learning rates, to the end of the run."""
 
@@ -247,6 +259,8 @@ class Network:
     """The head that gives "edges"."""
     auxiliary_heads: tuple[Head, ...] = ()
     """Their weights are among those of the network."""
+    specialists: tuple[str, ...] = attrs.field(default=(), validator=_specialists)
+    gate: Embedding | None = None
     variables: Draw = attrs.field(validator=_count(1))
     """Variables of a table of the training."""
     rows: Draw = attrs.field(validator=_count(2))
@@ -268,6 +282,10 @@ class Experiment:
     loss: Loss
     """The loss on the edges."""
     auxiliary_heads: tuple[Head, ...] = ()
+    specialists: tuple[str, ...] = attrs.field(default=(), validator=_specialists)
+    """Names of networks side by side, each of these parts with weights of its own; without any there is one network."""
+    gate: Embedding | None = None
+    """With what a table is read to say how far to believe each specialist."""
     auxiliary_losses: tuple[Weighted[Loss], ...] = attrs.field(default=(), validator=_weights)
     regularisers: tuple[Weighted[Regulariser], ...] = attrs.field(default=(), validator=_weights)
     stream: StreamSettings
@@ -285,6 +303,8 @@ class Experiment:
             encoder=self.encoder,
             head=self.head,
             auxiliary_heads=self.auxiliary_heads,
+            specialists=self.specialists,
+            gate=self.gate,
             variables=self.stream.variables,
             rows=self.stream.rows,
         )

@@ -34,7 +34,7 @@ def first(tiny, registry, tmp_path):
 
 
 def test_step_0_is_those_weights_with_momenta_of_nothing(tiny, registry, first, tmp_path):
-    start = read_start(first, Model(tiny))
+    start = read_start([str(first)], Model(tiny))
     prepare(tmp_path / "next", tiny, registry, resume=False, overwrite=False, start=start)
     weights, momenta, state = restore(tmp_path / "next", "last")
     before, _, then = restore(first, "best")
@@ -49,7 +49,7 @@ def test_the_schedule_begins_anew_and_the_first_loss_is_that_of_the_old_weights(
     # a warm-up so long that the weights hardly move
     still = attrs.evolve(with_steps(tiny, 2), trainer=attrs.evolve(tiny.trainer, steps=2, warmup=10**9))
     out = io.StringIO()
-    run(still, tmp_path / "next", registry, start=read_start(first, Model(still)), out=out)
+    run(still, tmp_path / "next", registry, start=read_start([str(first)], Model(still)), out=out)
     weights, before = restore(tmp_path / "next", "last")[0], restore(first, "best")[0]
     for name, value in before.items():
         torch.testing.assert_close(weights[name], value, atol=1e-6, rtol=1e-6)
@@ -68,15 +68,15 @@ def test_the_tables_of_the_first_run_are_not_seen_again(tiny, registry, first, t
         return batch(stream, step, part)
 
     monkeypatch.setattr(Stream, "batch", listen)
-    run(with_steps(tiny, 2), tmp_path / "second", registry, start=read_start(first, Model(tiny)))
+    run(with_steps(tiny, 2), tmp_path / "second", registry, start=read_start([str(first)], Model(tiny)))
     assert seen == [3, 4]
 
 
 def test_steps_add_up_over_generations(tiny, registry, first, tmp_path):
-    second = run(with_steps(tiny, 2), tmp_path / "second", registry, start=read_start(first, Model(tiny)))
+    second = run(with_steps(tiny, 2), tmp_path / "second", registry, start=read_start([str(first)], Model(tiny)))
     state = restore(second, "last")[2]
     assert (state.step, state.all_steps, state.all_tables) == (2, 5, 40)
-    third = read_start(second, Model(tiny)).ancestor
+    third = read_start([str(second)], Model(tiny)).ancestor
     assert (third.name, third.steps, third.tables) == ("second", 5, 40)
 
 
@@ -92,7 +92,7 @@ def test_weights_of_another_network_are_refused_whole(tiny, registry, first):
     wider = Model(attrs.evolve(tiny, width=24))
     before = {name: value.clone() for name, value in wider.state_dict().items()}
     with pytest.raises(CheckpointError) as refusal:
-        read_start(first, wider)
+        read_start([str(first)], wider)
     found = str(refusal.value)
     assert found.startswith(
         f"{first}: the weights do not fit the experiment: embedding.diagonal (16 there, 24 here), "
@@ -102,6 +102,6 @@ def test_weights_of_another_network_are_refused_whole(tiny, registry, first):
     assert all(torch.equal(before[name], value) for name, value in wider.state_dict().items())
     deeper = attrs.evolve(tiny, embedding=attrs.evolve(tiny.embedding, steps=0))
     with pytest.raises(CheckpointError) as refusal:
-        read_start(first, Model(deeper))
+        read_start([str(first)], Model(deeper))
     assert "embedding.steps.0.between.blocks.0" in str(refusal.value)
     assert " there, none here)" in str(refusal.value)

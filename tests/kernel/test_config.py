@@ -496,7 +496,17 @@ MISTAKES = {
         "trainer.steeps",
         'unknown key. Did you mean "steps"?\nallowed: accumulate, clip, compile, drop_at, early_stopping, floor, '
         "gradient_checkpointing, log_every, lr, muon_lr, optimiser, precision, rollback_rate, rollbacks, schedule, "
-        "split, steps, validate_every, validation_tables, warmup, weight_decay",
+        "split, steps, train, validate_every, validation_tables, warmup, weight_decay",
+    ),
+    "one-specialist": (
+        "specialists = ['alone']\ngate = 'moments'",
+        "specialists",
+        "specialists are none, or two and more of different names",
+    ),
+    "specialist-of-a-strange-name": (
+        "specialists = ['one', 'a.b']\ngate = 'moments'",
+        "specialists",
+        "specialists have names of lower-case letters, digits and hyphens, not 'a.b'",
     ),
     "unknown-quoted-key": ("[evaluation]\n'a b' = 3", 'evaluation."a b"', "unknown key.\nallowed: cells, tables"),
     "unknown-key-of-component": (
@@ -948,8 +958,11 @@ def test_every_default_is_written(write, shelf):
         "validate_every": 100,
         "validation_tables": 64,
         "rollbacks": 0,
+        "train": "all",
         "rollback_rate": 0.5,
     }
+    assert data["specialists"] == []
+    assert "gate" not in data
     assert data["embedding"] == {"use": "moments", "features": 8, "label": "plain", "between": {"use": "identity"}}
     assert data["stream"]["mechanisms"] == [
         {"use": "linear", "weight": 1.0},

@@ -1,0 +1,76 @@
+"""Several networks side by side, and a gate that says for each table how far to believe each of them.
+
+Letters: B tasks, D variables, E width, K specialists.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tabscm.kernel.interfaces import Evidence
+
+LEAST = 0.02
+"""Smallest share with which a specialist is asked, where nothing is learned: what less believed ones would say moves no
+probability by more than their shares together."""
+
+
+class Gate(nn.Module):
+    """Evidence of its embedding -> how far to believe each specialist.
+
+    Args:
+        embedding: Table -> Evidence; whoever calls the gate calls it first.
+        width: E, of the evidence.
+        count: K; at first all are believed alike.
+
+    Source: adaptive mixtures of local experts, Jacobs et al. 1991, doi:10.1162/neco.1991.3.1.79; a table is one case.
+    """
+
+    def __init__(self, embedding: nn.Module, width: int, count: int) -> None:
+        super().__init__()
+        self.embedding = embedding
+        self.of_nodes, self.of_pairs = _Gather(width), _Gather(width)
+        self.mix = nn.Linear(2 * width, width)
+        self.score = nn.Linear(width, count)
+        nn.init.zeros_(self.score.weight)
+        nn.init.zeros_(self.score.bias)
+
+    def forward(self, evidence: Evidence) -> Tensor:
+        """[B, K] float32, logarithms of shares that add up to 1."""
+        nodes = self.of_nodes(evidence.nodes).mean(1)
+        pairs = torch.zeros_like(nodes) if evidence.pairs is None else self.of_pairs(evidence.pairs).mean((1, 2))
+        score: Tensor = self.score(F.hardswish(self.mix(torch.cat([nodes, pairs], -1))))
+        return score.float().log_softmax(-1)
+
+
+class _Gather(nn.Module):
+    """What there is of everything: to be averaged."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.linear = nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[..., E] -> [..., E]."""
+        return F.hardswish(self.linear(self.norm(x)))
+
+
+def asked(log_shares: Tensor) -> Tensor:
+    """Which specialists are asked about which tables: the likeliest, and all with at least LEAST; [B, K] bool."""
+    likeliest = log_shares >= log_shares.amax(1, keepdim=True)
+    return likeliest | (log_shares.exp() >= LEAST)
+
+
+def mixed(logits: Tensor, log_shares: Tensor) -> Tensor:
+    """The log-odds of a mixture of predictions: its probability of an edge is the mean of theirs.
+
+    Args:
+        logits: [K, B, D, D], log-odds by each specialist; anything finite where it was not asked.
+        log_shares: [B, K], -inf there; what is left need not add up to 1.
+
+    Returns:
+        [B, D, D] float32.
+    """
+    shares = log_shares.log_softmax(-1).mT[:, :, None, None]  # [K, B, 1, 1]
+    yes, no = (torch.logsumexp(shares + F.logsigmoid(sign * logits.float()), 0) for sign in (1.0, -1.0))
+    return yes - no

@@ -1,0 +1,284 @@
+"""Several networks side by side: what they say together, whom the gate asks, and who learns."""
+
+import io
+
+import attrs
+import pytest
+import torch
+
+from tabscm import CheckpointError, ConfigError
+from tabscm.engine.checkpoint import restore, restore_weights
+from tabscm.engine.mixture import LEAST, asked, mixed
+from tabscm.engine.model import Model
+from tabscm.engine.start import begin, read_start
+from tabscm.engine.stream import Stream
+from tabscm.engine.trainer import train
+from tabscm.kernel.config import dump, load, load_network
+from tabscm.kernel.interfaces import Table
+
+CPU = torch.device("cpu")
+NAMES = ("first", "second", "third")
+
+
+@pytest.fixture(scope="module")
+def several(tiny):
+    trainer = attrs.evolve(tiny.trainer, steps=4, validate_every=4)
+    gate = attrs.evolve(tiny.embedding, steps=0)
+    return attrs.evolve(tiny, specialists=NAMES, gate=gate, trainer=trainer)
+
+
+@pytest.fixture
+def model(several):
+    """Networks that differ, behind a gate that is of some mind."""
+    torch.manual_seed(1)
+    model = Model(several)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    return model.eval()
+
+
+@pytest.fixture
+def tables(several):
+    return Stream(several.stream, seed=5, device=CPU).batch(0)[0]
+
+
+def shares_are(model, *shares):
+    """Have the gate believe the specialists so far, whatever the table."""
+    with torch.no_grad():
+        model.gate.score.weight.zero_()
+        model.gate.score.bias.copy_(torch.tensor(shares).log())
+
+
+def alone(model, name, table):
+    """What one of the specialists says."""
+    network = model.specialists[name]
+    with torch.inference_mode():
+        return model._wiring.answer(network, network.embedding(table), len(table.x), table.x.shape[2]).logits
+
+
+def test_its_probability_is_the_mean_of_theirs_by_share():
+    logits = torch.tensor([-30.0, 0.5, 30.0]).view(3, 1, 1, 1).expand(3, 2, 4, 4)
+    log_shares = torch.tensor([[0.5, 0.25, 0.25], [0.1, 0.9, 0.0]]).log()
+    found = mixed(logits, log_shares).sigmoid()
+    half = torch.tensor(0.5).sigmoid()
+    torch.testing.assert_close(found[0], (0.25 * half + 0.25).expand(4, 4))
+    torch.testing.assert_close(found[1], (0.9 * half).expand(4, 4))
+
+
+def test_log_odds_keep_their_digits_far_from_even_odds():
+    logits = torch.tensor([[-80.0, 80.0], [-90.0, 90.0]]).view(2, 1, 1, 2).expand(2, 1, 2, 2)
+    found = mixed(logits, torch.tensor([[0.5, 0.5]]).log())[0, 0]
+    torch.testing.assert_close(
+        found, torch.tensor([-80.6931, 80.6931]), atol=1e-3, rtol=0
+    )
+
+
+def test_at_first_all_are_believed_alike(several, tables):
+    torch.manual_seed(0)
+    with torch.inference_mode():
+        shares = Model(several).eval()(tables).aux["shares"]
+    torch.testing.assert_close(shares, torch.full((len(tables.x), 3), 1 / 3))
+
+
+def test_equal_networks_say_what_one_of_them_says(model, tables):
+    for name in NAMES[1:]:
+        model.specialists[name].load_state_dict(model.specialists["first"].state_dict())
+    with torch.inference_mode():
+        torch.testing.assert_close(model(tables).logits, alone(model, "first", tables), atol=1e-4, rtol=1e-4)
+
+
+def test_only_those_that_are_believed_are_asked(model, tables, monkeypatch):
+    shares_are(model, 0.7, 0.299, 0.001)
+    called = []
+    for name, network in model.specialists.items():
+        monkeypatch.setattr(
+            network.embedding,
+            "forward",
+            lambda table, name=name, own=network.embedding.forward: called.append(name) or own(table),
+        )
+    with torch.inference_mode():
+        found = model(tables)
+    assert called == ["first", "second"]
+    expected = 0.7 * alone(model, "first", tables).sigmoid() + 0.299 * alone(model, "second", tables).sigmoid()
+    torch.testing.assert_close(found.logits.sigmoid(), expected / 0.999)
+    assert not found.aux["shares"][:, 2].any()
+    called.clear()
+    model(tables)  # where something is learned, all have their say
+    assert called == list(NAMES)
+
+
+def test_the_likeliest_is_asked_among_many_that_are_believed_little():
+    log_shares = torch.full((1, 100), 0.99 / 99).log()
+    log_shares[0, 7] = torch.tensor(0.0101).log()
+    assert asked(log_shares).nonzero().tolist() == [[0, 7]]
+    assert LEAST > 0.0101
+
+
+def test_tables_of_one_batch_ask_whom_they_want(model, tables):
+    with torch.inference_mode():
+        together = model(tables)
+        one_by_one = [
+            model(Table(tables.x[[b]], tables.intervened[[b]], tables.observed[[b]])).logits[0]
+            for b in range(len(tables.x))
+        ]
+    assert not torch.equal(together.aux["shares"][0], together.aux["shares"][1])
+    torch.testing.assert_close(together.logits, torch.stack(one_by_one), atol=1e-4, rtol=1e-4)
+
+
+def test_training_and_reading_agree_but_for_those_not_asked(model, tables):
+    with torch.inference_mode():
+        read = model(tables).logits.sigmoid()
+    torch.testing.assert_close(read, model(tables).logits.detach().sigmoid(), atol=3 * LEAST, rtol=0)
+
+
+def test_a_gate_learns_alone(several, tmp_path):
+    only = attrs.evolve(several, trainer=attrs.evolve(several.trainer, train="gate"))
+    begin(tmp_path, read_start([str(run(several, tmp_path / "before"))], Model(only)))
+    before, _, _ = restore(tmp_path, "last")
+    train(only, tmp_path, device=CPU, resume=True, out=io.StringIO())
+    after, momenta, _ = restore(tmp_path, "last")
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert moved
+    assert {name.split(".")[0] for name in moved} == {"gate"}
+    assert {name.split(".")[0] for name in momenta if not name.startswith("health/")} == {"gate"}
+
+
+def test_the_gate_finds_out_who_is_right(several, tables):
+    """The first network knows the graph where a column is constant over half of its rows, the second elsewhere."""
+    torch.manual_seed(0)
+    model = Model(several)
+    optimiser = torch.optim.AdamW(model.gate.parameters(), lr=1e-2)
+    flat = torch.arange(len(tables.x)) % 2 == 0
+    x = tables.x.clone()
+    x[flat, : x.shape[1] // 2] = 0.0
+    table = Table(x, tables.intervened, tables.observed)
+    right, wrong = torch.full((4, 4), 3.0), torch.full((4, 4), -3.0)
+    logits = torch.stack(
+        [torch.where(flat[:, None, None], right, wrong), torch.where(flat[:, None, None], wrong, right)]
+    )
+    logits = torch.cat([logits, -logits.abs()[:1]])  # and the third nowhere
+    for _ in range(60):
+        log_shares = model.gate(model.gate.embedding(table))
+        loss = -torch.nn.functional.logsigmoid(mixed(logits, log_shares)).mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    shares = log_shares.exp()
+    assert (shares[flat, 0] > 0.9).all()
+    assert (shares[~flat, 1] > 0.9).all()
+
+
+def run(experiment, folder):
+    folder.mkdir()
+    (folder / "experiment.toml").write_text(dump(experiment))
+    train(experiment, folder, device=CPU, out=io.StringIO())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def runs(tiny, several, tmp_path_factory):
+    """A run of one network, one of another and one of three."""
+    folder = tmp_path_factory.mktemp("runs")
+    short = attrs.evolve(tiny, trainer=several.trainer)
+    return {
+        "one": run(short, folder / "one"),
+        "other": run(attrs.evolve(short, seed=3), folder / "other"),
+        "three": run(several, folder / "three"),
+    }
+
+
+def start(sources, runs, experiment):
+    return read_start([source.format(**runs) for source in sources], Model(experiment))
+
+
+def network_of(weights, name):
+    prefix = f"specialists.{name}."
+    return {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_one_network_starts_all_and_others_take_their_places(runs, several):
+    found = start(["{one}", "second={other}", "third={three}:first"], runs, several)
+    one, other, three = (restore_weights(runs[name], "best")[0] for name in ("one", "other", "three"))
+    assert same(network_of(found.weights, "first"), one)
+    assert same(network_of(found.weights, "second"), other)
+    assert same(network_of(found.weights, "third"), network_of(three, "first"))
+    assert found.ancestor.name == "one, other, three:first"
+    assert (found.ancestor.steps, found.ancestor.tables) == (4, 3 * 4 * 8)
+
+
+def test_the_embedding_of_a_new_gate_starts_from_that_of_the_first_specialist(runs, several):
+    found = start(["{one}"], runs, several).weights
+    assert torch.equal(found["gate.embedding.phi.0.weight"], found["specialists.first.embedding.phi.0.weight"])
+    assert not found["gate.score.weight"].any()
+
+
+def test_several_networks_start_from_several_with_their_gate(runs, several):
+    assert same(start(["{three}"], runs, several).weights, restore_weights(runs["three"], "best")[0])
+
+
+def test_one_network_starts_from_one_of_several(runs, several, tiny):
+    found = start(["{three}:third"], runs, tiny)
+    assert same(found.weights, network_of(restore_weights(runs["three"], "best")[0], "third"))
+    assert found.ancestor.name == "three:third"
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        (
+            "{three}",
+            "there are several networks, and one is wanted. Name it: {three}:first, or another of first, second, third",
+        ),
+        ("{three}:fist", 'there is no specialist called "fist". Did you mean "first"? There are: first, second, third'),
+        ("{one}:first", 'there is no specialist called "first". It is one network.'),
+    ],
+)
+def test_what_is_not_one_network_is_refused(source, message, runs, tiny):
+    with pytest.raises(CheckpointError) as refusal:
+        start([source], runs, tiny)
+    path = source.format(**runs).partition(":")[0]
+    assert str(refusal.value) == f"{path}: {message.format(**runs)}"
+
+
+def test_places_left_empty_are_named(runs, several):
+    with pytest.raises(CheckpointError) as refusal:
+        start(["first={one}"], runs, several)
+    assert "the weights do not fit the experiment: specialists.second." in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "keys"),
+    [
+        ({"gate": None}, ["gate"]),
+        ({"specialists": ()}, ["gate"]),
+    ],
+)
+def test_a_gate_and_specialists_come_together(several, changes, keys):
+    with pytest.raises(ConfigError) as refusal:
+        Model(attrs.evolve(several, **changes))
+    assert [problem.where for problem in refusal.value.problems] == keys
+
+
+def test_what_is_not_mixed_is_refused(several, registry):
+    effects = registry.find("head", "effects")()
+    with pytest.raises(ConfigError) as refusal:
+        Model(attrs.evolve(several, auxiliary_heads=(effects,)))
+    assert [problem.where for problem in refusal.value.problems] == ["auxiliary_heads"]
+
+
+def test_a_gate_that_is_not_there_cannot_learn_alone(tiny):
+    with pytest.raises(ConfigError) as refusal:
+        Model(attrs.evolve(tiny, trainer=attrs.evolve(tiny.trainer, train="gate")))
+    assert [problem.where for problem in refusal.value.problems] == ["trainer.train"]
+
+
+def test_an_experiment_and_its_network_are_read_back(several, registry, tmp_path):
+    (tmp_path / "whole.toml").write_text(dump(several))
+    assert load(tmp_path / "whole.toml", registry) == several
+    (tmp_path / "network.toml").write_text(dump(several.network))
+    assert load_network(tmp_path / "network.toml", registry) == several.network
