@@ -20,7 +20,7 @@ from torch import Tensor
 from tabscm.engine.canonical import on_grid
 from tabscm.engine.familiarity import familiarity
 from tabscm.engine.knowledge import Knowledge
-from tabscm.engine.model import Model
+from tabscm.engine.model import Model, read_as
 from tabscm.engine.parquet import Part, is_parquet, read_layout
 from tabscm.engine.predict import check_flat, check_width, provenance, size_notes
 from tabscm.engine.preflight import MOST_SORTED, SAMPLED, preflight, sortable
@@ -89,12 +89,14 @@ def predict_on_cluster(
         check_flat(str(path), [name for name, cells in zip(how.names, moved, strict=True) if not cells])
         model.eval()
         with torch.inference_mode():
-            logits = model.read(held).logits[0]
+            prediction = model.read(held)
+    logits = prediction.logits[0]
     expect(logits, "D D", what="logits", finite=True, D=len(how.names))
     sizes = size_notes(model, how.rows, dict(zip(how.names, cut, strict=True)))
     result = Result(
         names=how.names,
         edge_prob=logits.double().sigmoid().fill_diagonal_(0).numpy(),
+        read_as=read_as(model, prediction),
         notes=(*how.notes, *notes, *how.described, *sizes),
         provenance=provenance(model, str(path), how.rows, fingerprint_of_parts(how.names, found.digests)),
     )

@@ -233,6 +233,14 @@ def _some(table: Table, chosen: Tensor) -> Table:
     return Table(table.x[chosen], table.intervened[chosen], table.observed[chosen])
 
 
+def read_as(model: Model, prediction: Prediction) -> dict[str, float]:
+    """How far each specialist was believed that was asked about the first table, the most first; {} of one network."""
+    if SHARES not in prediction.aux:
+        return {}
+    shares = zip(model.specialists, prediction.aux[SHARES][0].tolist(), strict=True)
+    return {name: share for name, share in sorted(shares, key=lambda one: -one[1]) if share > 0}
+
+
 def check_wiring(experiment: Experiment) -> None:
     """Check that whatever one component needs another one gives.
 

@@ -12,7 +12,7 @@ from tabscm.engine.bootstrap import Places, bootstrap
 from tabscm.engine.canonical import canonical_order, on_grid
 from tabscm.engine.familiarity import familiarity
 from tabscm.engine.knowledge import Knowledge
-from tabscm.engine.model import Model
+from tabscm.engine.model import Model, read_as
 from tabscm.engine.preflight import MOST_SORTED, preflight, sortable
 from tabscm.engine.progress import Counting, Waiting
 from tabscm.engine.provenance import Provenance, fingerprint, versions
@@ -101,13 +101,15 @@ def predict(
     )
     model.eval()
     with torch.inference_mode(), Waiting(out, f"the network reads {rows} rows"):
-        logits = model(table.to(device)).logits[0].cpu()
+        prediction = model(table.to(device))
+    logits = prediction.logits[0].cpu()
     expect(logits, "D D", what="logits", finite=True, D=variables)
     edge_prob = np.empty((variables, variables))
     edge_prob[np.ix_(by_column, by_column)] = logits.double().sigmoid().fill_diagonal_(0).numpy()
     result = Result(
         names=data.names,
         edge_prob=edge_prob,
+        read_as=read_as(model, prediction),
         notes=(*data.notes, *size_notes(model, rows, cut)),
         provenance=provenance(model, data.source, rows, fingerprint(data.names, data.x)),
     )

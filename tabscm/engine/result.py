@@ -1,6 +1,6 @@
 """What the network says of a table: probabilities, graphs, and their other forms."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,6 +41,9 @@ class Result:
     """[D] the variables."""
     edge_prob: NDArray[np.float64]
     """[D, D], at [i, j] the probability that i causes j directly; 0 on the diagonal."""
+    read_as: Mapping[str, float] = attrs.field(factory=dict)
+    """Of a network of several specialists, how far each was believed that was asked, the most first: what kind of table
+    this was taken for. Shares in (0, 1], of sum 1."""
     notes: tuple[str, ...] = ()
     """What the user should know of the table and of how far it is from what the network was trained on."""
     knowledge: Constraints | None = None
@@ -161,9 +164,9 @@ class Result:
     def to_json(self, threshold: float = 0.5, *, acyclic: bool = False) -> dict[str, object]:
         """Everything as plain values.
 
-        "variables", "edge_prob", "threshold", "acyclic", "edges" of `graph`, "notes"; "knowledge": null, or its
-        "source" with the edges that are "required" and "forbidden"; "findings", each a "kind", "columns" and a "line";
-        "bootstrap", "familiarity" and "provenance": null, or their fields.
+        "variables", "edge_prob", "threshold", "acyclic", "edges" of `graph`, "read_as", "notes"; "knowledge": null, or
+        its "source" with the edges that are "required" and "forbidden"; "findings", each a "kind", "columns" and a
+        "line"; "bootstrap", "familiarity" and "provenance": null, or their fields.
         """
         return {
             "variables": list(self.names),
@@ -174,6 +177,7 @@ class Result:
                 {"from": edge.source, "to": edge.target, "probability": edge.probability}
                 for edge in self.edges(threshold, acyclic=acyclic)
             ],
+            "read_as": dict(self.read_as),
             "notes": list(self.notes),
             "knowledge": self._known(),
             "findings": [attrs.asdict(finding) for finding in self.findings],
@@ -209,9 +213,9 @@ class Result:
                 possible &= ~self.knowledge.forbidden
             closest = self._ranked(possible)[:CLOSEST]
             text = f"No edge is above {at}, of {pairs}. The most probable ones:\n{self._lines(closest)}"
-            return text + self._legend()
+            return text + self._legend() + self._kind()
         or_required = " or required" if any(edge.required for edge in edges) else ""
-        text = f"{self._lines(edges)}\n{len(edges)} above {at}{or_required}, of {pairs}.{self._legend()}"
+        text = f"{self._lines(edges)}\n{len(edges)} above {at}{or_required}, of {pairs}.{self._legend()}{self._kind()}"
         if acyclic:
             left_out = self._ranked(self.graph(threshold) & ~self.graph(threshold, acyclic=True))
             if left_out:
@@ -291,6 +295,17 @@ class Result:
                 line += f"  {frequency[i, j]:>4.0%} ->  {frequency[j, i]:>4.0%} <-  {none[i, j]:>4.0%} none"
             lines.append(f"{line}  required" if edge.required else line)
         return "\n".join(lines)
+
+    def _kind(self) -> str:
+        """What kind of table it was taken for, as a line more."""
+        if not self.read_as:
+            return ""
+        return f"\nRead as {self.read_as_words}."
+
+    @property
+    def read_as_words(self) -> str:
+        """`read_as` for people: gaussian 97 %, general 3 %."""
+        return ", ".join(f"{name} {100 * share:.0f} %" for name, share in self.read_as.items())
 
     def _legend(self) -> str:
         """What the columns of the bootstrap are, if there is one."""

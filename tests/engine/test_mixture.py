@@ -3,6 +3,7 @@
 import io
 
 import attrs
+import numpy as np
 import pytest
 import torch
 
@@ -10,8 +11,10 @@ from tabscm import CheckpointError, ConfigError
 from tabscm.engine.checkpoint import restore, restore_weights
 from tabscm.engine.mixture import LEAST, asked, mixed
 from tabscm.engine.model import Model
+from tabscm.engine.predict import predict
 from tabscm.engine.start import begin, read_start
 from tabscm.engine.stream import Stream
+from tabscm.engine.tables import DataTable
 from tabscm.engine.trainer import train
 from tabscm.kernel.config import dump, load, load_network
 from tabscm.kernel.interfaces import Table
@@ -69,9 +72,7 @@ def test_its_probability_is_the_mean_of_theirs_by_share():
 def test_log_odds_keep_their_digits_far_from_even_odds():
     logits = torch.tensor([[-80.0, 80.0], [-90.0, 90.0]]).view(2, 1, 1, 2).expand(2, 1, 2, 2)
     found = mixed(logits, torch.tensor([[0.5, 0.5]]).log())[0, 0]
-    torch.testing.assert_close(
-        found, torch.tensor([-80.6931, 80.6931]), atol=1e-3, rtol=0
-    )
+    torch.testing.assert_close(found, torch.tensor([-80.6931, 80.6931]), atol=1e-3, rtol=0)
 
 
 def test_at_first_all_are_believed_alike(several, tables):
@@ -130,6 +131,25 @@ def test_training_and_reading_agree_but_for_those_not_asked(model, tables):
     with torch.inference_mode():
         read = model(tables).logits.sigmoid()
     torch.testing.assert_close(read, model(tables).logits.detach().sigmoid(), atol=3 * LEAST, rtol=0)
+
+
+def test_a_result_says_what_the_table_was_taken_for(model):
+    x = np.random.default_rng(0).normal(size=(30, 4))
+    data = DataTable(names=("a", "b", "c", "d"), x=x, source="the table")
+    shares_are(model, 0.005, 0.245, 0.75)
+    found = predict(model, data, device=CPU)
+    assert list(found.read_as) == ["third", "second"]
+    assert found.read_as["second"] == pytest.approx(0.245 / 0.995, abs=1e-6)
+    assert found.to_json()["read_as"] == found.read_as
+    assert found.render().splitlines()[-1] == "Read as third 75 %, second 25 %."
+    assert "<p>Read as <bdi>third 75 %, second 25 %</bdi>:" in found.to_html()
+
+
+def test_one_network_takes_tables_for_nothing(tiny):
+    x = np.random.default_rng(0).normal(size=(30, 4))
+    found = predict(Model(tiny), DataTable(names=("a", "b", "c", "d"), x=x, source="the table"), device=CPU)
+    assert found.read_as == {}
+    assert "Read as" not in found.render() + found.to_html()
 
 
 def test_a_gate_learns_alone(several, tmp_path):

@@ -215,6 +215,7 @@ def test_plain_values():
         "threshold": 0.5,
         "acyclic": False,
         "edges": [{"from": "pka", "to": "raf", "probability": 0.9}],
+        "read_as": {},
         "notes": ["a note"],
         "knowledge": None,
         "findings": [],

@@ -42,6 +42,8 @@ class Facts:
     threshold: float
     edges: tuple[Edge, ...]
     """Of the graph that the page begins with, for who runs no script."""
+    read_as: str
+    """What kind of table it was taken for; empty where the network does not say."""
     notes: tuple[str, ...]
     findings: tuple[Finding, ...]
     familiarity: Familiarity | None
@@ -75,6 +77,7 @@ def facts(result: "Result", threshold: float, *, acyclic: bool) -> Facts:
         variables=len(result.names),
         threshold=threshold,
         edges=tuple(result.edges(threshold, acyclic=acyclic)),
+        read_as=result.read_as_words,
         notes=result.notes,
         findings=result.findings,
         familiarity=result.familiarity,
