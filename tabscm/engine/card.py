@@ -61,7 +61,7 @@ def card(facts: Facts, experiment: Experiment, results: Mapping[str, Mapping[str
         "Reads the causal graph off a table in one forward pass; nothing is fitted to the table. Written by "
         "`python -m tabscm release`.",
         "## Weights",
-        *_weights(facts),
+        *_weights(facts, experiment),
         "## Training",
         *_training(facts, experiment),
         "## Prior",
@@ -74,11 +74,17 @@ def card(facts: Facts, experiment: Experiment, results: Mapping[str, Mapping[str
     return "\n\n".join(paragraphs) + "\n"
 
 
-def _weights(facts: Facts) -> list[str]:
+def _weights(facts: Facts, experiment: Experiment) -> list[str]:
     stored = f"{facts.parameters:,} parameters, stored in {facts.stored} ({facts.bytes / 1e6:.2f} MB)"
     if facts.change is not None:
         stored += f"; storing them so changes no figure below by more than {facts.change:.4f}"
-    return [_bullets([f"{stored}; computed with in float32.", f"sha256 of `{MODEL}`: `{facts.sha256}`"])]
+    lines = [f"{stored}; computed with in float32.", f"sha256 of `{MODEL}`: `{facts.sha256}`"]
+    if experiment.specialists:
+        lines.append(
+            f"{len(experiment.specialists)} networks of the same parts side by side, "
+            f"{', '.join(experiment.specialists)}, and a gate that reads a table first and says how far to believe each."
+        )
+    return [_bullets(lines)]
 
 
 def _training(facts: Facts, experiment: Experiment) -> list[str]:
@@ -91,6 +97,7 @@ def _training(facts: Facts, experiment: Experiment) -> list[str]:
             f"{state.step:,} of these steps are of the last run, which started from the weights of `{state.init.name}` "
             f"(sha256 `{state.init.sha256}`) with {state.init.steps:,} steps{before} behind them. The prior below is "
             "that of the last run."
+            + (" In it the gate alone was trained." if experiment.trainer.train == "gate" else "")
         ]
     lines += [
         f"Forward pass in {state.precision or 'an unknown precision'}.",

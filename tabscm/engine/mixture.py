@@ -3,12 +3,16 @@
 Letters: B tasks, D variables, E width, K specialists.
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tabscm.kernel.interfaces import Evidence
+from tabscm.kernel.interfaces import Evidence, Prediction
 
+SHARES = "shares"
+"""What a mixture gives beside edges, in `Prediction.aux`: how far it believes each specialist, [B, K]."""
 LEAST = 0.02
 """Smallest share with which a specialist is asked, where nothing is learned: what less believed ones would say moves no
 probability by more than their shares together."""
@@ -74,3 +78,11 @@ def mixed(logits: Tensor, log_shares: Tensor) -> Tensor:
     shares = log_shares.log_softmax(-1).mT[:, :, None, None]  # [K, B, 1, 1]
     yes, no = (torch.logsumexp(shares + F.logsigmoid(sign * logits.float()), 0) for sign in (1.0, -1.0))
     return yes - no
+
+
+def mean_shares(names: Sequence[str], predictions: Sequence[Prediction]) -> dict[str, float]:
+    """How far each specialist was believed, means over all tables, by "share/NAME"; {} where there are none."""
+    if not names:
+        return {}
+    means = torch.cat([prediction.aux[SHARES] for prediction in predictions]).mean(0)
+    return {f"share/{name}": share for name, share in zip(names, means.tolist(), strict=True)}

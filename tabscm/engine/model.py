@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from tabscm.engine.familiarity import Reference
-from tabscm.engine.mixture import Gate, asked, mixed
+from tabscm.engine.mixture import SHARES, Gate, asked, mixed
 from tabscm.kernel.errors import ConfigError, ContractError, Problem
 from tabscm.kernel.experiment import Experiment, Network
 from tabscm.kernel.interfaces import EXTRAS, Component, Embedding, Evidence, Head, Prediction, Rows, Table
@@ -17,8 +17,6 @@ MAIN = "edges"
 """What the main head must give."""
 PAIRS = "pairs"
 """What an embedding gives that fills `Evidence.pairs`; every other name is in `aux`."""
-SHARES = "shares"
-"""What a mixture gives: how far it believes each specialist, [B, K], K of them."""
 
 
 class Parts(nn.Module):

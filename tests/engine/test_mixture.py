@@ -1,6 +1,7 @@
 """Several networks side by side: what they say together, whom the gate asks, and who learns."""
 
 import io
+import json
 
 import attrs
 import numpy as np
@@ -53,11 +54,17 @@ def shares_are(model, *shares):
         model.gate.score.bias.copy_(torch.tensor(shares).log())
 
 
-def alone(model, name, table):
-    """What one of the specialists says."""
-    network = model.specialists[name]
-    with torch.inference_mode():
-        return model._wiring.answer(network, network.embedding(table), len(table.x), table.x.shape[2]).logits
+@pytest.fixture
+def alone(several, model):
+    """What one of the specialists says: (name, table) -> logits."""
+    one = Model(attrs.evolve(several, specialists=(), gate=None)).eval()
+
+    def ask(name, table):
+        one.load_state_dict(model.specialists[name].state_dict())
+        with torch.inference_mode():
+            return one(table).logits
+
+    return ask
 
 
 def test_its_probability_is_the_mean_of_theirs_by_share():
@@ -82,14 +89,14 @@ def test_at_first_all_are_believed_alike(several, tables):
     torch.testing.assert_close(shares, torch.full((len(tables.x), 3), 1 / 3))
 
 
-def test_equal_networks_say_what_one_of_them_says(model, tables):
+def test_equal_networks_say_what_one_of_them_says(model, tables, alone):
     for name in NAMES[1:]:
         model.specialists[name].load_state_dict(model.specialists["first"].state_dict())
     with torch.inference_mode():
-        torch.testing.assert_close(model(tables).logits, alone(model, "first", tables), atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(model(tables).logits, alone("first", tables), atol=1e-4, rtol=1e-4)
 
 
-def test_only_those_that_are_believed_are_asked(model, tables, monkeypatch):
+def test_only_those_that_are_believed_are_asked(model, tables, alone, monkeypatch):
     shares_are(model, 0.7, 0.299, 0.001)
     called = []
     for name, network in model.specialists.items():
@@ -101,7 +108,7 @@ def test_only_those_that_are_believed_are_asked(model, tables, monkeypatch):
     with torch.inference_mode():
         found = model(tables)
     assert called == ["first", "second"]
-    expected = 0.7 * alone(model, "first", tables).sigmoid() + 0.299 * alone(model, "second", tables).sigmoid()
+    expected = 0.7 * alone("first", tables).sigmoid() + 0.299 * alone("second", tables).sigmoid()
     torch.testing.assert_close(found.logits.sigmoid(), expected / 0.999)
     assert not found.aux["shares"][:, 2].any()
     called.clear()
@@ -157,6 +164,9 @@ def test_a_gate_learns_alone(several, tmp_path):
     begin(tmp_path, read_start([str(run(several, tmp_path / "before"))], Model(only)))
     before, _, _ = restore(tmp_path, "last")
     train(only, tmp_path, device=CPU, resume=True, out=io.StringIO())
+    logged = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    shares = [sum(line[f"share/{name}"] for name in NAMES) for line in logged if line["kind"] == "train"]
+    assert shares == pytest.approx([1.0] * 4)
     after, momenta, _ = restore(tmp_path, "last")
     moved = {name for name in before if not torch.equal(before[name], after[name])}
     assert moved
