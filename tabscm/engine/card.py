@@ -82,7 +82,8 @@ def _weights(facts: Facts, experiment: Experiment) -> list[str]:
     if experiment.specialists:
         lines.append(
             f"{len(experiment.specialists)} networks of the same parts side by side, "
-            f"{', '.join(experiment.specialists)}, and a gate that reads a table first and says how far to believe each."
+            f"{', '.join(experiment.specialists)}, and a gate that reads a table first and says how far to believe "
+            "each."
         )
     return [_bullets(lines)]
 

@@ -10,9 +10,12 @@ import torch
 
 from tabscm import CheckpointError, ConfigError
 from tabscm.engine.checkpoint import restore, restore_weights
+from tabscm.engine.loading import load_model
 from tabscm.engine.mixture import LEAST, asked, mixed
 from tabscm.engine.model import Model
 from tabscm.engine.predict import predict
+from tabscm.engine.release import release
+from tabscm.engine.runs import carry_out, prepare
 from tabscm.engine.start import begin, read_start
 from tabscm.engine.stream import Stream
 from tabscm.engine.tables import DataTable
@@ -159,9 +162,9 @@ def test_one_network_takes_tables_for_nothing(tiny):
     assert "Read as" not in found.render() + found.to_html()
 
 
-def test_a_gate_learns_alone(several, tmp_path):
+def test_a_gate_learns_alone(several, runs, tmp_path):
     only = attrs.evolve(several, trainer=attrs.evolve(several.trainer, train="gate"))
-    begin(tmp_path, read_start([str(run(several, tmp_path / "before"))], Model(only)))
+    begin(tmp_path, read_start([str(runs["three"])], Model(only)))
     before, _, _ = restore(tmp_path, "last")
     train(only, tmp_path, device=CPU, resume=True, out=io.StringIO())
     logged = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
@@ -199,22 +202,21 @@ def test_the_gate_finds_out_who_is_right(several, tables):
     assert (shares[~flat, 1] > 0.9).all()
 
 
-def run(experiment, folder):
-    folder.mkdir()
-    (folder / "experiment.toml").write_text(dump(experiment))
-    train(experiment, folder, device=CPU, out=io.StringIO())
+def run(experiment, folder, registry):
+    prepare(folder, experiment, registry, resume=False, overwrite=False)
+    carry_out(folder, experiment, device=CPU, resume=False, out=io.StringIO())
     return folder
 
 
 @pytest.fixture(scope="module")
-def runs(tiny, several, tmp_path_factory):
+def runs(tiny, several, registry, tmp_path_factory):
     """A run of one network, one of another and one of three."""
     folder = tmp_path_factory.mktemp("runs")
     short = attrs.evolve(tiny, trainer=several.trainer)
     return {
-        "one": run(short, folder / "one"),
-        "other": run(attrs.evolve(short, seed=3), folder / "other"),
-        "three": run(several, folder / "three"),
+        "one": run(short, folder / "one", registry),
+        "other": run(attrs.evolve(short, seed=3), folder / "other", registry),
+        "three": run(several, folder / "three", registry),
     }
 
 
@@ -255,6 +257,19 @@ def test_one_network_starts_from_one_of_several(runs, several, tiny):
     found = start(["{three}:third"], runs, tiny)
     assert same(found.weights, network_of(restore_weights(runs["three"], "best")[0], "third"))
     assert found.ancestor.name == "three:third"
+
+
+def test_released_they_say_the_same_and_each_can_be_trained_on(runs, tiny, registry, tables, tmp_path):
+    folder = release(runs["three"], registry, name="several", into=tmp_path, device=CPU)
+    with torch.inference_mode():
+        before, after = (load_model(path, registry, CPU)(tables).logits for path in (runs["three"], folder))
+    assert torch.equal(before, after)
+    assert (
+        "3 networks of the same parts side by side, first, second, third, and a gate"
+        in (folder / "card.md").read_text()
+    )
+    found = read_start([f"{folder}:second"], Model(tiny))
+    assert same(found.weights, network_of(restore_weights(runs["three"], "best")[0], "second"))
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def run(tiny, registry, tmp_path_factory):
     first, second = (tmp_path_factory.mktemp("runs") / name for name in ("first", "second"))
     for folder, count, start in ((first, 2, None), (second, 4, first)):
         experiment = attrs.evolve(tiny, trainer=attrs.evolve(tiny.trainer, steps=count, validate_every=count))
-        found = None if start is None else read_start(start, Model(experiment))
+        found = None if start is None else read_start([str(start)], Model(experiment))
         prepare(folder, experiment, registry, resume=False, overwrite=False, start=found)
         carry_out(folder, experiment, device=CPU, resume=start is not None, out=io.StringIO())
     return second
