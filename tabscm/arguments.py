@@ -25,10 +25,10 @@ def parser_of_all() -> argparse.ArgumentParser:
     again.add_argument("--overwrite", action="store_true", help="replace the run in the folder")
     run.add_argument(
         "--init",
-        nargs="+",
+        action="append",
         metavar="RUN",
-        help="start from the weights of a run or a released model; RUN:SPECIALIST is one of several networks, "
-        "SPECIALIST=RUN goes into one of several",
+        help="start from the weights of a run or a released model; RUN:NAME takes one of its specialists, NAME=RUN "
+        "puts it into the specialist NAME; may be repeated, and a later one replaces what an earlier one gave",
     )
     _add_set(run)
     _add_device(run)

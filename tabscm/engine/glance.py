@@ -32,7 +32,7 @@ class Glance:
     """
 
     def __init__(self, model: nn.Module, *, late: bool) -> None:
-        self.weights = list(model.parameters())
+        self.weights = [weight for weight in model.parameters() if weight.requires_grad]
         self.late = late
         self.kept = [torch.empty_like(weight) for weight in self.weights] if late else []
         self._waiting: _Waiting | None = None

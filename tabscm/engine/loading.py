@@ -73,7 +73,7 @@ def load_weights(model: torch.nn.Module, weights: Mapping[str, Tensor], run: Pat
     model.load_state_dict(dict(weights))
 
 
-def check_fit(model: torch.nn.Module, weights: Mapping[str, Tensor], run: Path) -> None:
+def check_fit(model: torch.nn.Module, weights: Mapping[str, Tensor], run: Path | str) -> None:
     """Check that `weights`, read from `run`, are those of `model`: the same names, of the same shapes.
 
     Raises:

@@ -3,19 +3,17 @@
 Letters: B tasks, D variables, E width, K specialists.
 """
 
-from collections.abc import Sequence
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tabscm.kernel.interfaces import Evidence, Prediction
+from tabscm.kernel.interfaces import Evidence
 
 SHARES = "shares"
-"""What a mixture gives beside edges, in `Prediction.aux`: how far it believes each specialist, [B, K]."""
-LEAST = 0.02
-"""Smallest share with which a specialist is asked, where nothing is learned: what less believed ones would say moves no
-probability by more than their shares together."""
+"""What a mixture gives beside edges, in `Prediction.aux`: how far it believes each specialist, [B, K] float32 of sum 1,
+0 where one was not asked."""
+LEFT_OUT = 0.02
+"""Share of the belief that may be left unasked where nothing is learned: no probability moves by more than this."""
 
 
 class Gate(nn.Module):
@@ -27,6 +25,7 @@ class Gate(nn.Module):
         count: K; at first all are believed alike.
 
     Source: adaptive mixtures of local experts, Jacobs et al. 1991, doi:10.1162/neco.1991.3.1.79; a table is one case.
+    Differs: experts are trained apart first, and probabilities of edges are mixed one by one, not those of graphs.
     """
 
     def __init__(self, embedding: nn.Module, width: int, count: int) -> None:
@@ -39,7 +38,7 @@ class Gate(nn.Module):
         nn.init.zeros_(self.score.bias)
 
     def forward(self, evidence: Evidence) -> Tensor:
-        """[B, K] float32, logarithms of shares that add up to 1."""
+        """Of nodes [B, D, E] and pairs [B, D, D, E] or None: [B, K] float32, logarithms of shares that add up to 1."""
         nodes = self.of_nodes(evidence.nodes).mean(1)
         pairs = torch.zeros_like(nodes) if evidence.pairs is None else self.of_pairs(evidence.pairs).mean((1, 2))
         score: Tensor = self.score(F.hardswish(self.mix(torch.cat([nodes, pairs], -1))))
@@ -60,9 +59,10 @@ class _Gather(nn.Module):
 
 
 def asked(log_shares: Tensor) -> Tensor:
-    """Which specialists are asked about which tables: the likeliest, and all with at least LEAST; [B, K] bool."""
-    likeliest = log_shares >= log_shares.amax(1, keepdim=True)
-    return likeliest | (log_shares.exp() >= LEAST)
+    """Which specialists are asked about which tables: the likeliest until they have all but LEFT_OUT; [B, K] bool."""
+    shares, order = log_shares.exp().sort(-1, descending=True)
+    wanted = shares.cumsum(-1) - shares < 1 - LEFT_OUT
+    return torch.zeros_like(wanted).scatter_(-1, order, wanted)
 
 
 def mixed(logits: Tensor, log_shares: Tensor) -> Tensor:
@@ -78,11 +78,3 @@ def mixed(logits: Tensor, log_shares: Tensor) -> Tensor:
     shares = log_shares.log_softmax(-1).mT[:, :, None, None]  # [K, B, 1, 1]
     yes, no = (torch.logsumexp(shares + F.logsigmoid(sign * logits.float()), 0) for sign in (1.0, -1.0))
     return yes - no
-
-
-def mean_shares(names: Sequence[str], predictions: Sequence[Prediction]) -> dict[str, float]:
-    """How far each specialist was believed, means over all tables, by "share/NAME"; {} where there are none."""
-    if not names:
-        return {}
-    means = torch.cat([prediction.aux[SHARES] for prediction in predictions]).mean(0)
-    return {f"share/{name}": share for name, share in zip(names, means.tolist(), strict=True)}

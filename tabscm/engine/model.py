@@ -1,34 +1,22 @@
-"""The network: embedding, encoder and heads, wired as an experiment says."""
+"""The network: embedding, encoder and heads, wired as an experiment says; or several of them, and a gate."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
 
 from tabscm.engine.familiarity import Reference
 from tabscm.engine.mixture import SHARES, Gate, asked, mixed
-from tabscm.kernel.errors import ConfigError, ContractError, Problem
+from tabscm.engine.wiring import Parts, Wiring, unwired
+from tabscm.kernel.errors import ConfigError
 from tabscm.kernel.experiment import Experiment, Network
-from tabscm.kernel.interfaces import EXTRAS, Component, Embedding, Evidence, Head, Prediction, Rows, Table
-from tabscm.kernel.nesting import evidence_given, parts
-from tabscm.kernel.shapes import expect
-
-MAIN = "edges"
-"""What the main head must give."""
-PAIRS = "pairs"
-"""What an embedding gives that fills `Evidence.pairs`; every other name is in `aux`."""
-
-
-class Parts(nn.Module):
-    """One whole network."""
-
-    embedding: nn.Module
-    encoder: nn.Module
-    heads: nn.ModuleList
+from tabscm.kernel.interfaces import Embedding, Prediction, Rows, Table
 
 
 class Model(Parts):
     """Table -> Prediction, by one network or by several side by side, see `mixture`.
+
+    Of one network the parts are its own; of several, each is `Parts` of its own in `specialists`.
 
     Args:
         experiment: its network is built, and has to give what the losses need; of a network alone, trained before,
@@ -42,18 +30,24 @@ class Model(Parts):
     def __init__(self, experiment: Experiment | Network) -> None:
         super().__init__()
         network = experiment.network if isinstance(experiment, Experiment) else experiment
-        problems = _unwired(experiment)
-        self._wiring = _Wiring(network)
+        problems = unwired(experiment)
+        self._wiring = Wiring(network)
         self.gate: Gate | None = None
+        self._gate_alone = isinstance(experiment, Experiment) and experiment.trainer.train == "gate"
         try:
-            if network.gate is not None and network.specialists:
-                gated = self._wiring.build_one("gate", network.gate)
-                self.gate = Gate(gated, network.width, len(network.specialists))
+            if network.specialists:
                 self.specialists = nn.ModuleDict()
                 for name in network.specialists:
-                    self.specialists[name] = self._wiring.build_into(Parts())
+                    self.specialists[name] = self._wiring.fill(Parts())
+                self.specialists.requires_grad_(not self._gate_alone)
             else:
-                self._wiring.build_into(self)
+                self._wiring.fill(self)
+        except ConfigError as error:
+            problems += error.problems
+        try:
+            if network.gate is not None and network.specialists:
+                gated = self._wiring.build("gate", network.gate)
+                self.gate = Gate(gated, network.width, len(network.specialists))
         except ConfigError as error:
             problems += error.problems
         if problems:
@@ -83,35 +77,34 @@ class Model(Parts):
         """Its specialists or, where it has none, itself."""
         return [self] if self.gate is None else list(self.specialists.values())  # type: ignore[arg-type]
 
+    def train(self, mode: bool = True) -> "Model":
+        """As of any module; specialists that do not learn stay in evaluation mode, or dropout would teach the gate."""
+        super().train(mode)
+        if self._gate_alone:
+            self.specialists.eval()
+        return self
+
     def forward(self, table: Table) -> Prediction:
         """Predict the graph of every table of a batch.
+
+        In training mode all specialists are asked about all tables, else only those that are believed.
 
         Raises:
             ContractError: a component returned something its interface does not allow.
         """
         tasks, variables = len(table.x), table.x.shape[2]
 
-        def read(network: Parts, chosen: Tensor | None = None) -> Prediction:
-            given = table if chosen is None else _some(table, chosen)
-            return self._wiring.answer(network, network.embedding(given), len(given.x), variables)
+        def answer(network: Parts, chosen: Tensor | None) -> Tensor:
+            some = table if chosen is None else table.of_tasks(chosen)
+            return self._wiring.answer(network, network.embedding(some), len(some.x), variables).logits
 
         if self.gate is None:
-            return read(self)
+            return self._wiring.answer(self, self.embedding(table), tasks, variables)
         log_shares = self.gate(self._wiring.checked_gate(self.gate.embedding(table), tasks, variables))
-        if torch.is_grad_enabled():
-            logits = []
-            for network in self.networks:
-                learns = any(weight.requires_grad for weight in network.parameters())
-                with torch.set_grad_enabled(learns):
-                    logits.append(read(network).logits)
-            return Prediction(logits=mixed(torch.stack(logits), log_shares), aux={SHARES: log_shares.exp()})
-        wanted = asked(log_shares)
-        found = torch.zeros(len(self.specialists), tasks, variables, variables, device=table.x.device)
-        for index, network in enumerate(self.networks):
-            chosen = wanted[:, index].nonzero()[:, 0]
-            if len(chosen):
-                found[index, chosen] = read(network, None if len(chosen) == tasks else chosen).logits
-        return _mixture(found, log_shares, wanted)
+        if not self.training:
+            return self._of_asked(log_shares, variables, answer)
+        logits = torch.stack([answer(network, None) for network in self.networks])
+        return Prediction(logits=mixed(logits, log_shares), aux={SHARES: log_shares.exp()})
 
     def read(self, rows: Rows) -> Prediction:
         """Predict the graph of one table whose rows lie elsewhere; for embeddings that are `additive`.
@@ -120,120 +113,36 @@ class Model(Parts):
             ContractError: as `forward`.
         """
         assert not self.not_additive
+        variables = rows.variables
 
-        def read(network: Parts) -> Prediction:
+        def answer(network: Parts, _: Tensor | None) -> Tensor:
             evidence = network.embedding.read(rows)  # type: ignore[operator] # of a bare module
-            return self._wiring.answer(network, evidence, 1, rows.variables)
+            return self._wiring.answer(network, evidence, 1, variables).logits
 
         if self.gate is None:
-            return read(self)
+            return self._wiring.answer(self, self.embedding.read(rows), 1, variables)  # type: ignore[operator]
         evidence = self.gate.embedding.read(rows)  # type: ignore[operator] # of a bare module
-        log_shares = self.gate(self._wiring.checked_gate(evidence, 1, rows.variables))
+        log_shares = self.gate(self._wiring.checked_gate(evidence, 1, variables))
+        return self._of_asked(log_shares, variables, answer)
+
+    def _of_asked(
+        self, log_shares: Tensor, variables: int, answer: Callable[[Parts, Tensor | None], Tensor]
+    ) -> Prediction:
+        """What those say together that are asked; `answer` says what one does of some tasks [b] int64, None for all."""
+        tasks = len(log_shares)
         wanted = asked(log_shares)
-        found = torch.zeros(len(self.specialists), 1, rows.variables, rows.variables, device=log_shares.device)
+        logits = torch.zeros(len(self.specialists), tasks, variables, variables, device=log_shares.device)
         for index, network in enumerate(self.networks):
-            if wanted[0, index]:
-                found[index] = read(network).logits
-        return _mixture(found, log_shares, wanted)
-
-
-class _Wiring:
-    """How the parts of a network are built, and how they hand on what they find."""
-
-    def __init__(self, network: Network) -> None:
-        self.width = network.width
-        self.embedding, self.encoder, self.gate = network.embedding, network.encoder, network.gate
-        embedded = evidence_given(network.embedding)
-        self.given = {"embedding": embedded, "encoder": embedded | evidence_given(network.encoder)}
-        self.heads = _heads(network)
-
-    @property
-    def not_additive(self) -> tuple[Embedding, ...]:
-        """The embeddings that cannot read rows that lie elsewhere."""
-        return tuple(spec for spec in (self.embedding, self.gate) if spec is not None and not spec.additive)
-
-    def build_into(self, holder: Parts) -> Parts:
-        """Give `holder` an embedding, an encoder and heads, new ones, and give it back.
-
-        Raises:
-            ConfigError: one of them cannot be built at this width; names all that cannot.
-        """
-        modules: dict[str, nn.Module] = {}
-        problems: list[Problem] = []
-        for where, spec in {"embedding": self.embedding, "encoder": self.encoder, **self.heads}.items():
-            try:
-                modules[where] = self.build_one(where, spec)
-            except ConfigError as error:
-                problems += error.problems
-        if problems:
-            raise ConfigError("experiment", problems)
-        holder.embedding = modules["embedding"]
-        holder.encoder = modules["encoder"]
-        holder.heads = nn.ModuleList(modules[where] for where in self.heads)
-        return holder
-
-    def build_one(self, where: str, spec: Component) -> nn.Module:
-        """The module of the component at the key `where`."""
-        try:
-            module = spec.build(self.width)  # type: ignore[attr-defined]
-        except ValueError as error:
-            raise ConfigError("experiment", [Problem(where, (str(error),))]) from None
-        if not isinstance(module, nn.Module):
-            raise ContractError(f"{_label(spec)}: build must return a torch.nn.Module, found {type(module).__name__}")
-        return module
-
-    def answer(self, network: Parts, found: object, tasks: int, variables: int) -> Prediction:
-        """What follows from what the embedding of a network returned."""
-        evidence = self._checked(found, self.embedding, tasks, variables, self.given["embedding"])
-        evidence = network.encoder(evidence)
-        evidence = self._checked(evidence, self.encoder, tasks, variables, self.given["encoder"])
-        aux = dict(evidence.aux)
-        for spec, head in zip(self.heads.values(), network.heads, strict=True):
-            answers = _named_tensors(head(evidence), _label(spec))
-            if set(answers) != spec.gives:
-                raise ContractError(f"{_label(spec)}: expected {sorted(spec.gives)}, found {sorted(answers)}")
-            _expect_extras(answers, tasks, variables, _label(spec))
-            aux |= answers
-        logits = aux.pop(MAIN)
-        expect(logits, "B D D", what=_label(self.heads["head"]), B=tasks, D=variables)
-        return Prediction(logits=logits.float(), aux=aux)
-
-    def checked_gate(self, found: object, tasks: int, variables: int) -> Evidence:
-        """What the embedding of the gate returned, when it is evidence of such tables."""
-        assert self.gate is not None
-        return self._checked(found, self.gate, tasks, variables, evidence_given(self.gate))
-
-    def _checked(
-        self, evidence: object, spec: Component, tasks: int, variables: int, given: frozenset[str]
-    ) -> Evidence:
-        """What an embedding or encoder returned, when it is evidence of such tables and holds all that was `given`."""
-        label = _label(spec)
-        if not isinstance(evidence, Evidence):
-            raise ContractError(f"{label}: expected Evidence, found {type(evidence).__name__}")
-        expect(evidence.nodes, "B D E", what=f"{label}: nodes", B=tasks, D=variables, E=self.width)
-        if evidence.pairs is not None:
-            expect(evidence.pairs, "B D D E", what=f"{label}: pairs", B=tasks, D=variables, E=self.width)
-        aux = _named_tensors(evidence.aux, f"{label}: aux")
-        _expect_extras(aux, tasks, variables, label)
-        missing = sorted(name for name in given if (evidence.pairs is None if name == PAIRS else name not in aux))
-        if missing:
-            raise ContractError(f"{label}: expected {', '.join(missing)} in the evidence, found none")
-        return evidence
-
-
-def _mixture(logits: Tensor, log_shares: Tensor, wanted: Tensor) -> Prediction:
-    """What specialists say together, [K, B, D, D], of whom those `wanted` [B, K] were asked."""
-    log_shares = log_shares.masked_fill(~wanted, -torch.inf)
-    return Prediction(logits=mixed(logits, log_shares), aux={SHARES: log_shares.softmax(-1)})
-
-
-def _some(table: Table, chosen: Tensor) -> Table:
-    return Table(table.x[chosen], table.intervened[chosen], table.observed[chosen])
+            chosen = wanted[:, index].nonzero()[:, 0]
+            if len(chosen):
+                logits[index, chosen] = answer(network, None if len(chosen) == tasks else chosen)
+        log_shares = log_shares.masked_fill(~wanted, -torch.inf)
+        return Prediction(logits=mixed(logits, log_shares), aux={SHARES: log_shares.softmax(-1)})
 
 
 def read_as(model: Model, prediction: Prediction) -> dict[str, float]:
     """How far each specialist was believed that was asked about the first table, the most first; {} of one network."""
-    if SHARES not in prediction.aux:
+    if not isinstance(model, Model) or model.gate is None:
         return {}
     shares = zip(model.specialists, prediction.aux[SHARES][0].tolist(), strict=True)
     return {name: share for name, share in sorted(shares, key=lambda one: -one[1]) if share > 0}
@@ -245,7 +154,7 @@ def check_wiring(experiment: Experiment) -> None:
     Raises:
         ConfigError: names every component with an unmet need, and what is there.
     """
-    problems = _unwired(experiment)
+    problems = unwired(experiment)
     if problems:
         raise ConfigError("experiment", problems)
 
@@ -273,86 +182,3 @@ def resolved(precision: str, device: torch.device) -> str:
 def parameter_count(parameters: Iterable[Tensor]) -> int:
     """How many numbers are learned."""
     return sum(parameter.numel() for parameter in parameters)
-
-
-def _unwired(experiment: Experiment | Network) -> list[Problem]:
-    """Every need that nothing meets, by the key of the component that has it."""
-    problems = []
-    if bool(experiment.specialists) != (experiment.gate is not None):
-        line = 'of several networks needs what reads a table for it, such as { use = "cross-moment", steps = 0 }'
-        alone = "chooses among specialists, and there are none; name at least two, or leave it out"
-        problems.append(Problem("gate", (line if experiment.specialists else alone,)))
-    if experiment.specialists and experiment.auxiliary_heads:
-        problems.append(
-            Problem("auxiliary_heads", ("what specialists answer beyond edges is not mixed; leave them out",))
-        )
-    if experiment.gate is not None:
-        problems += _unmet("gate", experiment.gate, set())
-    if MAIN not in experiment.head.gives:
-        problems.append(Problem("head", (f'the main head must give "{MAIN}"; {experiment.head.name} does not',)))
-    on_evidence: set[str] = set()
-    for where, reader in (("embedding", experiment.embedding), ("encoder", experiment.encoder)):
-        problems += _unmet(where, reader, on_evidence)
-        on_evidence |= evidence_given(reader)
-    answered: set[str] = set()
-    for where, head in _heads(experiment).items():
-        problems += _unmet(where, head, on_evidence)
-        problems += [
-            Problem(where, (f'another head gives "{name}" already',)) for name in sorted(answered & head.gives)
-        ]
-        answered |= head.gives
-    if isinstance(experiment, Network):
-        return problems
-    if experiment.trainer.train == "gate" and experiment.gate is None:
-        problems.append(Problem("trainer.train", ("there is no gate to train; leave it out",)))
-    given = (on_evidence - {PAIRS}) | answered  # a prediction holds no pairs
-    if experiment.gate is not None:
-        given = {MAIN, SHARES}  # what is particular to one of several networks is not mixed
-    problems += _unmet("loss", experiment.loss, given)
-    for index, loss in enumerate(experiment.auxiliary_losses):
-        problems += _unmet(f"auxiliary_losses[{index}]", loss.component, given)
-    for index, regulariser in enumerate(experiment.regularisers):
-        problems += _unmet(f"regularisers[{index}]", regulariser.component, given)
-    return problems
-
-
-def _heads(experiment: Experiment | Network) -> dict[str, Head]:
-    """Every head by its key, the main one first."""
-    others = {f"auxiliary_heads[{index}]": head for index, head in enumerate(experiment.auxiliary_heads)}
-    return {"head": experiment.head, **others}
-
-
-def _unmet(where: str, component: Component, given: set[str]) -> list[Problem]:
-    """The needs of a component, and of those inside it, that nothing meets; those inside see also what it gives."""
-    problems = [
-        Problem(
-            where,
-            (
-                f'{component.name} needs "{need}", which nothing before it gives',
-                f"given: {', '.join(sorted(given)) or 'nothing'}",
-            ),
-        )
-        for need in sorted(component.needs - given)
-    ]
-    for key, part in parts(component):
-        problems += _unmet(f"{where}.{key}", part, given | component.gives)
-    return problems
-
-
-def _named_tensors(found: object, what: str) -> Mapping[str, Tensor]:
-    if not isinstance(found, Mapping):
-        raise ContractError(f"{what}: expected a dict of tensors, found {type(found).__name__}")
-    for name, value in found.items():
-        if not isinstance(value, Tensor):
-            raise ContractError(f"{what}: expected a tensor as {name}, found {type(value).__name__}")
-    return found
-
-
-def _expect_extras(found: Mapping[str, Tensor], tasks: int, variables: int, what: str) -> None:
-    """Check the shapes of those names that components of different kinds agree on."""
-    for name in found.keys() & EXTRAS.keys():
-        expect(found[name], EXTRAS[name], what=f"{what}: {name}", B=tasks, D=variables)
-
-
-def _label(component: Component) -> str:
-    return f"{component.kind} {component.name}"

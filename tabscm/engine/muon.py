@@ -16,7 +16,7 @@ class Muon(torch.optim.Optimizer):
 
     Computes what `torch.optim.Muon(..., nesterov=True, adjust_lr_fn="match_rms_adamw")` does. That one takes matrices
     one at a time: on a CPU, forty small ones cost an eighth of a training step, more than twice as much as in batches.
-    And it iterates in bfloat16, which a CPU without such arithmetic does fifteen times as slowly as in float32.
+    It always iterates in bfloat16, which a CPU without such arithmetic does fifteen times as slowly as in float32.
 
     Args:
         matrices: weights of two axes, or of three: stacks of matrices that only share a product, each made orthogonal.

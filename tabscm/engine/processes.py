@@ -65,7 +65,7 @@ class Share:
         if own == slice(0, self.of):
             return table, truth
         return (
-            Table(x=table.x[own], intervened=table.intervened[own], observed=table.observed[own]),
+            table.of_tasks(own),
             Truth(
                 adj=truth.adj[own],
                 effects=None if truth.effects is None else truth.effects[own],

@@ -41,9 +41,6 @@ class Result:
     """[D] the variables."""
     edge_prob: NDArray[np.float64]
     """[D, D], at [i, j] the probability that i causes j directly; 0 on the diagonal."""
-    read_as: Mapping[str, float] = attrs.field(factory=dict)
-    """Of a network of several specialists, how far each was believed that was asked, the most first: what kind of table
-    this was taken for. Shares in (0, 1], of sum 1."""
     notes: tuple[str, ...] = ()
     """What the user should know of the table and of how far it is from what the network was trained on."""
     knowledge: Constraints | None = None
@@ -56,6 +53,9 @@ class Result:
     """How much the table looks like those of the training, if the network says what those look like."""
     provenance: Provenance | None = None
     """Which table was read, and by which network."""
+    read_as: Mapping[str, float] = attrs.field(factory=dict)
+    """Of a network of several specialists, how far each was believed that was asked, the most first: what kind of table
+    this was taken for. Shares in (0, 1], of sum 1."""
 
     def given(self, knowledge: Knowledge) -> "Result":
         """This result with its probabilities conditioned on knowledge, see `Constraints.condition`.
@@ -94,6 +94,11 @@ class Result:
     def edges(self, threshold: float = 0.5, *, acyclic: bool = False) -> list[Edge]:
         """The edges of `graph`, the most probable first."""
         return self._ranked(self.graph(threshold, acyclic=acyclic))
+
+    @property
+    def read_as_words(self) -> str:
+        """`read_as` for people: gaussian 97 %, general 3 %."""
+        return ", ".join(f"{name} {100 * share:.0f} %" for name, share in self.read_as.items())
 
     @property
     def direction_prob(self) -> NDArray[np.float64]:
@@ -164,9 +169,9 @@ class Result:
     def to_json(self, threshold: float = 0.5, *, acyclic: bool = False) -> dict[str, object]:
         """Everything as plain values.
 
-        "variables", "edge_prob", "threshold", "acyclic", "edges" of `graph`, "read_as", "notes"; "knowledge": null, or
-        its "source" with the edges that are "required" and "forbidden"; "findings", each a "kind", "columns" and a
-        "line"; "bootstrap", "familiarity" and "provenance": null, or their fields.
+        "variables", "edge_prob", "threshold", "acyclic", "edges" of `graph`, "read_as", the share of each specialist,
+        "notes"; "knowledge": null, or its "source" with the edges that are "required" and "forbidden"; "findings", each
+        a "kind", "columns" and a "line"; "bootstrap", "familiarity" and "provenance": null, or their fields.
         """
         return {
             "variables": list(self.names),
@@ -300,12 +305,7 @@ class Result:
         """What kind of table it was taken for, as a line more."""
         if not self.read_as:
             return ""
-        return f"\nRead as {self.read_as_words}."
-
-    @property
-    def read_as_words(self) -> str:
-        """`read_as` for people: gaussian 97 %, general 3 %."""
-        return ", ".join(f"{name} {100 * share:.0f} %" for name, share in self.read_as.items())
+        return f"\nTaken for a table of the kind: {self.read_as_words}."
 
     def _legend(self) -> str:
         """What the columns of the bootstrap are, if there is one."""

@@ -21,8 +21,8 @@ from tabscm.engine.model import Model
 from tabscm.engine.state import Ancestor, State
 from tabscm.kernel.errors import CheckpointError, did_you_mean
 
-SPECIALISTS = "specialists."
-"""What the names of weights of specialists begin with; that of the specialist follows."""
+SPECIALISTS, GATE = "specialists.", "gate."
+"""What the names of weights of specialists and gates begin with; of the former the name of the specialist follows."""
 
 
 @attrs.frozen(eq=False)
@@ -51,12 +51,11 @@ def read_start(sources: Sequence[str], model: Model) -> Start:
         weights |= found
         ancestors.append(ancestor)
     own = model.state_dict()
-    if not any(name.startswith("gate.") for name in weights):
-        for name in own.keys() - weights.keys():
-            if name.startswith("gate."):
-                weights[name] = _like(name, own[name], weights)
-    check_fit(model, weights, Path(" ".join(sources)))
-    return Start(weights={name: weights[name] for name in own}, ancestor=_together(ancestors))
+    if not any(name.startswith(GATE) for name in weights):
+        weights |= {name: _of_gate(name, own[name], weights, model) for name in own if name.startswith(GATE)}
+    check_fit(model, weights, " ".join(sources))
+    # a file holds no tensor twice, and one network may be in several places
+    return Start(weights={name: weights[name].clone() for name in own}, ancestor=_together(ancestors))
 
 
 def begin(run: Path, start: Start) -> None:
@@ -67,19 +66,16 @@ def begin(run: Path, start: Start) -> None:
 
 def _read(source: str, model: Model) -> tuple[dict[str, Tensor], Ancestor]:
     """The weights that a source has for the model, by the names that they have there."""
-    specialists = list(model.specialists) if model.gate is not None else []
-    into, equals, rest = source.partition("=")
-    if not equals or into not in specialists:
-        into, rest = "", source
+    specialists = [] if model.gate is None else list(model.specialists)
+    into, rest = _split(source, specialists)
     path, of = rest, ""
     if not Path(rest).exists() and ":" in rest:
         path, _, of = rest.rpartition(":")
     folder = released.find(Path(path))
     weights, state = restore_weights(folder, "best")
-    _, sha256 = seal(folder, "best")
-    name = folder.resolve().name + (f":{of}" if of else "")
-    ancestor = Ancestor(name=name, sha256=sha256, steps=state.all_steps, tables=state.all_tables)
-    known = sorted({name.split(".")[1] for name in weights if name.startswith(SPECIALISTS)})
+    called = folder.resolve().name + (f":{of}" if of else "")
+    ancestor = Ancestor(name=called, sha256=seal(folder, "best")[1], steps=state.all_steps, tables=state.all_tables)
+    known = list(dict.fromkeys(name.split(".")[1] for name in weights if name.startswith(SPECIALISTS)))
     if of:
         if of not in known:
             there = f"{did_you_mean(of, known)} There are: {', '.join(known)}" if known else " It is one network."
@@ -91,24 +87,36 @@ def _read(source: str, model: Model) -> tuple[dict[str, Tensor], Ancestor]:
             f"{path}: there are several networks, and one is wanted. Name it: {path}:{known[0]}, or another of "
             f"{', '.join(known)}"
         )
-    if into or (specialists and (of or not known)):
+    if specialists and (into or of or not known):
         places = [into] if into else specialists
         weights = {f"{SPECIALISTS}{place}.{name}": value for place in places for name, value in weights.items()}
     return weights, ancestor
 
 
-def _like(name: str, own: Tensor, weights: Mapping[str, Tensor]) -> Tensor:
-    """What a weight of the gate starts from: that of the same name and shape of the first specialist, or its own."""
-    first = next((other for other in weights if other.startswith(SPECIALISTS)), None)
-    if first is None:
-        return own
-    same = f"{SPECIALISTS}{first.split('.')[1]}.{name.removeprefix('gate.')}"
-    return weights[same] if same in weights and weights[same].shape == own.shape else own
+def _split(source: str, specialists: Sequence[str]) -> tuple[str, str]:
+    """A source as the specialist that it is for, "" for all, and the rest."""
+    into, equals, rest = source.partition("=")
+    if not equals or Path(source).exists():
+        return "", source
+    if into not in specialists:
+        there = f"{did_you_mean(into, specialists)} There are: {', '.join(specialists)}" if specialists else ""
+        raise CheckpointError(
+            f'--init {source}: no specialist of this experiment is called "{into}".{there or " It is one network."}'
+        )
+    if not rest:
+        raise CheckpointError(f"--init {source}: names no run after the =")
+    return into, rest
+
+
+def _of_gate(name: str, own: Tensor, weights: Mapping[str, Tensor], model: Model) -> Tensor:
+    """What a weight of a new gate starts from: that of the first specialist at the same place, or its own."""
+    first = next(iter(model.specialists))
+    found = weights.get(f"{SPECIALISTS}{first}.{name.removeprefix(GATE)}", own)
+    return found if found.shape == own.shape else own
 
 
 def _together(ancestors: Sequence[Ancestor]) -> Ancestor:
-    """What several are the weights of: with as many steps as the one with the most, whose tables may be those of others
-    as well, so that their sum is of tables read rather than of different ones."""
+    """What several are the weights of, see `Ancestor`."""
     if len(ancestors) == 1:
         return ancestors[0]
     tables = [ancestor.tables for ancestor in ancestors]

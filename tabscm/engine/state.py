@@ -16,13 +16,14 @@ class Ancestor:
     """The weights that a run started from, instead of from chance."""
 
     name: str
-    """Of the folder they were read from."""
+    """Of the folder they were read from, or of several, by commas."""
     sha256: str
-    """Of the file they were in."""
+    """Of the file they were in; of several, that of their sha256 with spaces between."""
     steps: int
-    """Steps behind them, those of their own ancestors included."""
+    """Steps behind them, those of their own ancestors included; of several those behind the one with the most."""
     tables: int | None
-    """Tables behind them; None where some checkpoint on the way did not say."""
+    """Tables behind them; None where some checkpoint on the way did not say. Of several their sum, in which those are
+    counted for each that several began with."""
 
 
 def _ancestor(found: Ancestor | Mapping[str, Any] | None) -> Ancestor | None:

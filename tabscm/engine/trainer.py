@@ -27,7 +27,6 @@ from tabscm.engine.health.finite import NotFinite
 from tabscm.engine.health.watch import Asked, Health
 from tabscm.engine.loading import load_weights
 from tabscm.engine.metrics import summarise
-from tabscm.engine.mixture import mean_shares
 from tabscm.engine.model import Model, autocast, parameter_count, resolved
 from tabscm.engine.optimiser import Optimiser
 from tabscm.engine.processes import ALONE, Processes, Share
@@ -118,8 +117,6 @@ def _train(
     settings = experiment.trainer
     torch.manual_seed(experiment.seed)
     model = Model(experiment).to(device)
-    if settings.train == "gate":
-        model.specialists.requires_grad_(False)
     if settings.gradient_checkpointing:
         recompute_layers(model)
     forward = torch.compile(model, dynamic=True) if settings.compile else model
@@ -264,7 +261,6 @@ def _train(
                     "variables": table.x.shape[2],
                     "rows": table.x.shape[1],
                     **({"level": level} if experiment.curriculum else {}),
-                    **mean_shares(experiment.specialists, [prediction for prediction, _, _ in whole]),
                     **({"peak_memory": torch.cuda.max_memory_allocated(device)} if device.type == "cuda" else {}),
                 }
                 _write(log, board, done, "train", record)

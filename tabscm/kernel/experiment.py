@@ -8,7 +8,7 @@ from typing import Any, Generic, Literal, TypeVar
 import attrs
 import torch
 from attrs.validators import ge, gt, le, lt, min_len, optional
-from torch import Tensor
+from torch import Tensor, nn
 
 from tabscm.kernel.interfaces import (
     Component,
@@ -27,6 +27,9 @@ from tabscm.kernel.values import Draw, Ramp, within
 
 MOST_OF_NETWORK = 16_384
 """The largest width, and the largest whole number of an embedding, encoder or head: layers, features and the like."""
+
+MOST_SPECIALISTS = 64
+"""Networks side by side."""
 
 C = TypeVar("C", bound=Component)
 
@@ -112,10 +115,14 @@ def _plain_names(_: object, field: "attrs.Attribute[Any]", named: dict[str, obje
 def _specialists(_: object, field: "attrs.Attribute[Any]", names: tuple[str, ...]) -> None:
     """None, or several names that parts of a network and options of a command may have."""
     for name in names:
-        if not re.fullmatch(r"[a-z][a-z0-9-]{0,39}", name):
-            raise ValueError(f"{field.name} have names of lower-case letters, digits and hyphens, not {name[:40]!r}")
-    if len(names) == 1 or len(set(names)) < len(names):
-        raise ValueError(f"{field.name} are none, or two and more of different names")
+        if not re.fullmatch(r"[a-z][a-z0-9-]{0,39}", name) or hasattr(nn.ModuleDict, name) or name == "training":
+            shown = repr(name if len(name) <= 50 else f"{name[:47]}...")
+            raise ValueError(
+                f"{field.name} are named by at most 40 lower-case letters, digits and hyphens, the first of them a "
+                f"letter, and not as torch names what modules can do: not {shown}"
+            )
+    if not (len(names) == 0 or 2 <= len(names) <= MOST_SPECIALISTS) or len(set(names)) < len(names):
+        raise ValueError(f"{field.name} are none, or 2 to {MOST_SPECIALISTS} of different names")
 
 
 @attrs.frozen(kw_only=True)
@@ -175,6 +182,8 @@ class TrainerSettings:
     split: int = attrs.field(default=1, validator=ge(1))
     """Runs of tasks that each batch is trained on one after another: a part of the memory for the same tables and, but
     for the order of sums and what dropout draws, the same gradients. Each of several processes splits its own share."""
+    train: Literal["all", "gate"] = "all"
+    """"gate" moves the weights of the gate alone, and leaves specialists as they started."""
     optimiser: Literal["muon", "adamw"] = "muon"
     """Muon on weight matrices and AdamW on the rest, or AdamW on everything."""
     muon_lr: float = attrs.field(default=3e-3, validator=gt(0))
@@ -211,8 +220,6 @@ class TrainerSettings:
     """None trains to the last step."""
     rollbacks: int = attrs.field(default=0, validator=[ge(0), le(3)])
     """How often a run in which a value is not finite may go back to its last checkpoint; 0 stops it at once."""
-    train: Literal["all", "gate"] = "all"
-    """Which weights move: of several networks perhaps those of the gate alone."""
     rollback_rate: float = attrs.field(default=0.5, validator=[gt(0), lt(1)])
     """What each time leaves of the learning rates, to the end of the run."""
 
@@ -260,7 +267,9 @@ class Network:
     auxiliary_heads: tuple[Head, ...] = ()
     """Their weights are among those of the network."""
     specialists: tuple[str, ...] = attrs.field(default=(), validator=_specialists)
+    """As of the experiment."""
     gate: Embedding | None = None
+    """As of the experiment."""
     variables: Draw = attrs.field(validator=_count(1))
     """Variables of a table of the training."""
     rows: Draw = attrs.field(validator=_count(2))
@@ -283,9 +292,10 @@ class Experiment:
     """The loss on the edges."""
     auxiliary_heads: tuple[Head, ...] = ()
     specialists: tuple[str, ...] = attrs.field(default=(), validator=_specialists)
-    """Names of networks side by side, each of these parts with weights of its own; without any there is one network."""
+    """Names of networks side by side, each of these parts with weights of its own; without any there is one network.
+    Their edges are mixed, and nothing else."""
     gate: Embedding | None = None
-    """With what a table is read to say how far to believe each specialist."""
+    """With what a table is read to say how far to believe each specialist; there where they are."""
     auxiliary_losses: tuple[Weighted[Loss], ...] = attrs.field(default=(), validator=_weights)
     regularisers: tuple[Weighted[Regulariser], ...] = attrs.field(default=(), validator=_weights)
     stream: StreamSettings

@@ -11,7 +11,7 @@ from tabscm.kernel.errors import ConfigError, Problem
 from tabscm.kernel.mistakes import KeyPath
 
 MOST = 1 << 23
-"""Bytes of a file; that of the released network, with all defaults written out, is a fiftieth of it."""
+"""Bytes of a file; that of the released network, with all defaults written out, is a four-hundredth of it."""
 DEEPEST = 50
 """Tables and lists inside each other; components that hold components seldom need 10."""
 

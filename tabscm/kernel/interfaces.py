@@ -63,6 +63,10 @@ class Table:
         """The same table on another device."""
         return Table(self.x.to(device), self.intervened.to(device), self.observed.to(device))
 
+    def of_tasks(self, chosen: Tensor | slice) -> "Table":
+        """Some tables of the batch, by number [b] int64 or a slice."""
+        return Table(self.x[chosen], self.intervened[chosen], self.observed[chosen])
+
 
 @attrs.define(eq=False)
 class Truth:

@@ -85,6 +85,22 @@ def test_probabilities_are_those_of_one_machine(model, cluster, table, monkeypat
     assert np.ptp(here.edge_prob[~np.eye(5, dtype=bool)]) > 1e-3  # the network has something to say
 
 
+def test_several_networks_say_there_what_they_say_here(tiny, cluster, table):
+    torch.manual_seed(2)
+    mixture = Model(attrs.evolve(tiny, specialists=("one", "two", "three"), gate=tiny.embedding))
+    with torch.no_grad():
+        for parameter in mixture.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+        mixture.gate.score.bias.copy_(torch.tensor([3.0, 2.0, -20.0]))
+    folder = table()
+    here = predict(mixture, read_table(folder), device=CPU)
+    there = predict_on_cluster(mixture, folder, cluster)
+    np.testing.assert_allclose(there.edge_prob, here.edge_prob, atol=1e-5, rtol=0)
+    assert len(here.read_as) == 2
+    assert there.read_as == pytest.approx(here.read_as, abs=1e-5)
+    assert list(there.read_as) == list(here.read_as)
+
+
 def test_one_file_is_read_by_its_row_groups(model, cluster, table):
     file = table() / "part-2.parquet"
     there = predict_on_cluster(model, file, cluster)

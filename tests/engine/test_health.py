@@ -18,7 +18,7 @@ from tabscm.engine.health.clock import StepTimes
 from tabscm.engine.health.event import RECOVERY, Alarm
 from tabscm.engine.health.gradient import Explosion, by_term
 from tabscm.engine.health.learning import Collapse, Gap
-from tabscm.engine.health.prediction import Experts
+from tabscm.engine.health.prediction import GRACE, Beliefs, Experts
 from tabscm.engine.metrics import gini
 from tabscm.engine.model import Model
 from tabscm.engine.stream import Stream
@@ -444,6 +444,24 @@ def test_experts_in_their_healthy_range_are_fine():
     prediction = Prediction(torch.zeros(1, 3, 3), {"load": load[None]})
     experts = Experts()
     assert [experts.logged(step, [prediction])[1] for step in range(5)] == [[]] * 5
+
+
+def test_a_gate_that_believes_one_alone_is_named(fast):
+    several = attrs.evolve(fast, specialists=("first", "second"), gate=fast.embedding)
+    late = several.trainer.warmup + GRACE
+
+    def follow(*rows):
+        beliefs = Beliefs(several)
+        prediction = Prediction(torch.zeros(len(rows), 3, 3), {"shares": torch.tensor(rows)})
+        found = [beliefs.logged(step, [prediction]) for step in range(late - 2, late + 4)]
+        assert found[0][0]["share/first"] == pytest.approx(sum(row[0] for row in rows) / len(rows))
+        return [event for _, events in found for event in events]
+
+    (event,) = follow([0.01, 0.99], [0.005, 0.995])
+    assert (event.monitor, event.step) == ("one-for-all", late + 2)
+    assert event.line.startswith("the gate believes second to 0.993 +- 0.002, whatever the table: ")
+    assert not follow([0.01, 0.99], [0.99, 0.01])
+    assert not follow([0.1, 0.9], [0.1, 0.9])
 
 
 def test_tables_that_come_back_open_a_gap(fast, tmp_path, monkeypatch):

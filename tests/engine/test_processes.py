@@ -51,8 +51,11 @@ def gradients(experiment, model, batch, shares):
     return torch.cat([weight.grad.flatten() for weight in model.parameters() if weight.grad is not None])
 
 
+@pytest.mark.parametrize("several", [False, True])
 @pytest.mark.parametrize(("count", "split"), [(2, 1), (1, 2), (3, 1), (1, 3), (2, 2), (11, 1)])
-def test_gradients_of_shares_add_up_to_that_of_the_batch(tiny, count, split):
+def test_gradients_of_shares_add_up_to_that_of_the_batch(tiny, count, split, several):
+    if several:
+        tiny = attrs.evolve(tiny, specialists=("one", "two"), gate=tiny.embedding)
     torch.manual_seed(0)
     model = Model(tiny)
     batch = Stream(tiny.stream, seed=0, device=CPU).batch(0)

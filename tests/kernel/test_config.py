@@ -501,12 +501,19 @@ MISTAKES = {
     "one-specialist": (
         "specialists = ['alone']\ngate = 'moments'",
         "specialists",
-        "specialists are none, or two and more of different names",
+        "specialists are none, or 2 to 64 of different names",
     ),
     "specialist-of-a-strange-name": (
         "specialists = ['one', 'a.b']\ngate = 'moments'",
         "specialists",
-        "specialists have names of lower-case letters, digits and hyphens, not 'a.b'",
+        "specialists are named by at most 40 lower-case letters, digits and hyphens, the first of them a letter, and "
+        "not as torch names what modules can do: not 'a.b'",
+    ),
+    "specialist-named-as-torch-names": (
+        "specialists = ['one', 'train']\ngate = 'moments'",
+        "specialists",
+        "specialists are named by at most 40 lower-case letters, digits and hyphens, the first of them a letter, and "
+        "not as torch names what modules can do: not 'train'",
     ),
     "unknown-quoted-key": ("[evaluation]\n'a b' = 3", 'evaluation."a b"', "unknown key.\nallowed: cells, tables"),
     "unknown-key-of-component": (

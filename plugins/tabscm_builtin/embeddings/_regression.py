@@ -38,6 +38,9 @@ def regress(correlation: Tensor, score: Tensor, ridge: float) -> Regressions:
         correlation: [B, D, D] float64, without gradient.
         score: [B, D, D], log-odds that i is among the causes of j.
         ridge: added to all penalties; > 0.
+
+    Returns:
+        [B, D, D] each, see `Regressions`; of standardised variables, so without units.
     """
     variables = correlation.shape[1]
     eye = torch.eye(variables, dtype=correlation.dtype, device=correlation.device)
@@ -62,25 +65,27 @@ def single_changes(correlation: Tensor, regressions: Regressions, rows: int) -> 
 
     Args:
         correlation: [B, D, D] float64.
-        regressions: of these.
+        regressions: what `regress` found on them.
         rows: N.
 
     Returns:
         [B, D, D, 4] float32 without gradient, 0 on the diagonal: z, the Fisher transform of the partial correlation of
         i and j given the other regressors of j; asinh(z sqrt(N)) / 2, the same in units of its sampling error;
-        asinh(N log(1 + gain) / 2 - log(N) / 2) / 2, by how many nats the Gaussian likelihood pays for the edge, less
-        the price of a parameter (Schwarz 1978); and the logarithm of the deviation that they leave of i.
+        asinh(N g - log(N) / 2) / 2, where g is by how many nats a row the Gaussian likelihood pays for the edge, and
+        log(N) / 2 the price of a parameter; and the logarithm of the deviation that they leave of i.
+
+    Source: the inverse without one penalty by Sherman and Morrison 1950; the price by Schwarz 1978.
     """
     eye = torch.eye(correlation.shape[1], dtype=torch.bool, device=correlation.device)
     with torch.no_grad():
-        weights, penalty, inverse = regressions.weights, regressions.penalty, regressions.uncertainty
-        # Sherman and Morrison: the penalty of i taken from the system of j
-        free = (1 - penalty * inverse).clamp(min=1e-15)
-        spread = free / inverse  # the variance of i given the other regressors
+        weights, penalty, uncertainty = regressions.weights, regressions.penalty, regressions.uncertainty
+        # the penalty of i taken from the system of j
+        free = (1 - penalty * uncertainty).clamp(min=1e-15)
+        spread = free / uncertainty  # the variance of i given the other regressors
         straight = weights / free  # the weight of i once it is all in
         own = correlation.diagonal(dim1=1, dim2=2)[:, None]
-        fitted = own - torch.where(eye, 0.0, weights * correlation).sum(1, keepdim=True)  # [B, 1, D]
-        within = (fitted - penalty * weights.square() / free).clamp(min=UNEXPLAINED)
+        left = own - torch.where(eye, 0.0, weights * correlation).sum(1, keepdim=True)  # [B, 1, D]
+        within = (left - penalty * weights.square() / free).clamp(min=UNEXPLAINED)
         gain = torch.log1p(straight.square() * spread / within) / 2  # in nats a row
         rho = (-torch.expm1(-2 * gain)).sqrt()
         z = torch.atanh(rho.clamp(max=1 - 1e-12)) * weights.sign()

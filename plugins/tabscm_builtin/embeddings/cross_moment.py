@@ -281,14 +281,16 @@ class _Left:
     """What linear regressions leave of every variable."""
 
     score: Tensor  # [B, D, D], log-odds that i is a cause of j
-    weights: Tensor  # [B, D, D], of i in the regression of j
-    scale: Tensor  # [B, 1, D], deviation of what is left
+    weights: Tensor  # [B, D, D] float64, of i in the regression of j
+    scale: Tensor  # [B, 1, D] float64, deviation of what is left
     changes: Tensor  # [B, D, D, 4], see `single_changes`
 
     def of(self, x: Tensor) -> Tensor:
-        """[B, n, D] -> [B, n, D], of deviation 1; in float32, of which at UNEXPLAINED four digits are left."""
+        """[B, n, D] -> [B, n, D] float32, of deviation 1; in float64, for weights of causes that nearly follow from one
+        another are large, and what is left is small."""
         with torch.autocast(x.device.type, enabled=False):
-            return (x - x @ self.weights) / self.scale
+            wide = x.double()
+            return ((wide - wide @ self.weights) / self.scale).float()
 
 
 class _Regression(nn.Module):
@@ -312,7 +314,7 @@ class _Regression(nn.Module):
             own = correlation.diagonal(dim1=1, dim2=2)[:, None]  # [B, 1, D]; below 1 where cells are missing
             scale = (own - explained).clamp(min=UNEXPLAINED).sqrt()
             changes = single_changes(correlation, regressions, rows)
-            return _Left(score, weights.float(), scale.float(), changes)
+            return _Left(score, weights, scale, changes)
 
     def forward(self, left: _Left, moments: Tensor, rows: int) -> Tensor:
         """From moments [B, D, D, 2 + 2 K, 2 + 2 K] of `_with_curves`: [B, D, D, E]."""
@@ -328,9 +330,9 @@ class _Regression(nn.Module):
                 ],
                 -1,
             )
-            unexplained = left.scale.log().expand_as(left.score)
+            unexplained = left.scale.log().float().expand_as(left.score)
             # weights of causes that nearly follow from one another are large
-            beliefs = torch.stack([left.score.sigmoid(), left.weights.asinh(), unexplained], -1)
+            beliefs = torch.stack([left.score.sigmoid(), left.weights.asinh().float(), unexplained], -1)
             beliefs = torch.cat([beliefs, beliefs.transpose(1, 2)], -1)
             pairs: Tensor = self.project(torch.cat([both_ways(found, rows), beliefs], -1))
             changes: Tensor = self.change(torch.cat([left.changes, left.changes.transpose(1, 2)], -1))

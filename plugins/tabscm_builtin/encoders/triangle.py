@@ -33,8 +33,8 @@ class Triangle(Encoder):
     dropout: float = attrs.field(default=0.0, validator=[ge(0), lt(1)])
     """Share of each branch that training leaves out."""
     context: int = attrs.field(default=0, validator=ge(0))
-    """Channels in which all pairs are summed up for each of them before the first block, so that a pair is read as one
-    of this kind of table; 0 leaves it out."""
+    """Channels in which means over all pairs and over the diagonal are told to every pair before the first block; 0
+    leaves it out."""
 
     def build(self, width: int) -> nn.Module:
         return _Triangle(self, width)

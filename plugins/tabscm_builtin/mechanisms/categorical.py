@@ -42,11 +42,12 @@ class Categorical(Mechanism):
     parent_levels: Draw = attrs.field(default=Draw(choices=(2, 2, 3, 3, 4, 6)), validator=within(2.0, 16.0))
     """Levels into which each parent is cut, rounded."""
     skew: Draw = attrs.field(default=Draw(low=0.0, high=2.5), validator=within(0.0))
-    """Deviation of b, which stays within 2.5: no level of a binary variable is rarer than 1 in 150 by itself."""
+    """Deviation of b before `rarity`, held within 2.5: no level of a binary variable without parents is rarer than 1 in
+    150."""
     rarity: Draw = attrs.field(default=Draw(low=0.0, high=0.8), validator=within(0.0))
-    """What parents do evens out how rare levels are, by about (1 + pi a^2 / 4)^(1/2) in the logits if it is normal.
-    b is multiplied by this power of it: near 0.4 levels of effects are as rare as those of causes, and do not tell
-    which is which."""
+    """b is multiplied by (1 + pi a^2 / 4)^(rarity / 2), which makes up for parents evening out how rare levels are;
+    near 0.4 those of effects are as rare as those of causes, and do not tell which is which. For a difference of two
+    logits and normal e 1 would be right, by the probit approximation of the logistic, MacKay 1992."""
     amplitude: Draw = attrs.field(default=Draw(low=0.7, high=8.0, scale="log"), validator=within(0.01))
     """a."""
     interaction: Draw = attrs.field(default=Draw(low=0.0, high=1.0), validator=within(0.0, 1.0))

@@ -32,8 +32,8 @@ class NotFinite(TrainingError):
 def size(values: Iterable[Tensor]) -> Tensor:
     """The norm of all numbers of some tensors, as a scalar that is not finite if even one of them is not.
 
-    A few kernels for all of them on a GPU, where nothing waits for the answer; 2 ms on a CPU for the 800 000 weights
-    and as many momenta of the released network. Numbers beyond 1e19 count too: float32 cannot hold their squares.
+    A few kernels for all of them on a GPU, where nothing waits for the answer; 2 ms on a CPU for 800 000 weights
+    and as many momenta. Numbers beyond 1e19 count too: float32 cannot hold their squares.
     """
     floats = [value.detach().float() for value in values if value.is_floating_point() and value.numel()]
     return torch.stack(torch._foreach_norm(floats)).norm() if floats else torch.zeros(())

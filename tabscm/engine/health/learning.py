@@ -129,7 +129,7 @@ class Movement:
 
     def __init__(self, model: nn.Module, step: int) -> None:
         self.alarm = Alarm(patience=2)
-        self.parameters = list(model.parameters())
+        self.parameters = [weight for weight in model.parameters() if weight.requires_grad]
         self.step, self.before = step, self._sample()
 
     def logged(self, step: int, gain: float, rate: float) -> tuple[dict[str, float], list[Event]]:

@@ -1,6 +1,7 @@
-"""What a prediction shows of the network inside: logits, and the KL, gate and expert load that components give.
+"""What a prediction shows of the network inside: logits, the KL, gate and expert load that components give, and the
+shares of specialists.
 
-Letters: B tasks, D variables, E width, L layers, X experts.
+Letters: B tasks, D variables, E width, K specialists, L layers, X experts.
 """
 
 import math
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from tabscm.engine.health.event import Alarm, Event
 from tabscm.engine.metrics import entropy, gini
+from tabscm.engine.mixture import SHARES
 from tabscm.kernel.experiment import Experiment
 from tabscm.kernel.interfaces import Prediction
 
@@ -177,6 +179,35 @@ class Experts:
             "load-balancing loss is missing or too light. Raise its weight (the sources had 0.1)."
         )
         return scalars, [Event(step, "experts", scalars["experts_idle"], line)]
+
+
+class Beliefs:
+    """A gate that believes one specialist alone, whatever the table."""
+
+    remembers: tuple[str, ...] = ("alarm",)
+
+    def __init__(self, experiment: Experiment) -> None:
+        self.names = experiment.specialists
+        self.from_step = experiment.trainer.warmup + GRACE
+        self.alarm = Alarm(PATIENCE)
+
+    def logged(self, step: int, predictions: Sequence[Prediction]) -> tuple[dict[str, float], list[Event]]:
+        """Look at the shares [B, K] of a mixture."""
+        found = _gather(predictions, SHARES, lambda shares: shares) if self.names else None
+        if found is None:
+            return {}, []
+        means, deviations = found.mean(0), found.std(0, correction=0)
+        scalars = {f"share/{name}": share for name, share in zip(self.names, means.tolist(), strict=True)}
+        most = int(means.argmax())
+        alone = float(means[most]) > OPEN and float(deviations[most]) < RIGID
+        if not self.alarm.rings(step >= self.from_step and alone):
+            return scalars, []
+        line = (
+            f"the gate believes {self.names[most]} to {means[most]:.3f} +- {deviations[most]:.3f}, whatever the table: "
+            "the other specialists are of no use. Usually they are untrained, or all tables are of one kind. Start "
+            "them from trained runs (--init), train the gate on tables of all kinds."
+        )
+        return scalars, [Event(step, "one-for-all", float(means[most]), line)]
 
 
 def _gather(predictions: Sequence[Prediction], name: str, flatten: Callable[[Tensor], Tensor]) -> Tensor | None:

@@ -16,7 +16,7 @@ from tabscm.engine.health.finite import NotFinite, broken_by_update, broken_cell
 from tabscm.engine.health.gradient import Explosion, Shares, Terms, by_term
 from tabscm.engine.health.learning import Collapse, Gap, Movement
 from tabscm.engine.health.memory import Remembers, recall, remember, tensors
-from tabscm.engine.health.prediction import Divergence, Experts, Gate, Shape
+from tabscm.engine.health.prediction import Beliefs, Divergence, Experts, Gate, Shape
 from tabscm.engine.health.spike import Spike
 from tabscm.engine.processes import ALONE, Processes
 from tabscm.engine.stream import Stream
@@ -74,7 +74,7 @@ class Health:
         self.times = StepTimes()
         self.explosion, self.shares = Explosion(), Shares(experiment.loss.name)
         self.collapse, self.gap, self.movement = Collapse(settings.warmup, step), Gap(), Movement(model, step)
-        self.inside = (Shape(settings.warmup), Divergence(experiment), Gate(), Experts())
+        self.inside = (Shape(settings.warmup), Divergence(experiment), Gate(), Experts(), Beliefs(experiment))
         self.scalars: dict[str, float] = {}
         self.events: list[Event] = []
         self.batch: tuple[Stream, int, int] | None = None

@@ -1,0 +1,221 @@
+"""What a network is made of, and how its parts hand on what they find."""
+
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from tabscm.kernel.errors import ConfigError, ContractError, Problem
+from tabscm.kernel.experiment import Experiment, Network
+from tabscm.kernel.interfaces import EXTRAS, Component, Embedding, Evidence, Head, Prediction
+from tabscm.kernel.nesting import evidence_given, parts
+from tabscm.kernel.shapes import expect
+
+MAIN = "edges"
+"""What the main head must give."""
+PAIRS = "pairs"
+"""What an embedding gives that fills `Evidence.pairs`; every other name is in `aux`."""
+
+
+class Parts(nn.Module):
+    """What a network is made of; see `Wiring.fill`."""
+
+    embedding: nn.Module
+    encoder: nn.Module
+    heads: nn.ModuleList
+
+
+class Wiring:
+    """How the parts of a network are built, and how they hand on what they find.
+
+    Args:
+        network: says which components; of several networks they are the same.
+    """
+
+    def __init__(self, network: Network) -> None:
+        self.width = network.width
+        self.embedding, self.encoder, self.gate = network.embedding, network.encoder, network.gate
+        embedded = evidence_given(network.embedding)
+        self.given = {"embedding": embedded, "encoder": embedded | evidence_given(network.encoder)}
+        self.heads = _heads(network)
+
+    @property
+    def not_additive(self) -> tuple[Embedding, ...]:
+        """The embeddings that cannot read rows that lie elsewhere."""
+        return tuple(spec for spec in (self.embedding, self.gate) if spec is not None and not spec.additive)
+
+    def fill(self, holder: Parts) -> Parts:
+        """Give `holder` an embedding, an encoder and heads, new ones, and give it back.
+
+        Raises:
+            ConfigError: some of them cannot be built at this width; names all of those.
+            ContractError: a component built something other than a module.
+        """
+        modules: dict[str, nn.Module] = {}
+        problems: list[Problem] = []
+        for where, spec in {"embedding": self.embedding, "encoder": self.encoder, **self.heads}.items():
+            try:
+                modules[where] = self.build(where, spec)
+            except ConfigError as error:
+                problems += error.problems
+        if problems:
+            raise ConfigError("experiment", problems)
+        holder.embedding = modules["embedding"]
+        holder.encoder = modules["encoder"]
+        holder.heads = nn.ModuleList(modules[where] for where in self.heads)
+        return holder
+
+    def build(self, where: str, spec: Component) -> nn.Module:
+        """The module of the component at the key `where`.
+
+        Raises:
+            ConfigError: it cannot be built at this width.
+            ContractError: it is something other than a module.
+        """
+        try:
+            module = spec.build(self.width)  # type: ignore[attr-defined]
+        except ValueError as error:
+            raise ConfigError("experiment", [Problem(where, (str(error),))]) from None
+        if not isinstance(module, nn.Module):
+            raise ContractError(f"{_label(spec)}: build must return a torch.nn.Module, found {type(module).__name__}")
+        return module
+
+    def answer(self, network: Parts, found: object, tasks: int, variables: int) -> Prediction:
+        """What follows from what the embedding of a network returned.
+
+        Raises:
+            ContractError: a component returned something its interface does not allow.
+        """
+        evidence = self._checked(found, self.embedding, tasks, variables, self.given["embedding"])
+        evidence = network.encoder(evidence)
+        evidence = self._checked(evidence, self.encoder, tasks, variables, self.given["encoder"])
+        aux = dict(evidence.aux)
+        for spec, head in zip(self.heads.values(), network.heads, strict=True):
+            answers = _named_tensors(head(evidence), _label(spec))
+            if set(answers) != spec.gives:
+                raise ContractError(f"{_label(spec)}: expected {sorted(spec.gives)}, found {sorted(answers)}")
+            _expect_extras(answers, tasks, variables, _label(spec))
+            aux |= answers
+        logits = aux.pop(MAIN)
+        expect(logits, "B D D", what=_label(self.heads["head"]), B=tasks, D=variables)
+        return Prediction(logits=logits.float(), aux=aux)
+
+    def checked_gate(self, found: object, tasks: int, variables: int) -> Evidence:
+        """What the embedding of the gate returned, when it is evidence of such tables.
+
+        Raises:
+            ContractError: it is something else.
+        """
+        assert self.gate is not None
+        return self._checked(found, self.gate, tasks, variables, evidence_given(self.gate))
+
+    def _checked(
+        self, evidence: object, spec: Component, tasks: int, variables: int, given: frozenset[str]
+    ) -> Evidence:
+        """What an embedding or encoder returned, when it is evidence of such tables and holds all that was `given`."""
+        label = _label(spec)
+        if not isinstance(evidence, Evidence):
+            raise ContractError(f"{label}: expected Evidence, found {type(evidence).__name__}")
+        expect(evidence.nodes, "B D E", what=f"{label}: nodes", B=tasks, D=variables, E=self.width)
+        if evidence.pairs is not None:
+            expect(evidence.pairs, "B D D E", what=f"{label}: pairs", B=tasks, D=variables, E=self.width)
+        aux = _named_tensors(evidence.aux, f"{label}: aux")
+        _expect_extras(aux, tasks, variables, label)
+        missing = sorted(name for name in given if (evidence.pairs is None if name == PAIRS else name not in aux))
+        if missing:
+            raise ContractError(f"{label}: expected {', '.join(missing)} in the evidence, found none")
+        return evidence
+
+
+def unwired(experiment: Experiment | Network) -> list[Problem]:
+    """Every need that nothing meets, by the key of the component that has it; of an experiment also those of losses and
+    regularisers."""
+    problems = _of_gate(experiment)
+    if MAIN not in experiment.head.gives:
+        problems.append(Problem("head", (f'the main head must give "{MAIN}"; {experiment.head.name} does not',)))
+    on_evidence: set[str] = set()
+    for where, reader in (("embedding", experiment.embedding), ("encoder", experiment.encoder)):
+        problems += _unmet(where, reader, on_evidence)
+        on_evidence |= evidence_given(reader)
+    answered: set[str] = set()
+    for where, head in _heads(experiment).items():
+        problems += _unmet(where, head, on_evidence)
+        problems += [
+            Problem(where, (f'another head gives "{name}" already',)) for name in sorted(answered & head.gives)
+        ]
+        answered |= head.gives
+    if isinstance(experiment, Network):
+        return problems
+    given = (on_evidence - {PAIRS}) | answered  # a prediction holds no pairs
+    if experiment.gate is not None:
+        given = {MAIN}  # all that is mixed
+    problems += _unmet("loss", experiment.loss, given)
+    for index, loss in enumerate(experiment.auxiliary_losses):
+        problems += _unmet(f"auxiliary_losses[{index}]", loss.component, given)
+    for index, regulariser in enumerate(experiment.regularisers):
+        problems += _unmet(f"regularisers[{index}]", regulariser.component, given)
+    return problems
+
+
+def _of_gate(experiment: Experiment | Network) -> list[Problem]:
+    """What is wrong with the choice among several networks."""
+    problems = []
+    if experiment.specialists and experiment.gate is None:
+        line = (
+            "there is none, and specialists are named: say what reads a table to choose among them, such as "
+            '{ use = "cross-moment", steps = 0 }'
+        )
+        problems.append(Problem("gate", (line,)))
+    if experiment.gate is not None:
+        problems += _unmet("gate", experiment.gate, set())
+        if not experiment.specialists:
+            line = "chooses among specialists, and none are named; name at least two, or leave the gate out"
+            problems.append(Problem("gate", (line,)))
+    if experiment.specialists and experiment.auxiliary_heads:
+        line = "specialists are mixed in their edges alone; leave out auxiliary heads, or specialists"
+        problems.append(Problem("auxiliary_heads", (line,)))
+    if isinstance(experiment, Experiment) and experiment.trainer.train == "gate" and experiment.gate is None:
+        line = '"gate" trains the gate alone, and there is none; name specialists and a gate, or leave it out'
+        problems.append(Problem("trainer.train", (line,)))
+    return problems
+
+
+def _heads(experiment: Experiment | Network) -> dict[str, Head]:
+    """Every head by its key, the main one first."""
+    others = {f"auxiliary_heads[{index}]": head for index, head in enumerate(experiment.auxiliary_heads)}
+    return {"head": experiment.head, **others}
+
+
+def _unmet(where: str, component: Component, given: set[str]) -> list[Problem]:
+    """The needs of a component, and of those inside it, that nothing meets; those inside see also what it gives."""
+    problems = [
+        Problem(
+            where,
+            (
+                f'{component.name} needs "{need}", which nothing before it gives',
+                f"given: {', '.join(sorted(given)) or 'nothing'}",
+            ),
+        )
+        for need in sorted(component.needs - given)
+    ]
+    for key, part in parts(component):
+        problems += _unmet(f"{where}.{key}", part, given | component.gives)
+    return problems
+
+
+def _named_tensors(found: object, what: str) -> Mapping[str, Tensor]:
+    if not isinstance(found, Mapping):
+        raise ContractError(f"{what}: expected a dict of tensors, found {type(found).__name__}")
+    for name, value in found.items():
+        if not isinstance(value, Tensor):
+            raise ContractError(f"{what}: expected a tensor as {name}, found {type(value).__name__}")
+    return found
+
+
+def _expect_extras(found: Mapping[str, Tensor], tasks: int, variables: int, what: str) -> None:
+    """Check the shapes of those names that components of different kinds agree on."""
+    for name in found.keys() & EXTRAS.keys():
+        expect(found[name], EXTRAS[name], what=f"{what}: {name}", B=tasks, D=variables)
+
+
+def _label(component: Component) -> str:
+    return f"{component.kind} {component.name}"
