@@ -12,6 +12,9 @@ from tabscm.kernel.interfaces import Evidence
 SHARES = "shares"
 """What a mixture gives beside edges, in `Prediction.aux`: how far it believes each specialist, [B, K] float32 of sum 1,
 0 where one was not asked."""
+ROWS = 1 << 14
+"""Rows of a table that a gate reads, every second, third, ... of one that has more: enough to tell its kind, more than
+tables of a training have, and little work beside that of the networks."""
 LEFT_OUT = 0.02
 """Share of the belief that may be left unasked where nothing is learned: no probability moves by more than this."""
 

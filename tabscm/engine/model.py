@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from tabscm.engine.familiarity import Reference
-from tabscm.engine.mixture import SHARES, Gate, asked, mixed
+from tabscm.engine.mixture import ROWS, SHARES, Gate, asked, mixed
 from tabscm.engine.wiring import Parts, Wiring, unwired
 from tabscm.kernel.errors import ConfigError
 from tabscm.kernel.experiment import Experiment, Network
@@ -95,12 +95,13 @@ class Model(Parts):
         tasks, variables = len(table.x), table.x.shape[2]
 
         def answer(network: Parts, chosen: Tensor | None) -> Tensor:
-            some = table if chosen is None else table.of_tasks(chosen)
-            return self._wiring.answer(network, network.embedding(some), len(some.x), variables).logits
+            given = table if chosen is None else table.of_tasks(chosen)
+            return self._wiring.answer(network, network.embedding(given), len(given.x), variables).logits
 
         if self.gate is None:
             return self._wiring.answer(self, self.embedding(table), tasks, variables)
-        log_shares = self.gate(self._wiring.checked_gate(self.gate.embedding(table), tasks, variables))
+        some = table.of_rows(slice(None, None, -(-table.x.shape[1] // ROWS)))
+        log_shares = self.gate(self._wiring.checked_gate(self.gate.embedding(some), tasks, variables))
         if not self.training:
             return self._of_asked(log_shares, variables, answer)
         logits = torch.stack([answer(network, None) for network in self.networks])

@@ -67,6 +67,10 @@ class Table:
         """Some tables of the batch, by number [b] int64 or a slice."""
         return Table(self.x[chosen], self.intervened[chosen], self.observed[chosen])
 
+    def of_rows(self, chosen: slice) -> "Table":
+        """Some rows of every table of the batch."""
+        return Table(self.x[:, chosen], self.intervened[:, chosen], self.observed[:, chosen])
+
 
 @attrs.define(eq=False)
 class Truth:

@@ -140,6 +140,17 @@ def test_tables_of_one_batch_ask_whom_they_want(model, tables):
     torch.testing.assert_close(together.logits, torch.stack(one_by_one), atol=1e-4, rtol=1e-4)
 
 
+def test_a_gate_reads_no_more_rows_than_it_needs(model, monkeypatch):
+    monkeypatch.setattr("tabscm.engine.model.ROWS", 10)
+    seen = []
+    own = model.gate.embedding.forward
+    monkeypatch.setattr(model.gate.embedding, "forward", lambda table: seen.append(table.x) or own(table))
+    for rows, expected in ((10, slice(None)), (11, slice(None, None, 2)), (35, slice(None, None, 4))):
+        x = torch.randn(1, rows, 3)
+        model(Table(x, torch.zeros_like(x, dtype=torch.bool), torch.ones_like(x, dtype=torch.bool)))
+        assert torch.equal(seen.pop(), x[:, expected])
+
+
 def test_training_and_reading_agree_but_for_those_not_asked(model, tables):
     with torch.inference_mode():
         read = model(tables).logits.sigmoid()

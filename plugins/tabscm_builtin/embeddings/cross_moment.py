@@ -157,8 +157,7 @@ class _CrossMoment(nn.Module):
 
 def _cells(table: Table, ranked: Tensor, part: slice = slice(None)) -> Tensor:
     """Of some rows, and their ranks [B, n, D]: [B, n, D, 4]."""
-    rows = Table(table.x[:, part], table.intervened[:, part], table.observed[:, part])
-    return torch.cat([channels(rows), ranked[..., None]], -1)
+    return torch.cat([channels(table.of_rows(part)), ranked[..., None]], -1)
 
 
 @attrs.frozen
