@@ -31,6 +31,7 @@ from tabscm_builtin.interventions.unknown_target import UnknownTarget
 from tabscm_builtin.losses.bce import BCE
 from tabscm_builtin.losses.effects import Effects as EffectsLoss
 from tabscm_builtin.losses.focal import Focal
+from tabscm_builtin.losses.graph import Graph as GraphLoss
 from tabscm_builtin.losses.intervention import Intervention as InterventionLoss
 from tabscm_builtin.losses.order import Order
 from tabscm_builtin.losses.pair import Pair as PairLoss
@@ -163,6 +164,7 @@ def tabscm_components() -> list[type]:
         WeightedBCE,
         Focal,
         Skeleton,
+        GraphLoss,
         Order,
         InterventionLoss,
         EffectsLoss,

@@ -1,6 +1,6 @@
 """Several networks side by side, and a gate that says for each table how far to believe each of them.
 
-Letters: B tasks, D variables, E width, K specialists.
+Letters: B tasks, D variables, E width, X specialists.
 """
 
 import torch
@@ -9,9 +9,8 @@ from torch import Tensor, nn
 
 from tabscm.kernel.interfaces import Evidence
 
-SHARES = "shares"
-"""What a mixture gives beside edges, in `Prediction.aux`: how far it believes each specialist, [B, K] float32 of sum 1,
-0 where one was not asked."""
+BELIEFS, EACH = "beliefs", "specialists"
+"""What a mixture gives beside edges, in `Prediction.aux`, see EXTRAS."""
 ROWS = 1 << 14
 """Rows of a table that a gate reads, every second, third, ... of one that has more: enough to tell its kind, more than
 tables of a training have, and little work beside that of the networks."""
@@ -25,7 +24,7 @@ class Gate(nn.Module):
     Args:
         embedding: Table -> Evidence; whoever calls the gate calls it first.
         width: E, of the evidence.
-        count: K; at first all are believed alike.
+        count: X; at first all are believed alike.
 
     Source: adaptive mixtures of local experts, Jacobs et al. 1991, doi:10.1162/neco.1991.3.1.79; a table is one case.
     Differs: experts are trained apart first, and probabilities of edges are mixed one by one, not those of graphs.
@@ -41,7 +40,7 @@ class Gate(nn.Module):
         nn.init.zeros_(self.score.bias)
 
     def forward(self, evidence: Evidence) -> Tensor:
-        """Of nodes [B, D, E] and pairs [B, D, D, E] or None: [B, K] float32, logarithms of shares that add up to 1."""
+        """Of nodes [B, D, E] and pairs [B, D, D, E] or None: [B, X] float32, logarithms of shares that add up to 1."""
         nodes = self.of_nodes(evidence.nodes).mean(1)
         pairs = torch.zeros_like(nodes) if evidence.pairs is None else self.of_pairs(evidence.pairs).mean((1, 2))
         score: Tensor = self.score(F.hardswish(self.mix(torch.cat([nodes, pairs], -1))))
@@ -62,7 +61,7 @@ class _Gather(nn.Module):
 
 
 def asked(log_shares: Tensor) -> Tensor:
-    """Which specialists are asked about which tables: the likeliest until they have all but LEFT_OUT; [B, K] bool."""
+    """Which specialists are asked about which tables: the likeliest until they have all but LEFT_OUT; [B, X] bool."""
     shares, order = log_shares.exp().sort(-1, descending=True)
     wanted = shares.cumsum(-1) - shares < 1 - LEFT_OUT
     return torch.zeros_like(wanted).scatter_(-1, order, wanted)
@@ -72,12 +71,12 @@ def mixed(logits: Tensor, log_shares: Tensor) -> Tensor:
     """The log-odds of a mixture of predictions: its probability of an edge is the mean of theirs.
 
     Args:
-        logits: [K, B, D, D], log-odds by each specialist; anything finite where it was not asked.
-        log_shares: [B, K], -inf there; what is left need not add up to 1.
+        logits: [X, B, D, D], log-odds by each specialist; anything finite where it was not asked.
+        log_shares: [B, X], -inf there; what is left need not add up to 1.
 
     Returns:
         [B, D, D] float32.
     """
-    shares = log_shares.log_softmax(-1).mT[:, :, None, None]  # [K, B, 1, 1]
+    shares = log_shares.log_softmax(-1).mT[:, :, None, None]  # [X, B, 1, 1]
     yes, no = (torch.logsumexp(shares + F.logsigmoid(sign * logits.float()), 0) for sign in (1.0, -1.0))
     return yes - no

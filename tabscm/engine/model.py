@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from tabscm.engine.familiarity import Reference
-from tabscm.engine.mixture import ROWS, SHARES, Gate, asked, mixed
+from tabscm.engine.mixture import BELIEFS, EACH, ROWS, Gate, asked, mixed
 from tabscm.engine.wiring import Parts, Wiring, unwired
 from tabscm.kernel.errors import ConfigError
 from tabscm.kernel.experiment import Experiment, Network
@@ -105,7 +105,7 @@ class Model(Parts):
         if not self.training:
             return self._of_asked(log_shares, variables, answer)
         logits = torch.stack([answer(network, None) for network in self.networks])
-        return Prediction(logits=mixed(logits, log_shares), aux={SHARES: log_shares.exp()})
+        return Prediction(logits=mixed(logits, log_shares), aux={BELIEFS: log_shares, EACH: logits.transpose(0, 1)})
 
     def read(self, rows: Rows) -> Prediction:
         """Predict the graph of one table whose rows lie elsewhere; for embeddings that are `additive`.
@@ -138,14 +138,14 @@ class Model(Parts):
             if len(chosen):
                 logits[index, chosen] = answer(network, None if len(chosen) == tasks else chosen)
         log_shares = log_shares.masked_fill(~wanted, -torch.inf)
-        return Prediction(logits=mixed(logits, log_shares), aux={SHARES: log_shares.softmax(-1)})
+        return Prediction(logits=mixed(logits, log_shares), aux={BELIEFS: log_shares.log_softmax(-1)})
 
 
 def read_as(model: Model, prediction: Prediction) -> dict[str, float]:
     """How far each specialist was believed that was asked about the first table, the most first; {} of one network."""
     if not isinstance(model, Model) or model.gate is None:
         return {}
-    shares = zip(model.specialists, prediction.aux[SHARES][0].tolist(), strict=True)
+    shares = zip(model.specialists, prediction.aux[BELIEFS][0].exp().tolist(), strict=True)
     return {name: share for name, share in sorted(shares, key=lambda one: -one[1]) if share > 0}
 
 

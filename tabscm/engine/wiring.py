@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
+from tabscm.engine.mixture import BELIEFS, EACH
 from tabscm.kernel.errors import ConfigError, ContractError, Problem
 from tabscm.kernel.experiment import Experiment, Network
 from tabscm.kernel.interfaces import EXTRAS, Component, Embedding, Evidence, Head, Prediction
@@ -147,7 +148,7 @@ def unwired(experiment: Experiment | Network) -> list[Problem]:
         return problems
     given = (on_evidence - {PAIRS}) | answered  # a prediction holds no pairs
     if experiment.gate is not None:
-        given = {MAIN}  # all that is mixed
+        given = {MAIN, BELIEFS, EACH}  # nothing that is particular to one of several networks
     problems += _unmet("loss", experiment.loss, given)
     for index, loss in enumerate(experiment.auxiliary_losses):
         problems += _unmet(f"auxiliary_losses[{index}]", loss.component, given)

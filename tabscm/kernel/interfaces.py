@@ -38,6 +38,8 @@ EXTRAS: Mapping[str, str] = MappingProxyType(
         "gate": "B D E",  # share of the first of two branches, in [0, 1]
         "load": "B L X",  # share of the tokens that each of X experts got in each of L layers; no gradient
         "router": "B L X",  # mean probability that the router gave to each expert
+        "beliefs": "B X",  # of X specialists side by side, the logarithm of the share of each, -inf where not asked
+        "specialists": "B X D D",  # what each says by itself, log-odds; in training alone
     }
 )
 """Names in the aux of Evidence and Prediction that components of different kinds, and the trainer's monitors, agree on,

@@ -452,7 +452,7 @@ def test_a_gate_that_believes_one_alone_is_named(fast):
 
     def follow(*rows):
         beliefs = Beliefs(several)
-        prediction = Prediction(torch.zeros(len(rows), 3, 3), {"shares": torch.tensor(rows)})
+        prediction = Prediction(torch.zeros(len(rows), 3, 3), {"beliefs": torch.tensor(rows).log()})
         found = [beliefs.logged(step, [prediction]) for step in range(late - 2, late + 4)]
         assert found[0][0]["share/first"] == pytest.approx(sum(row[0] for row in rows) / len(rows))
         return [event for _, events in found for event in events]

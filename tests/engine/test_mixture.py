@@ -91,7 +91,7 @@ def test_log_odds_keep_their_digits_far_from_even_odds():
 def test_at_first_all_are_believed_alike(several, tables):
     torch.manual_seed(0)
     with torch.inference_mode():
-        shares = Model(several).eval()(tables).aux["shares"]
+        shares = Model(several).eval()(tables).aux["beliefs"].exp()
     torch.testing.assert_close(shares, torch.full((len(tables.x), 3), 1 / 3))
 
 
@@ -116,7 +116,7 @@ def test_only_those_that_are_believed_are_asked(model, tables, alone, monkeypatc
     assert called == ["first", "second"]
     expected = 0.7 * alone("first", tables).sigmoid() + 0.299 * alone("second", tables).sigmoid()
     torch.testing.assert_close(found.logits.sigmoid(), expected / 0.999)
-    assert not found.aux["shares"][:, 2].any()
+    assert not found.aux["beliefs"].exp()[:, 2].any()
     called.clear()
     model.train()(tables)  # where something is learned, all have their say
     assert called == list(NAMES)
@@ -136,7 +136,7 @@ def test_tables_of_one_batch_ask_whom_they_want(model, tables):
             model(Table(tables.x[[b]], tables.intervened[[b]], tables.observed[[b]])).logits[0]
             for b in range(len(tables.x))
         ]
-    assert not torch.equal(together.aux["shares"][0], together.aux["shares"][1])
+    assert not torch.equal(together.aux["beliefs"].exp()[0], together.aux["beliefs"].exp()[1])
     torch.testing.assert_close(together.logits, torch.stack(one_by_one), atol=1e-4, rtol=1e-4)
 
 
@@ -378,7 +378,7 @@ def test_nothing_but_edges_may_be_asked_of_several(several, registry):
     variational = registry.find("embedding", "variational")(of=several.embedding)
     with pytest.raises(ConfigError) as refusal:
         Model(attrs.evolve(several, embedding=variational, regularisers=(hungry,)))
-    lines = ('kl-cap needs "kl", which nothing before it gives', "given: edges")
+    lines = ('kl-cap needs "kl", which nothing before it gives', "given: beliefs, edges, specialists")
     assert refusal.value.problems == (Problem("regularisers[0]", lines),)
 
 

@@ -1,11 +1,13 @@
 import math
 
+import attrs
 import networkx as nx
 import pytest
 import torch
 from tabscm_builtin.losses.bce import BCE
 from tabscm_builtin.losses.effects import Effects
 from tabscm_builtin.losses.focal import Focal
+from tabscm_builtin.losses.graph import Graph
 from tabscm_builtin.losses.intervention import Intervention
 from tabscm_builtin.losses.order import Order
 from tabscm_builtin.losses.pair import Pair
@@ -232,3 +234,29 @@ def test_pair_stays_finite_where_both_directions_are_claimed():
     found.sum().backward()
     assert found.item() == pytest.approx(-math.log(1e-6) / 2, rel=1e-4)
     assert values.grad.isfinite().all()
+
+
+def test_the_likelihood_of_a_graph_is_that_of_a_mixture_of_whole_graphs():
+    generator = torch.Generator().manual_seed(3)
+    adj = torch.rand(2, 4, 4, generator=generator).triu(1) > 0.6
+    # log-odds of three-way choices, as the head `pair` gives them
+    scores = torch.randn(2, 3, 4, 4, generator=generator)
+    each = scores - torch.nn.functional.softplus(scores.mT)
+    beliefs = torch.tensor([[0.5, 0.3, 0.2], [0.1, 0.1, 0.8]]).log()
+    given = Prediction(logits=each[:, 0], aux={"beliefs": beliefs, "specialists": each})
+    found = Graph()(given, Truth(adj=adj), UNSEEN)
+    for table in range(2):
+        whole = []
+        for one in range(3):
+            p = each[table, one].sigmoid()
+            likelihood = 1.0
+            for i in range(4):
+                for j in range(i + 1, 4):
+                    true = adj[table, i, j]
+                    likelihood *= float(p[i, j] if true else 1 - p[i, j] - p[j, i])
+            whole.append(likelihood)
+        expected = -sum(share * one for share, one in zip(beliefs[table].exp().tolist(), whole, strict=True))
+        assert float(found[table]) == pytest.approx(-math.log(-expected), rel=1e-4)
+    alone = attrs.evolve(given, aux={"beliefs": torch.tensor([[0.0, -99.0, -99.0]] * 2), "specialists": each})
+    pairs = Pair()(given, Truth(adj=adj), UNSEEN) * 12  # nats for each of twelve ordered pairs
+    torch.testing.assert_close(Graph()(alone, Truth(adj=adj), UNSEEN), pairs)

@@ -1,14 +1,10 @@
 """The likelihood of every unordered pair."""
 
 import attrs
-import torch
 from torch import Tensor
 
 from tabscm import Loss, Prediction, Table, Truth
-from tabscm_builtin.losses._common import mean_off_diagonal
-
-SMALLEST = 1e-6
-"""Smallest probability that is left to "no edge"; what two directions claim together may reach 1 in float32."""
+from tabscm_builtin.losses._common import mean_off_diagonal, pair_log_likelihood
 
 
 @attrs.frozen
@@ -25,9 +21,4 @@ class Pair(Loss):
     name = "pair"
 
     def __call__(self, prediction: Prediction, truth: Truth, table: Table) -> Tensor:
-        log_edge = torch.nn.functional.logsigmoid(prediction.logits)  # [B, D, D]
-        edge = log_edge.exp()
-        log_none = (1 - edge - edge.mT).clamp(min=SMALLEST).log()
-        joined = truth.adj | truth.adj.mT
-        # an edge's likelihood counts once for the pair, and "none" is met twice
-        return -mean_off_diagonal(torch.where(joined, log_edge * truth.adj, log_none / 2))
+        return -mean_off_diagonal(pair_log_likelihood(prediction.logits, truth.adj))

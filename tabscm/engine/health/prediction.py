@@ -1,7 +1,7 @@
 """What a prediction shows of the network inside: logits, the KL, gate and expert load that components give, and the
 shares of specialists.
 
-Letters: B tasks, D variables, E width, K specialists, L layers, X experts.
+Letters: B tasks, D variables, E width, L layers, X experts or specialists.
 """
 
 import math
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tabscm.engine.health.event import Alarm, Event
 from tabscm.engine.metrics import entropy, gini
-from tabscm.engine.mixture import SHARES
+from tabscm.engine.mixture import BELIEFS
 from tabscm.kernel.experiment import Experiment
 from tabscm.kernel.interfaces import Prediction
 
@@ -192,8 +192,8 @@ class Beliefs:
         self.alarm = Alarm(PATIENCE)
 
     def logged(self, step: int, predictions: Sequence[Prediction]) -> tuple[dict[str, float], list[Event]]:
-        """Look at the shares [B, K] of a mixture."""
-        found = _gather(predictions, SHARES, lambda shares: shares) if self.names else None
+        """Look at "beliefs" [B, X], logarithms of the shares of specialists."""
+        found = _gather(predictions, BELIEFS, torch.exp) if self.names else None
         if found is None:
             return {}, []
         means, deviations = found.mean(0), found.std(0, correction=0)
