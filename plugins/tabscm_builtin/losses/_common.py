@@ -3,7 +3,6 @@
 import torch
 from torch import Tensor
 
-
 SMALLEST = 1e-6
 """Smallest probability that is left to "no edge"; what two directions claim together may reach 1 in float32."""
 
