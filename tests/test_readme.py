@@ -40,7 +40,8 @@ def checkout(tmp_path, monkeypatch):
 
 
 def test_the_commands_work_in_order(checkout, capsys):
-    assert [command[0] for command in commands()] == ["predict", "predict", "run", "run", "predict", "ablate", "bench"]
+    verbs = [command[0] for command in commands()]
+    assert verbs == ["predict", "predict", "run", "run", "run", "predict", "ablate", "bench"]
     short = {"run": SHORT, "ablate": [*SHORT, "--seeds", "42"]}
     for command in commands():
         if command[0] != "bench":  # test_bench.py runs that one
