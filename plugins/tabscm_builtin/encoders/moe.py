@@ -17,7 +17,8 @@ class MixtureOfExperts(Encoder):
     """Transformer over variables; each variable goes through the `top_k` experts that a router chooses for it.
 
     p = softmax(R norm(x)) over X experts;  x + sum over the top k experts e of p_e(x) W2_e hardswish(W1_e norm(x)).
-    No expert has a capacity, so no token is dropped and tasks do not see each other. What a regulariser and a monitor
+    No expert has a capacity, so no token is dropped and tasks do not see each other; the price is that on a GPU every
+    layer waits for the number of tokens that each expert got. What a regulariser and a monitor
     need is given: "load" [B, L, X], the share of a task's tokens (each counted k times) that each expert got, and
     "router" [B, L, X], the mean of p. An encoder of this kind inside the embedding puts its layers before these; both
     must have the same number of experts. Pairs, if there are any, say who attends to whom, and are handed on as they
