@@ -91,13 +91,19 @@ def _weights(facts: Facts, experiment: Experiment) -> list[str]:
 def _training(facts: Facts, experiment: Experiment) -> list[str]:
     state = facts.state
     tables = "an unknown number of" if state.all_tables is None else f"{state.all_tables:,}"
-    lines = [f"{state.all_steps:,} optimiser steps on {tables} tables, none of them seen twice, in all."]
+    lines = [
+        f"{state.all_steps:,} optimiser steps along the longest line of ancestors, those of the gate included."
+        if experiment.specialists
+        else f"{state.all_steps:,} optimiser steps on {tables} tables, none of them seen twice, in all."
+    ]
     if state.init is not None:
-        before = "" if state.init.tables is None else f" and {state.init.tables:,} tables"
+        unknown = state.init.tables is None or experiment.specialists
+        before = "" if unknown else f" and {state.init.tables:,} tables"
+        most = "at most " if "," in state.init.name else ""
         lines += [
             f"{state.step:,} of these steps are of the last run, which started from the weights of `{state.init.name}` "
-            f"(sha256 `{state.init.sha256}`) with {state.init.steps:,} steps{before} behind them. The prior below is "
-            "that of the last run."
+            f"(sha256 `{state.init.sha256}`) with {most}{state.init.steps:,} steps{before} behind them. The prior "
+            "below is that of the last run."
             + (" In it the gate alone was trained." if experiment.trainer.train == "gate" else "")
         ]
     lines += [
