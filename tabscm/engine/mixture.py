@@ -34,6 +34,7 @@ class Gate(nn.Module):
         super().__init__()
         self.embedding = embedding
         self.of_nodes, self.of_pairs = _Gather(width), _Gather(width)
+        self.norm = nn.LayerNorm(2 * width)  # of means that hardly differ from table to table
         self.mix = nn.Linear(2 * width, width)
         self.score = nn.Linear(width, count)
         nn.init.zeros_(self.score.weight)
@@ -43,7 +44,7 @@ class Gate(nn.Module):
         """Of nodes [B, D, E] and pairs [B, D, D, E] or None: [B, X] float32, logarithms of shares that add up to 1."""
         nodes = self.of_nodes(evidence.nodes).mean(1)
         pairs = torch.zeros_like(nodes) if evidence.pairs is None else self.of_pairs(evidence.pairs).mean((1, 2))
-        score: Tensor = self.score(F.hardswish(self.mix(torch.cat([nodes, pairs], -1))))
+        score: Tensor = self.score(F.hardswish(self.mix(self.norm(torch.cat([nodes, pairs], -1)))))
         return score.float().log_softmax(-1)
 
 
