@@ -138,7 +138,7 @@ class Model(Parts):
             if len(chosen):
                 logits[index, chosen] = answer(network, None if len(chosen) == tasks else chosen)
         log_shares = log_shares.masked_fill(~wanted, -torch.inf)
-        return Prediction(logits=mixed(logits, log_shares), aux={BELIEFS: log_shares.log_softmax(-1)})
+        return Prediction(logits=mixed(logits, log_shares), aux={BELIEFS: log_shares})
 
 
 def read_as(model: Model, prediction: Prediction) -> dict[str, float]:

@@ -97,7 +97,7 @@ class Result:
 
     @property
     def read_as_words(self) -> str:
-        """`read_as` for people: gaussian 97 %, general 3 %."""
+        """`read_as` for people: gaussian 97 %, non-gaussian 3 %."""
         return ", ".join(f"{name} {100 * share:.0f} %" for name, share in self.read_as.items())
 
     @property
