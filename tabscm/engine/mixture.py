@@ -17,6 +17,8 @@ tables of a training have, and little work beside that of the networks."""
 MOST = 2
 """Specialists that are asked about a table where nothing is learned: what a third adds to the likeliest two takes as
 long, and has shown in no figure."""
+LONG = 200_000
+"""Rows above which a table is read once, by the likeliest alone: each reading takes the better part of a minute."""
 LEAST = 0.02
 """Share of the belief in those two below which the second is not asked: no probability moves by more than this."""
 
@@ -64,9 +66,10 @@ class _Gather(nn.Module):
         return F.hardswish(self.linear(self.norm(x)))
 
 
-def asked(log_shares: Tensor) -> Tensor:
-    """Which specialists are asked about which tables: the likeliest MOST, but none below LEAST; [B, X] bool."""
-    best, which = log_shares.topk(min(MOST, log_shares.shape[-1]), -1)
+def asked(log_shares: Tensor, rows: int) -> Tensor:
+    """Which specialists are asked about tables of so many rows: the likeliest two, or less; [B, X] bool."""
+    most = 1 if rows > LONG else min(MOST, log_shares.shape[-1])
+    best, which = log_shares.topk(most, -1)
     return torch.zeros_like(log_shares, dtype=torch.bool).scatter_(-1, which, best.softmax(-1) >= LEAST)
 
 

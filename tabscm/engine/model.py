@@ -103,7 +103,7 @@ class Model(Parts):
         some = table.of_rows(slice(None, None, -(-table.x.shape[1] // ROWS)))
         log_shares = self.gate(self._wiring.checked_gate(self.gate.embedding(some), tasks, variables))
         if not self.training:
-            return self._of_asked(log_shares, variables, answer)
+            return self._of_asked(log_shares, table.x.shape[1], variables, answer)
         logits = torch.stack([answer(network, None) for network in self.networks])
         return Prediction(logits=mixed(logits, log_shares), aux={BELIEFS: log_shares, EACH: logits.transpose(0, 1)})
 
@@ -124,14 +124,14 @@ class Model(Parts):
             return self._wiring.answer(self, self.embedding.read(rows), 1, variables)  # type: ignore[operator]
         evidence = self.gate.embedding.read(rows)  # type: ignore[operator] # of a bare module
         log_shares = self.gate(self._wiring.checked_gate(evidence, 1, variables))
-        return self._of_asked(log_shares, variables, answer)
+        return self._of_asked(log_shares, rows.count, variables, answer)
 
     def _of_asked(
-        self, log_shares: Tensor, variables: int, answer: Callable[[Parts, Tensor | None], Tensor]
+        self, log_shares: Tensor, rows: int, variables: int, answer: Callable[[Parts, Tensor | None], Tensor]
     ) -> Prediction:
         """What those say together that are asked; `answer` says what one does of some tasks [b] int64, None for all."""
         tasks = len(log_shares)
-        wanted = asked(log_shares)
+        wanted = asked(log_shares, rows)
         logits = torch.zeros(len(self.specialists), tasks, variables, variables, device=log_shares.device)
         for index, network in enumerate(self.networks):
             chosen = wanted[:, index].nonzero()[:, 0]

@@ -11,7 +11,7 @@ import torch
 from tabscm import CheckpointError, ConfigError
 from tabscm.engine.checkpoint import restore, restore_weights
 from tabscm.engine.loading import load_model
-from tabscm.engine.mixture import asked, mixed
+from tabscm.engine.mixture import LONG, asked, mixed
 from tabscm.engine.model import Model
 from tabscm.engine.predict import predict
 from tabscm.engine.recompute import recompute_layers
@@ -124,12 +124,13 @@ def test_only_those_that_are_believed_are_asked(model, tables, alone, monkeypatc
 
 def test_the_two_likeliest_are_asked_and_the_second_only_if_it_matters():
     shares = torch.tensor([[0.5, 0.2, 0.29, 0.01], [0.01, 0.01, 0.97, 0.01], [0.01, 0.0, 0.96, 0.03]])
-    assert asked(shares.log()).tolist() == [
+    assert asked(shares.log(), rows=100).tolist() == [
         [True, False, True, False],
         [False, False, True, False],
         [False, False, True, True],
     ]
-    assert asked(torch.zeros(1, 1)).tolist() == [[True]]
+    assert asked(torch.zeros(1, 1), rows=100).tolist() == [[True]]
+    assert asked(shares.log()[:1], rows=LONG + 1).tolist() == [[True, False, False, False]]
 
 
 def test_tables_of_one_batch_ask_whom_they_want(model, tables):

@@ -374,6 +374,15 @@ def test_pieces_far_from_the_first_one_cost_no_digits():
     torch.testing.assert_close(cross_moments(features.split(10, 1)), expected, rtol=1e-5, atol=1e-4)
 
 
+def test_rows_count_for_no_more_than_is_said():
+    once = random_table(tasks=2, rows=40)
+    thrice = Table(*(torch.cat([values] * 3, 1) for values in (once.x, once.intervened, once.observed)))
+    for surest, alike in ((None, False), (40, True)):
+        module = moved(CrossMoment(steps=0, surest=surest))
+        with torch.no_grad():
+            assert torch.allclose(module(thrice).pairs, module(once).pairs, atol=1e-4) is alike
+
+
 def test_memory_does_not_grow_with_rows(monkeypatch):
     """While pieces are read nothing is larger than the values of the table, of which cells are four times as many."""
     monkeypatch.setitem(cross_moment.CELLS, "cpu", 500)

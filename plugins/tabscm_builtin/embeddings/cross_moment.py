@@ -6,7 +6,7 @@ from functools import partial
 
 import attrs
 import torch
-from attrs.validators import deep_iterable, ge, gt, min_len
+from attrs.validators import deep_iterable, ge, gt, min_len, optional
 from torch import Tensor, nn
 
 from tabscm import Embedding, Encoder, Evidence, Rows, Table
@@ -78,6 +78,9 @@ class CrossMoment(Embedding):
     independence: bool = True
     """Ask of every two variables whether what a regression leaves depends on what went in: on one another at first, and
     in each residual step on what by then are believed to be the causes."""
+    surest: int | None = attrs.field(default=None, validator=optional(ge(2)))
+    """Rows beyond which no moment counts as surer, so that a long table looks like one of so many rows: for what was
+    trained on few."""
     between: Encoder = Triangle()
     """Reasons over the pairs before each residual step."""
 
@@ -90,6 +93,7 @@ class _CrossMoment(nn.Module):
         super().__init__()
         m = spec.features
         self.ridges = spec.ridges
+        self.surest = spec.surest
         self.phi = nn.Sequential(
             nn.Linear(4, spec.hidden),
             nn.Hardswish(),
@@ -119,6 +123,7 @@ class _CrossMoment(nn.Module):
 
     def _evidence(self, total: Total, correlation: Tensor, rows: int) -> Evidence:
         """correlation: [B, D, D] float64, that of `linear_evidence`."""
+        rows = rows if self.surest is None else min(rows, self.surest)
         independence = self.asymmetry is not None
         of_features, *of_curves = total(partial(_first, curved=independence))
         own = torch.eye(correlation.shape[1], device=correlation.device)[:, :, None] * self.diagonal  # [D, D, E]
