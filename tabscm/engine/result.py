@@ -55,7 +55,7 @@ class Result:
     """Which table was read, and by which network."""
     read_as: Mapping[str, float] = attrs.field(factory=dict)
     """Of a network of several specialists, how far each was believed that was asked, the most first: what kind of table
-    this was taken for. Shares in (0, 1], of sum 1."""
+    this was taken for. Shares in (0, 1]; those that were not asked have the rest."""
 
     def given(self, knowledge: Knowledge) -> "Result":
         """This result with its probabilities conditioned on knowledge, see `Constraints.condition`.
@@ -97,8 +97,11 @@ class Result:
 
     @property
     def read_as_words(self) -> str:
-        """`read_as` for people: gaussian 97 %, non-gaussian 3 %."""
-        return ", ".join(f"{name} {100 * share:.0f} %" for name, share in self.read_as.items())
+        """`read_as` for people: gaussian 74 %, non-gaussian 19 %, others 7 %."""
+        shares = dict(self.read_as)
+        if shares and (rest := 1 - sum(shares.values())) >= 0.01:
+            shares["others"] = rest
+        return ", ".join(f"{name} {100 * share:.0f} %" for name, share in shares.items())
 
     @property
     def direction_prob(self) -> NDArray[np.float64]:
@@ -169,9 +172,10 @@ class Result:
     def to_json(self, threshold: float = 0.5, *, acyclic: bool = False) -> dict[str, object]:
         """Everything as plain values.
 
-        "variables", "edge_prob", "threshold", "acyclic", "edges" of `graph`, "read_as", the share of each specialist,
-        "notes"; "knowledge": null, or its "source" with the edges that are "required" and "forbidden"; "findings", each
-        a "kind", "columns" and a "line"; "bootstrap", "familiarity" and "provenance": null, or their fields.
+        "variables", "edge_prob", "threshold", "acyclic", "edges" of `graph`, "read_as", how far each
+        specialist that was asked is believed, "notes"; "knowledge": null, or its "source" with the edges that are
+        "required" and "forbidden"; "findings", each a "kind", "columns" and a "line"; "bootstrap", "familiarity" and
+        "provenance": null, or their fields.
         """
         return {
             "variables": list(self.names),

@@ -84,8 +84,7 @@ def _read(source: str, model: Model) -> tuple[dict[str, Tensor], Ancestor]:
         weights = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
     elif known and (into or not specialists):
         raise CheckpointError(
-            f"{path}: there are several networks, and one is wanted. Name it: {path}:{known[0]}, or another of "
-            f"{', '.join(known)}"
+            f"{path}: there are several networks, and one is wanted: --init {path}:NAME, of {', '.join(known)}"
         )
     if specialists and (into or of or not known):
         places = [into] if into else specialists

@@ -296,7 +296,7 @@ def test_released_they_say_the_same_and_each_can_be_trained_on(runs, tiny, regis
     [
         (
             "{three}",
-            "there are several networks, and one is wanted. Name it: {three}:first, or another of first, second, third",
+            "there are several networks, and one is wanted: --init {three}:NAME, of first, second, third",
         ),
         ("{three}:fist", 'there is no specialist called "fist". Did you mean "first"? There are: first, second, third'),
         ("{one}:first", 'there is no specialist called "first". It is one network.'),
