@@ -55,8 +55,9 @@ class _Handler(WSGIRequestHandler):
         return environ
 
     def send_response(self, code: int, message: str | None = None) -> None:
-        """From here on, nothing else is sent."""
+        """From here on, nothing else is sent, and what is left of the request is read only as far as it is there."""
         self._answered = True
+        self.rfile = _Rest(self.rfile)  # type: ignore[assignment]
         super().send_response(code, message)
 
     def _cut(self) -> None:
@@ -92,6 +93,21 @@ class _Body:
             found = b""
         self.clock.cancel()
         return found
+
+
+class _Rest:
+    """What a client still sends that has its answer already: werkzeug would wait for ten million bytes of it."""
+
+    def __init__(self, stream: Any) -> None:  # noqa: ANN401 - a buffered reader
+        self.stream = stream
+
+    def read(self, size: int) -> bytes:
+        """So many bytes at most, those that have arrived."""
+        found: bytes = self.stream.read1(size)
+        return found
+
+    def close(self) -> None:
+        self.stream.close()
 
 
 class Server(ThreadedWSGIServer):
