@@ -11,9 +11,6 @@ from tabscm.kernel.interfaces import Evidence
 
 BELIEFS, EACH = "beliefs", "specialists"
 """What a mixture gives beside edges, in `Prediction.aux`, see EXTRAS."""
-ROWS = 1 << 14
-"""Rows of a table that a gate reads, every second, third, ... of one that has more: enough to tell its kind, more than
-tables of a training have, and little work beside that of the networks."""
 MOST = 2
 """Specialists that are asked about a table where nothing is learned: what a third adds to the likeliest two takes as
 long, and has shown in no figure."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from tabscm.engine.familiarity import Reference
-from tabscm.engine.mixture import BELIEFS, EACH, ROWS, Gate, asked, mixed
+from tabscm.engine.mixture import BELIEFS, EACH, Gate, asked, mixed
 from tabscm.engine.wiring import Parts, Wiring, unwired
 from tabscm.kernel.errors import ConfigError
 from tabscm.kernel.experiment import Experiment, Network
@@ -100,8 +100,7 @@ class Model(Parts):
 
         if self.gate is None:
             return self._wiring.answer(self, self.embedding(table), tasks, variables)
-        some = table.of_rows(slice(None, None, -(-table.x.shape[1] // ROWS)))
-        log_shares = self.gate(self._wiring.checked_gate(self.gate.embedding(some), tasks, variables))
+        log_shares = self.gate(self._wiring.checked_gate(self.gate.embedding(table), tasks, variables))
         if not self.training:
             return self._of_asked(log_shares, table.x.shape[1], variables, answer)
         logits = torch.stack([answer(network, None) for network in self.networks])

@@ -18,11 +18,10 @@ class MixtureOfExperts(Encoder):
 
     p = softmax(R norm(x)) over X experts;  x + sum over the top k experts e of p_e(x) W2_e hardswish(W1_e norm(x)).
     No expert has a capacity, so no token is dropped and tasks do not see each other; the price is that on a GPU every
-    layer waits for the number of tokens that each expert got. What a regulariser and a monitor
-    need is given: "load" [B, L, X], the share of a task's tokens (each counted k times) that each expert got, and
-    "router" [B, L, X], the mean of p. An encoder of this kind inside the embedding puts its layers before these; both
-    must have the same number of experts. Pairs, if there are any, say who attends to whom, and are handed on as they
-    are.
+    layer waits for the number of tokens that each expert got. What a regulariser and a monitor need is given: "load"
+    [B, L, X], the share of a task's tokens (each counted k times) that each expert got, and "router" [B, L, X], the
+    mean of p. An encoder of this kind inside the embedding puts its layers before these; both must have the same number
+    of experts. Pairs, if there are any, say who attends to whom, and are handed on as they are.
 
     Source: Shazeer et al. 2017, arXiv:1701.06538 (top-k routing); Fedus et al. 2021, arXiv:2101.03961 (experts weighted
     by p itself, eq. 2, so that top_k = 1 has a gradient; router in float32, section 2.4); the mixture-of-experts
