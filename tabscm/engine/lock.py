@@ -11,7 +11,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tabscm.kernel.errors import CheckpointError
@@ -33,7 +33,7 @@ LOOK = 0.2
 
 @contextmanager
 def locked(run: Path, *, patience: float = 0.0) -> Iterator[None]:
-    """Have the folder of a run, made where there is none, for this process alone.
+    """Have the folder of a run, made where there is none, for this process alone; one that stays empty goes again.
 
     Args:
         run: the folder.
@@ -44,7 +44,7 @@ def locked(run: Path, *, patience: float = 0.0) -> Iterator[None]:
     """
     if run.exists() and not run.is_dir():
         raise CheckpointError(f"{run}: is a file, not a folder. Use --out for another place.")
-    file, until = run / LOCK, time.monotonic() + patience
+    file, until, made = run / LOCK, time.monotonic() + patience, not run.exists()
     try:
         run.mkdir(parents=True, exist_ok=True)
         while (handle := _take(file)) is None:
@@ -60,6 +60,9 @@ def locked(run: Path, *, patience: float = 0.0) -> Iterator[None]:
         yield
     finally:
         _drop(file, handle)
+        if made:
+            with suppress(OSError):  # it holds something
+                run.rmdir()
 
 
 def _take(file: Path) -> int | None:

@@ -40,8 +40,11 @@ def find(run: Path | None) -> Path:
     default one.
 
     Raises:
-        CheckpointError: None was said, and there is no released model.
+        CheckpointError: None was said, and there is no released model; or a specialist of one was asked for.
     """
     if run is None:
         return released()
+    whole, colon, _ = str(run).partition(":")
+    if colon and whole in names() and not run.exists():
+        raise CheckpointError(f"{run}: a specialist by itself is for --init of `run`; the whole is {whole}")
     return WEIGHTS / run if not run.exists() and str(run) in names() else run

@@ -48,6 +48,20 @@ def test_a_process_that_waits_gets_it_in_the_end(holder, tmp_path):
         pass
 
 
+def test_a_folder_that_stays_empty_goes_again(tmp_path):
+    run = tmp_path / "run"
+    with locked(run):
+        assert (run / "lock").exists()
+    assert not run.exists()
+    with locked(run):
+        (run / "kept").touch()
+    assert list(run.iterdir()) == [run / "kept"]
+    (run / "kept").unlink()
+    with locked(run):  # somebody else's
+        pass
+    assert run.exists()
+
+
 def test_a_file_and_a_folder_that_cannot_be_made_are_named(tmp_path):
     (tmp_path / "file").write_text("")
     for path, message in (

@@ -5,6 +5,7 @@ import io
 import json
 import re
 import shutil
+from pathlib import Path
 
 import attrs
 import pytest
@@ -227,6 +228,9 @@ def test_names(run, into, registry):
     with pytest.raises(CheckpointError) as refusal:
         released.released("larg")
     assert str(refusal.value) == 'no released model is called "larg". Did you mean "large"? There are: base, large'
+    with pytest.raises(CheckpointError) as refusal:
+        released.find(Path("large:discrete"))
+    assert str(refusal.value) == "large:discrete: a specialist by itself is for --init of `run`; the whole is large"
     assert released.find(None) == into / "base"
     assert released.find(run) == run
 
