@@ -13,6 +13,7 @@ from tabscm.engine.rows import show
 MOST_LEVELS = 20
 """Texts of more levels are names, notes or numbers of cases rather than categories."""
 
+_READ = " is read as numbers: "
 _DIGITS = re.compile(r"(\d+)", re.ASCII)
 
 
@@ -37,7 +38,23 @@ def note(name: str, levels: Sequence[str], *, given: bool = False) -> str:
         advice = ""
     elif notation.one_unit(levels):
         advice = f"; to keep their distances, {notation.ALONE}"
-    return f"column {show(name)} is read as numbers: {text}{advice}"
+    return f"column {show(name)}{_READ}{text}{advice}"
+
+
+def together(notes: Iterable[str]) -> list[str]:
+    """Notes, of which those that say of several columns the same are one, at the place of the first."""
+    columns: dict[str, list[str]] = {}  # by what is said of them
+    for said in notes:
+        column, read, text = said.rpartition(_READ)
+        columns.setdefault(read + text, []).append(column)
+    return [_of(those, said) for said, those in columns.items()]
+
+
+def _of(columns: Sequence[str], said: str) -> str:
+    if len(columns) == 1 or not columns[0]:
+        return columns[0] + said
+    names = [column.removeprefix("column ") for column in columns]
+    return f"columns {', '.join(names[:-1])} and {names[-1]}{said.replace(' is ', ' are ', 1)}"
 
 
 def numbered(texts: Iterable[str | None], levels: Sequence[str]) -> NDArray[np.float64]:

@@ -243,7 +243,7 @@ def reading(plan: Plan, seen: Seen | None) -> Reading:
     names = [layout.names[place] for place in columns]
     check_count(plan.path, names, aside)
     parts = tuple(part for part, kept in zip(layout.parts, seen.kept, strict=True) if kept)
-    whole = Reading(plan, columns, seen.choice.count, parts, notes=tuple(notes))
+    whole = Reading(plan, columns, seen.choice.count, parts, notes=tuple(levels.together(notes)))
     if wishes.labels is None:
         return whole
     labels = Labels(wishes.labels.name, tuple(seen.labels), tuple(seen.labels.values()), np.zeros(0, dtype=np.int32))

@@ -13,7 +13,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from tabscm.engine import notation
+from tabscm.engine import levels, notation
 from tabscm.engine.columns import Cells, Chunk, CodedColumn, Column, LabelColumn, Labels, as_texts
 from tabscm.engine.looks import MANY
 from tabscm.engine.parquet import is_parquet, read_parquet
@@ -280,7 +280,7 @@ def checked(table: DataTable) -> DataTable:
     gaps = [sum(int(np.isnan(block).sum()) for block in _blocks(column)) for column in table.x.T]
     constant = [np.fmin.reduce(column) == np.fmax.reduce(column) for column in table.x.T]  # of what is not NaN
     notes = check_columns(table.source, table.names, len(table.x), gaps, constant)
-    return attrs.evolve(table, notes=(*table.notes, *notes))
+    return attrs.evolve(table, notes=(*levels.together(table.notes), *notes))
 
 
 def check_columns(

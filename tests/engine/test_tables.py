@@ -420,6 +420,14 @@ def test_doses_with_their_unit_are_ordered_by_their_numbers_and_their_distances_
     )
 
 
+def test_columns_of_the_same_levels_have_one_note():
+    table = read_table(write("a,b,kind,c,d\nyes,no,x,1,no\nno,no,y,2,yes\nyes,yes,x,3,no\n"))
+    assert table.notes == (
+        "columns 'a', 'b' and 'd' are read as numbers: 'no' = 0, 'yes' = 1",
+        "column 'kind' is read as numbers: 'x' = 0, 'y' = 1; if it is no variable, leave it out",
+    )
+
+
 def test_text_that_is_asked_for_is_a_variable():
     text = "a,dose,on,kind\n" + "1,5 mg,yes,x\n2,10 mg,no,x\n4,,no,y\n3,none,yes,x\n" * 4000
     table = read_table(write(text), where={"kind": "x"}, categories=["dose", "on"])
