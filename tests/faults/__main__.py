@@ -4,6 +4,7 @@ Exit code 1 when one of them found something. It takes an hour or two on two cor
 more than half of it for the signals that come while the network is compiled.
 """
 
+import argparse
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,7 @@ SCRIPTS = (
 """The quickest first."""
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     codes = []
     for script in SCRIPTS:
         print(f"\n{script}", flush=True)
