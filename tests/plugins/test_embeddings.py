@@ -323,6 +323,17 @@ def test_cross_moments_read_in_pieces_are_those_read_at_once(rows, monkeypatch):
     torch.testing.assert_close(pieces.pairs, whole.pairs, atol=5e-4, rtol=1e-5)
 
 
+def test_moments_added_up_by_blocks_are_those_added_up_at_once(monkeypatch):
+    module, given = moved(CrossMoment(steps=2)), random_table(tasks=2, rows=700, variables=20)
+    whole = module(given)  # with gradients, in one block
+    for cells in (30_000, 4000):
+        monkeypatch.setitem(cross_moment.CELLS, "cpu", cells)
+        monkeypatch.setattr(cross_moment, "WHOLE", cells)
+        with torch.inference_mode():
+            blocks = module(given)
+        torch.testing.assert_close(blocks.pairs, whole.pairs, atol=2e-4, rtol=1e-4)
+
+
 @pytest.mark.parametrize("known", ["all", "intervened", "missing"])
 def test_long_columns_are_read_by_bins_and_give_the_same(known, monkeypatch):
     module, given = moved(CrossMoment(steps=2)), random_table(tasks=2, rows=4000)
@@ -418,7 +429,7 @@ def pair_of(noise, *, rows=20_000, strength=0.7, back=False):
 def test_what_is_left_of_the_effect_does_not_depend_on_its_cause(strength, back):
     generator = torch.Generator().manual_seed(5)
     table = pair_of(lambda rows: (torch.rand(rows, generator=generator) - 0.5) * 12**0.5, strength=strength, back=back)
-    columns = torch.cat([table[..., None], curves(table)], -1)
+    columns = torch.stack([table, *curves(table)], -1)
     moments = cross_moments([columns])
     found = torch.cat([dependence(moments, 0, slice(1, 4), 0), spread(moments)], -1)[0]
     cause, effect = (1, 0) if back else (0, 1)
@@ -429,7 +440,7 @@ def test_what_is_left_of_the_effect_does_not_depend_on_its_cause(strength, back)
 def test_normal_linear_pairs_leave_nothing_to_tell_direction_by():
     generator = torch.Generator().manual_seed(6)
     table = pair_of(lambda rows: torch.randn(rows, generator=generator))
-    columns = torch.cat([table[..., None], curves(table)], -1)
+    columns = torch.stack([table, *curves(table)], -1)
     moments = cross_moments([columns])
     assert dependence(moments, 0, slice(1, 4), 0).abs().max() < 0.03
     assert spread(moments).abs().max() < 0.03

@@ -1,5 +1,6 @@
 """Second moments over rows, of tables that may be too long to hold more than their values. Letters: as in a table."""
 
+import math
 from collections.abc import Iterable, Sequence
 
 import torch
@@ -9,6 +10,9 @@ LARGEST = 1 - 1e-9
 """Largest coefficient whose Fisher transform is taken: that of 1, on the diagonal, is infinite."""
 TOGETHER = 32
 """Pieces that are added up in float32 before they join a sum in float64, which is slower."""
+BLOCK = 128
+"""Columns whose products are taken at one time where no gradient is needed: of more blocks less is computed twice,
+and the smaller each is."""
 AT_ONCE = 1 << 14
 """Rows that are in float64 at one time."""
 
@@ -18,8 +22,8 @@ class Sums:
 
     def __init__(self) -> None:
         self.rows = self.pieces = 0
-        self.recent: list[Tensor] = []  # products and sums of the latest pieces
-        self.total: list[Tensor] = []  # the same in float64, of all before
+        self.recent: list[Tensor] = []  # sums, and products by blocks, of the latest pieces
+        self.total: list[Tensor] = []  # sums and all products in float64, of all before
 
     def add(self, piece: Tensor) -> None:
         """Take the next rows: [B, n, D, m]."""
@@ -29,13 +33,17 @@ class Sums:
             if not self.pieces:
                 # near the mean of all rows: what is left to subtract in the end is small, and costs no digits
                 self.pivot = flat.mean(1, keepdim=True)
+                self.blocks = self._blocks()
             flat = flat - self.pivot
+            blocks = [(flat[:, :, rows].mT, flat[:, :, columns]) for rows, columns in self.blocks]
             if not self.recent:
                 # the sums of the first piece are 0
-                self.recent = [flat.mT @ flat, flat.sum(1) if self.pieces else torch.zeros_like(flat[:, 0])]
+                sums = flat.sum(1) if self.pieces else torch.zeros_like(flat[:, 0])
+                self.recent = [sums, *(left @ right for left, right in blocks)]
             else:
-                self.recent[0].baddbmm_(flat.mT, flat)
-                self.recent[1] += flat.sum(1)
+                self.recent[0] += flat.sum(1)
+                for products, (left, right) in zip(self.recent[1:], blocks, strict=True):
+                    products.baddbmm_(left, right)
         self.rows, self.pieces = self.rows + piece.shape[1], self.pieces + 1
         if self.pieces % TOGETHER == 0:
             self._settle()
@@ -44,34 +52,81 @@ class Sums:
         """The sums of the rows of both."""
         self._settle()
         other._settle()
-        both = Sums()
+        both = type(self)()
         both.shape, both.pivot = self.shape, self.pivot
         both.rows, both.pieces = self.rows + other.rows, self.pieces + other.pieces
         # those of the other, about the pivot of this one
         step = (other.pivot - self.pivot).double()  # [B, 1, D m]
-        products, sums = other.total
+        sums, products = other.total
         moved = step.mT * sums[:, None]
         products = products + moved + moved.mT + other.rows * (step.mT * step)
-        both.total = [self.total[0] + products, self.total[1] + sums + other.rows * step[:, 0]]
+        both.total = [self.total[0] + sums + other.rows * step[:, 0], self.total[1] + products]
         return both
 
     def moments(self) -> Tensor:
         """[B, D, D, m, m] float32; [b, i, j, k, l] = mean over rows of f_ik f_jl, minus the product of their means."""
-        tasks, _, variables, m = self.shape
         with torch.autocast(self.pivot.device.type, enabled=False):
             if self.pieces == 1:
-                moments = self.recent[0] / self.rows
+                moments = self._whole(self.recent[1:]) / self.rows
             else:
                 self._settle()
-                products, sums = (total / self.rows for total in self.total)
+                sums, products = (total / self.rows for total in self.total)
                 moments = (products - sums[:, :, None] * sums[:, None]).float()
-        return moments.view(tasks, variables, m, variables, m).transpose(2, 3)
+        return self._by_variables(moments)
+
+    @property
+    def _at_once(self) -> bool:
+        """Whether all products are one block; torch.compile would make a graph of its own for each number of blocks."""
+        return torch.is_grad_enabled() or self.shape[2] * self.shape[3] <= BLOCK
+
+    def _blocks(self) -> Sequence[tuple[slice, slice]]:
+        """Rows and columns of the products [D m, D m] that are added up; what lies across the diagonal is the same."""
+        if self._at_once:
+            return [(slice(None), slice(None))]
+        width = self.shape[2] * self.shape[3]
+        each = math.ceil(width / math.ceil(width / BLOCK))
+        return [(slice(first, first + each), slice(first, None)) for first in range(0, width, each)]
+
+    def _by_variables(self, products: Tensor) -> Tensor:
+        """[B, D m, D m] -> [B, D, D, m, m]."""
+        tasks, _, variables, m = self.shape
+        return products.view(tasks, variables, m, variables, m).transpose(2, 3)
+
+    def _whole(self, products: Sequence[Tensor]) -> Tensor:
+        """All products [B, D m, D m] from those by blocks."""
+        if len(products) == 1:
+            return products[0]
+        width = self.pivot.shape[2]
+        whole = self.pivot.new_zeros(len(self.pivot), width, width)
+        for (rows, columns), found in zip(self.blocks, products, strict=True):
+            whole[:, columns, rows] = found.mT
+            whole[:, rows, columns] = found
+        return whole
 
     def _settle(self) -> None:
         if self.recent:
-            recent = [value.double() for value in self.recent]
+            recent = [value.double() for value in (self.recent[0], self._whole(self.recent[1:]))]
             self.total = [old + new for old, new in zip(self.total, recent, strict=True)] if self.total else recent
             self.recent = []
+
+
+class SumsOfCurves(Sums):
+    """The same of x and what is left of it, and of K curves of each: what is asked about curves, and nothing else.
+
+    Pieces are [B, n, 2 + 2 K, D], x, what is left, and then each curve of the one before that of the other. Moments are
+    those of x and of what is left with everything, and those of curves of one kind; the others are 0 or anything.
+    """
+
+    def _blocks(self) -> Sequence[tuple[slice, slice]]:
+        if self._at_once:
+            return super()._blocks()
+        m, variables = self.shape[2:]
+        alike = [slice(first * variables, (first + 2) * variables) for first in range(2, m, 2)]
+        return [(slice(None), slice(0, 2 * variables)), *((kind, kind) for kind in alike)]
+
+    def _by_variables(self, products: Tensor) -> Tensor:
+        tasks, _, m, variables = self.shape
+        return products.view(tasks, m, variables, m, variables).permute(0, 2, 4, 1, 3)
 
 
 def cross_moments(features: Iterable[Tensor]) -> Tensor:

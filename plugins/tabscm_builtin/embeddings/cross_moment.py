@@ -20,7 +20,7 @@ from tabscm_builtin.embeddings._independence import (
     together,
 )
 from tabscm_builtin.embeddings._knots import WIDTH, Elsewhere, Knots, knots, knots_elsewhere
-from tabscm_builtin.embeddings._moments import Sums, gram, linear_evidence
+from tabscm_builtin.embeddings._moments import Sums, SumsOfCurves, gram, linear_evidence
 from tabscm_builtin.embeddings._ranks import ranks
 from tabscm_builtin.embeddings._regression import UNEXPLAINED, regress, single_changes
 from tabscm_builtin.encoders._common import block_diagonal
@@ -224,7 +224,7 @@ def _first(pieces: Iterable[Piece], *, curved: bool) -> tuple[Sums, ...]:
     for cells, features in pieces:
         of_features.add(features)
         if curved:
-            of_curves.add(torch.cat([cells[..., :1], curves(cells[..., 0])], -1))
+            of_curves.add(torch.stack([cells[..., 0], *curves(cells[..., 0])], -1))
     return (of_features, of_curves) if curved else (of_features,)
 
 
@@ -261,7 +261,7 @@ class _ResidualStep(nn.Module):
 
     def _read(self, pieces: Iterable[Piece], *, weights: Tensor, left: "_Left | None") -> tuple[Sums, ...]:
         """What `weights` [B, D m, D r] leave unexplained, and what linear regressions do with its curves."""
-        of_residuals, of_curves = Sums(), Sums()
+        of_residuals, of_curves = Sums(), SumsOfCurves()
         for cells, features in pieces:
             rest = None
             if left is not None:
@@ -322,7 +322,7 @@ class _Regression(nn.Module):
 
     def forward(self, left: _Left, moments: Tensor, rows: int) -> Tensor:
         """From moments [B, D, D, 2 + 2 K, 2 + 2 K] of `_with_curves`: [B, D, D, E]."""
-        of_values, of_rest = slice(2, 2 + CURVES), slice(2 + CURVES, 2 + 2 * CURVES)
+        of_values, of_rest = slice(2, None, 2), slice(3, None, 2)
         with torch.autocast(moments.device.type, enabled=False):
             found = torch.cat(
                 [
@@ -344,8 +344,9 @@ class _Regression(nn.Module):
 
 
 def _with_curves(x: Tensor, rest: Tensor) -> Tensor:
-    """Values [B, n, D], what is left of them, and the curves of both: [B, n, D, 2 + 2 K]."""
-    return torch.cat([x[..., None], rest[..., None], curves(x), curves(rest)], -1)
+    """Values [B, n, D], what is left of them, and the curves of both by turns: [B, n, 2 + 2 K, D]."""
+    both = torch.stack([x, rest], 2)
+    return torch.cat([both, *curves(both)], 2)
 
 
 def _from_zero(channels: int, width: int) -> nn.Linear:
