@@ -33,7 +33,9 @@ class Sums:
             if not self.pieces:
                 # near the mean of all rows: what is left to subtract in the end is small, and costs no digits
                 self.pivot = flat.mean(1, keepdim=True)
-                self.blocks = self._blocks()
+                # torch.compile, which trains, would make a graph of its own for each number of blocks
+                at_once = torch.is_grad_enabled() or flat.shape[2] <= BLOCK
+                self.blocks = [(slice(None), slice(None))] if at_once else self._blocks()
             flat = flat - self.pivot
             blocks = [(flat[:, :, rows].mT, flat[:, :, columns]) for rows, columns in self.blocks]
             if not self.recent:
@@ -74,15 +76,8 @@ class Sums:
                 moments = (products - sums[:, :, None] * sums[:, None]).float()
         return self._by_variables(moments)
 
-    @property
-    def _at_once(self) -> bool:
-        """Whether all products are one block; torch.compile would make a graph of its own for each number of blocks."""
-        return torch.is_grad_enabled() or self.shape[2] * self.shape[3] <= BLOCK
-
     def _blocks(self) -> Sequence[tuple[slice, slice]]:
         """Rows and columns of the products [D m, D m] that are added up; what lies across the diagonal is the same."""
-        if self._at_once:
-            return [(slice(None), slice(None))]
         width = self.shape[2] * self.shape[3]
         each = math.ceil(width / math.ceil(width / BLOCK))
         return [(slice(first, first + each), slice(first, None)) for first in range(0, width, each)]
@@ -118,8 +113,6 @@ class SumsOfCurves(Sums):
     """
 
     def _blocks(self) -> Sequence[tuple[slice, slice]]:
-        if self._at_once:
-            return super()._blocks()
         m, variables = self.shape[2:]
         alike = [slice(first * variables, (first + 2) * variables) for first in range(2, m, 2)]
         return [(slice(None), slice(0, 2 * variables)), *((kind, kind) for kind in alike)]
