@@ -7,10 +7,11 @@ from torch import Tensor, nn
 
 from tabscm.engine.familiarity import Reference
 from tabscm.engine.mixture import BELIEFS, EACH, Gate, asked, mixed
-from tabscm.engine.wiring import Parts, Wiring, unwired
+from tabscm.engine.wiring import Parts, Wiring, build, checked, unwired
 from tabscm.kernel.errors import ConfigError
 from tabscm.kernel.experiment import Experiment, Network
-from tabscm.kernel.interfaces import Embedding, Prediction, Rows, Table
+from tabscm.kernel.interfaces import Embedding, Evidence, Prediction, Rows, Table
+from tabscm.kernel.nesting import evidence_given
 
 
 class Model(Parts):
@@ -31,22 +32,23 @@ class Model(Parts):
         super().__init__()
         network = experiment.network if isinstance(experiment, Experiment) else experiment
         problems = unwired(experiment)
-        self._wiring = Wiring(network)
+        self._wirings = [Wiring(network, name) for name in network.specialists or [""]]
+        self._gate = network.gate
         self.gate: Gate | None = None
         self._gate_alone = isinstance(experiment, Experiment) and experiment.trainer.train == "gate"
         try:
             if network.specialists:
                 self.specialists = nn.ModuleDict()
-                for name in network.specialists:
-                    self.specialists[name] = self._wiring.fill(Parts())
+                for name, wiring in zip(network.specialists, self._wirings, strict=True):
+                    self.specialists[name] = wiring.fill(Parts())
                 self.specialists.requires_grad_(not self._gate_alone)
             else:
-                self._wiring.fill(self)
+                self._wirings[0].fill(self)
         except ConfigError as error:
             problems += error.problems
         try:
             if network.gate is not None and network.specialists:
-                gated = self._wiring.build("gate", network.gate)
+                gated = build("gate", network.gate, network.width)
                 self.gate = Gate(gated, network.width, len(network.specialists))
         except ConfigError as error:
             problems += error.problems
@@ -70,7 +72,8 @@ class Model(Parts):
     @property
     def not_additive(self) -> tuple[Embedding, ...]:
         """The embeddings that need a whole table: where there are any, `read` does not work."""
-        return self._wiring.not_additive
+        specs = (*(wiring.embedding for wiring in self._wirings), self._gate)
+        return tuple(spec for spec in specs if spec is not None and not spec.additive)
 
     @property
     def networks(self) -> list[Parts]:
@@ -94,16 +97,17 @@ class Model(Parts):
         """
         tasks, variables = len(table.x), table.x.shape[2]
 
-        def answer(network: Parts, chosen: Tensor | None) -> Tensor:
+        def answer(index: int, chosen: Tensor | None) -> Tensor:
             given = table if chosen is None else table.of_tasks(chosen)
-            return self._wiring.answer(network, network.embedding(given), len(given.x), variables).logits
+            network = self.networks[index]
+            return self._wirings[index].answer(network, network.embedding(given), len(given.x), variables).logits
 
         if self.gate is None:
-            return self._wiring.answer(self, self.embedding(table), tasks, variables)
-        log_shares = self.gate(self._wiring.checked_gate(self.gate.embedding(table), tasks, variables))
+            return self._wirings[0].answer(self, self.embedding(table), tasks, variables)
+        log_shares = self.gate(self._checked(self.gate.embedding(table), tasks, variables))
         if not self.training:
             return self._of_asked(log_shares, table.x.shape[1], variables, answer)
-        logits = torch.stack([answer(network, None) for network in self.networks])
+        logits = torch.stack([answer(index, None) for index in range(len(self.specialists))])
         return Prediction(logits=mixed(logits, log_shares), aux={BELIEFS: log_shares, EACH: logits.transpose(0, 1)})
 
     def read(self, rows: Rows) -> Prediction:
@@ -115,27 +119,34 @@ class Model(Parts):
         assert not self.not_additive
         variables = rows.variables
 
-        def answer(network: Parts, _: Tensor | None) -> Tensor:
+        def answer(index: int, _: Tensor | None) -> Tensor:
+            network = self.networks[index]
             evidence = network.embedding.read(rows)  # type: ignore[operator] # of a bare module
-            return self._wiring.answer(network, evidence, 1, variables).logits
+            return self._wirings[index].answer(network, evidence, 1, variables).logits
 
         if self.gate is None:
-            return self._wiring.answer(self, self.embedding.read(rows), 1, variables)  # type: ignore[operator]
+            return self._wirings[0].answer(self, self.embedding.read(rows), 1, variables)  # type: ignore[operator]
         evidence = self.gate.embedding.read(rows)  # type: ignore[operator] # of a bare module
-        log_shares = self.gate(self._wiring.checked_gate(evidence, 1, variables))
+        log_shares = self.gate(self._checked(evidence, 1, variables))
         return self._of_asked(log_shares, rows.count, variables, answer)
 
+    def _checked(self, found: object, tasks: int, variables: int) -> Evidence:
+        """What the embedding of the gate returned."""
+        assert self._gate is not None
+        return checked(found, self._gate, tasks, variables, self._wirings[0].width, evidence_given(self._gate))
+
     def _of_asked(
-        self, log_shares: Tensor, rows: int, variables: int, answer: Callable[[Parts, Tensor | None], Tensor]
+        self, log_shares: Tensor, rows: int, variables: int, answer: Callable[[int, Tensor | None], Tensor]
     ) -> Prediction:
-        """What those say together that are asked; `answer` says what one does of some tasks [b] int64, None for all."""
+        """What those say together that are asked; `answer` says what one of them does, by its place, of some tasks [b]
+        int64, None for all."""
         tasks = len(log_shares)
         wanted = asked(log_shares, rows)
         logits = torch.zeros(len(self.specialists), tasks, variables, variables, device=log_shares.device)
-        for index, network in enumerate(self.networks):
+        for index in range(len(self.specialists)):
             chosen = wanted[:, index].nonzero()[:, 0]
             if len(chosen):
-                logits[index, chosen] = answer(network, None if len(chosen) == tasks else chosen)
+                logits[index, chosen] = answer(index, None if len(chosen) == tasks else chosen)
         log_shares = log_shares.masked_fill(~wanted, -torch.inf)
         return Prediction(logits=mixed(logits, log_shares), aux={BELIEFS: log_shares})
 

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from tabscm.engine.mixture import BELIEFS, EACH
-from tabscm.kernel.errors import ConfigError, ContractError, Problem
+from tabscm.kernel.errors import ConfigError, ContractError, Problem, did_you_mean
 from tabscm.kernel.experiment import Experiment, Network
-from tabscm.kernel.interfaces import EXTRAS, Component, Embedding, Evidence, Head, Prediction
+from tabscm.kernel.interfaces import EXTRAS, Component, Evidence, Head, Prediction
 from tabscm.kernel.nesting import evidence_given, parts
 from tabscm.kernel.shapes import expect
 
@@ -29,20 +29,19 @@ class Wiring:
     """How the parts of a network are built, and how they hand on what they find.
 
     Args:
-        network: says which components; of several networks they are the same.
+        network: says which components.
+        specialist: of several networks, the name of this one.
     """
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, specialist: str = "") -> None:
         self.width = network.width
-        self.embedding, self.encoder, self.gate = network.embedding, network.encoder, network.gate
-        embedded = evidence_given(network.embedding)
+        self.where, self.embedding = "embedding", network.embedding
+        if specialist in network.embeddings:
+            self.where, self.embedding = _own(specialist), network.embeddings[specialist]
+        self.encoder = network.encoder
+        embedded = evidence_given(self.embedding)
         self.given = {"embedding": embedded, "encoder": embedded | evidence_given(network.encoder)}
         self.heads = _heads(network)
-
-    @property
-    def not_additive(self) -> tuple[Embedding, ...]:
-        """The embeddings that cannot read rows that lie elsewhere."""
-        return tuple(spec for spec in (self.embedding, self.gate) if spec is not None and not spec.additive)
 
     def fill(self, holder: Parts) -> Parts:
         """Give `holder` an embedding, an encoder and heads, new ones, and give it back.
@@ -53,32 +52,17 @@ class Wiring:
         """
         modules: dict[str, nn.Module] = {}
         problems: list[Problem] = []
-        for where, spec in {"embedding": self.embedding, "encoder": self.encoder, **self.heads}.items():
+        for where, spec in {self.where: self.embedding, "encoder": self.encoder, **self.heads}.items():
             try:
-                modules[where] = self.build(where, spec)
+                modules[where] = build(where, spec, self.width)
             except ConfigError as error:
                 problems += error.problems
         if problems:
             raise ConfigError("experiment", problems)
-        holder.embedding = modules["embedding"]
+        holder.embedding = modules[self.where]
         holder.encoder = modules["encoder"]
         holder.heads = nn.ModuleList(modules[where] for where in self.heads)
         return holder
-
-    def build(self, where: str, spec: Component) -> nn.Module:
-        """The module of the component at the key `where`.
-
-        Raises:
-            ConfigError: it cannot be built at this width.
-            ContractError: it is something other than a module.
-        """
-        try:
-            module = spec.build(self.width)  # type: ignore[attr-defined]
-        except ValueError as error:
-            raise ConfigError("experiment", [Problem(where, (str(error),))]) from None
-        if not isinstance(module, nn.Module):
-            raise ContractError(f"{_label(spec)}: build must return a torch.nn.Module, found {type(module).__name__}")
-        return module
 
     def answer(self, network: Parts, found: object, tasks: int, variables: int) -> Prediction:
         """What follows from what the embedding of a network returned.
@@ -86,9 +70,9 @@ class Wiring:
         Raises:
             ContractError: a component returned something its interface does not allow.
         """
-        evidence = self._checked(found, self.embedding, tasks, variables, self.given["embedding"])
+        evidence = checked(found, self.embedding, tasks, variables, self.width, self.given["embedding"])
         evidence = network.encoder(evidence)
-        evidence = self._checked(evidence, self.encoder, tasks, variables, self.given["encoder"])
+        evidence = checked(evidence, self.encoder, tasks, variables, self.width, self.given["encoder"])
         aux = dict(evidence.aux)
         for spec, head in zip(self.heads.values(), network.heads, strict=True):
             answers = _named_tensors(head(evidence), _label(spec))
@@ -100,31 +84,43 @@ class Wiring:
         expect(logits, "B D D", what=_label(self.heads["head"]), B=tasks, D=variables)
         return Prediction(logits=logits.float(), aux=aux)
 
-    def checked_gate(self, found: object, tasks: int, variables: int) -> Evidence:
-        """What the embedding of the gate returned, when it is evidence of such tables.
 
-        Raises:
-            ContractError: it is something else.
-        """
-        assert self.gate is not None
-        return self._checked(found, self.gate, tasks, variables, evidence_given(self.gate))
+def build(where: str, spec: Component, width: int) -> nn.Module:
+    """The module of the component at the key `where`.
 
-    def _checked(
-        self, evidence: object, spec: Component, tasks: int, variables: int, given: frozenset[str]
-    ) -> Evidence:
-        """What an embedding or encoder returned, when it is evidence of such tables and holds all that was `given`."""
-        label = _label(spec)
-        if not isinstance(evidence, Evidence):
-            raise ContractError(f"{label}: expected Evidence, found {type(evidence).__name__}")
-        expect(evidence.nodes, "B D E", what=f"{label}: nodes", B=tasks, D=variables, E=self.width)
-        if evidence.pairs is not None:
-            expect(evidence.pairs, "B D D E", what=f"{label}: pairs", B=tasks, D=variables, E=self.width)
-        aux = _named_tensors(evidence.aux, f"{label}: aux")
-        _expect_extras(aux, tasks, variables, label)
-        missing = sorted(name for name in given if (evidence.pairs is None if name == PAIRS else name not in aux))
-        if missing:
-            raise ContractError(f"{label}: expected {', '.join(missing)} in the evidence, found none")
-        return evidence
+    Raises:
+        ConfigError: it cannot be built at this width.
+        ContractError: it is something other than a module.
+    """
+    try:
+        module = spec.build(width)  # type: ignore[attr-defined]
+    except ValueError as error:
+        raise ConfigError("experiment", [Problem(where, (str(error),))]) from None
+    if not isinstance(module, nn.Module):
+        raise ContractError(f"{_label(spec)}: build must return a torch.nn.Module, found {type(module).__name__}")
+    return module
+
+
+def checked(
+    evidence: object, spec: Component, tasks: int, variables: int, width: int, given: frozenset[str]
+) -> Evidence:
+    """What an embedding or encoder returned, when it is evidence of such tables and holds all that was `given`.
+
+    Raises:
+        ContractError: it is something else.
+    """
+    label = _label(spec)
+    if not isinstance(evidence, Evidence):
+        raise ContractError(f"{label}: expected Evidence, found {type(evidence).__name__}")
+    expect(evidence.nodes, "B D E", what=f"{label}: nodes", B=tasks, D=variables, E=width)
+    if evidence.pairs is not None:
+        expect(evidence.pairs, "B D D E", what=f"{label}: pairs", B=tasks, D=variables, E=width)
+    aux = _named_tensors(evidence.aux, f"{label}: aux")
+    _expect_extras(aux, tasks, variables, label)
+    missing = sorted(name for name in given if (evidence.pairs is None if name == PAIRS else name not in aux))
+    if missing:
+        raise ContractError(f"{label}: expected {', '.join(missing)} in the evidence, found none")
+    return evidence
 
 
 def unwired(experiment: Experiment | Network) -> list[Problem]:
@@ -134,16 +130,21 @@ def unwired(experiment: Experiment | Network) -> list[Problem]:
     if MAIN not in experiment.head.gives:
         problems.append(Problem("head", (f'the main head must give "{MAIN}"; {experiment.head.name} does not',)))
     on_evidence: set[str] = set()
-    for where, reader in (("embedding", experiment.embedding), ("encoder", experiment.encoder)):
-        problems += _unmet(where, reader, on_evidence)
-        on_evidence |= evidence_given(reader)
+    embeddings = {"embedding": experiment.embedding, **{_own(name): own for name, own in experiment.embeddings.items()}}
+    for place, embedding in embeddings.items():
+        on_evidence = set()
+        for where, reader in ((place, embedding), ("encoder", experiment.encoder)):
+            problems += _unmet(where, reader, on_evidence)
+            on_evidence |= evidence_given(reader)
+        for where, head in _heads(experiment).items():
+            problems += _unmet(where, head, on_evidence)
     answered: set[str] = set()
     for where, head in _heads(experiment).items():
-        problems += _unmet(where, head, on_evidence)
         problems += [
             Problem(where, (f'another head gives "{name}" already',)) for name in sorted(answered & head.gives)
         ]
         answered |= head.gives
+    problems = list(dict.fromkeys(problems))  # several embeddings may leave the same need unmet
     if isinstance(experiment, Network):
         return problems
     given = (on_evidence - {PAIRS}) | answered  # a prediction holds no pairs
@@ -171,6 +172,11 @@ def _of_gate(experiment: Experiment | Network) -> list[Problem]:
         if not experiment.specialists:
             line = "chooses among specialists, and none are named; name at least two, or leave the gate out"
             problems.append(Problem("gate", (line,)))
+    for name in experiment.embeddings:
+        if name not in experiment.specialists:
+            there = f"there are: {', '.join(experiment.specialists) or 'none'}"
+            line = f'no specialist is called "{name}".{did_you_mean(name, experiment.specialists)}'
+            problems.append(Problem(_own(name), (line, there)))
     if experiment.specialists and experiment.auxiliary_heads:
         line = "specialists are mixed in their edges alone; leave out auxiliary heads, or specialists"
         problems.append(Problem("auxiliary_heads", (line,)))
@@ -178,6 +184,11 @@ def _of_gate(experiment: Experiment | Network) -> list[Problem]:
         line = '"gate" trains the gate alone, and there is none; name specialists and a gate, or leave it out'
         problems.append(Problem("trainer.train", (line,)))
     return problems
+
+
+def _own(specialist: str) -> str:
+    """The key of the embedding of one specialist."""
+    return f"embeddings.{specialist}"
 
 
 def _heads(experiment: Experiment | Network) -> dict[str, Head]:

@@ -7,6 +7,8 @@ use = "focal"               the other keys are the component's; `loss = "focal"`
 density = 0.2               merges into the head of quick.toml, be that a table or a bare string
 [evaluation.cells.large]    merges into [stream] in the same way, and so does the stream of a [[curriculum]]
 variables = 50
+[embeddings.counts]         merges into [embedding], for the specialist called counts
+levels = 4
 """
 
 import re
@@ -143,27 +145,39 @@ def origins(experiment: Experiment, registry: Registry) -> dict[str, dict[str, s
 
 
 def _structure(data: Mapping[str, Any], registry: Registry) -> tuple[Experiment | None, list[Mistake]]:
-    """Structure with cells and levels laid on the stream; what is wrong with the stream is not repeated in each."""
+    """Structure with cells and levels laid on the stream, and embeddings of specialists on that of all; what is wrong
+    with those is not repeated in each."""
     filled: Any = data
-    stream = data.get("stream")
-    differing = dict(_differing(data))
-    if isinstance(stream, dict):
-        for path, table in differing.items():
-            filled = _with(filled, path, files.merge(stream, table))
+    differing = {}
+    for base, path, table in _differing(data):
+        differing[path] = table
+        filled = _with(filled, path, files.merge(base, table))
     experiment, mistakes = strict.structure(filled, Experiment, registry)
     return experiment, [mistake for mistake in mistakes if not _repeated(mistake.path, differing)]
 
 
-def _differing(data: Mapping[str, Any]) -> Iterator[tuple[KeyPath, Data]]:
-    """Every table that says only where it differs from the stream, by its path."""
-    evaluation, curriculum = data.get("evaluation"), data.get("curriculum")
+def _differing(data: Mapping[str, Any]) -> Iterator[tuple[Data, KeyPath, Data]]:
+    """Every table that says only where it differs from another: that one, its own path, and the table."""
+    stream, evaluation, curriculum = (data.get(key) for key in ("stream", "evaluation", "curriculum"))
+    embedding, embeddings = data.get("embedding"), data.get("embeddings")
     cells = evaluation.get("cells") if isinstance(evaluation, dict) else None
-    for name, cell in cells.items() if isinstance(cells, dict) else ():
-        if isinstance(cell, dict):
-            yield ("evaluation", "cells", name), cell
-    for index, level in enumerate(curriculum) if isinstance(curriculum, list) else ():
-        if isinstance(level, dict) and isinstance(level.get("stream"), dict):
-            yield ("curriculum", index, "stream"), level["stream"]
+    found: list[tuple[object, KeyPath, object]] = [
+        *((stream, ("evaluation", "cells", name), cell) for name, cell in _entries(cells)),
+        *(
+            (stream, ("curriculum", index, "stream"), level.get("stream"))
+            for index, level in enumerate(curriculum if isinstance(curriculum, list) else ())
+            if isinstance(level, dict)
+        ),
+        *((embedding, ("embeddings", name), own) for name, own in _entries(embeddings)),
+    ]
+    for base, path, table in found:
+        base = {"use": base} if isinstance(base, str) else base
+        if isinstance(base, dict) and isinstance(table, dict):
+            yield base, path, table
+
+
+def _entries(table: object) -> Iterable[tuple[str, object]]:
+    return table.items() if isinstance(table, dict) else ()
 
 
 def _with(data: Any, path: KeyPath, value: object) -> object:  # noqa: ANN401 - tables and lists, as TOML holds them

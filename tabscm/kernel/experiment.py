@@ -268,6 +268,8 @@ class Network:
     """Their weights are among those of the network."""
     specialists: tuple[str, ...] = attrs.field(default=(), validator=_specialists)
     """As of the experiment."""
+    embeddings: dict[str, Embedding] = attrs.field(factory=dict)
+    """As of the experiment."""
     gate: Embedding | None = None
     """As of the experiment."""
     variables: Draw = attrs.field(validator=_count(1))
@@ -294,6 +296,9 @@ class Experiment:
     specialists: tuple[str, ...] = attrs.field(default=(), validator=_specialists)
     """Names of networks side by side, each of these parts with weights of its own; without any there is one network.
     Their edges are mixed, and nothing else."""
+    embeddings: dict[str, Embedding] = attrs.field(factory=dict)
+    """Those of specialists that have another than the rest, by their names. In TOML each says only where it differs
+    from `[embedding]`."""
     gate: Embedding | None = None
     """With what a table is read to say how far to believe each specialist; there where they are."""
     auxiliary_losses: tuple[Weighted[Loss], ...] = attrs.field(default=(), validator=_weights)
@@ -314,6 +319,7 @@ class Experiment:
             head=self.head,
             auxiliary_heads=self.auxiliary_heads,
             specialists=self.specialists,
+            embeddings=self.embeddings,
             gate=self.gate,
             variables=self.stream.variables,
             rows=self.stream.rows,

@@ -24,7 +24,7 @@ from tabscm.engine.trainer import train
 from tabscm.kernel.config import dump, load, load_network
 from tabscm.kernel.errors import Problem
 from tabscm.kernel.experiment import Weighted
-from tabscm.kernel.interfaces import Table
+from tabscm.kernel.interfaces import Encoder, Table
 
 CPU = torch.device("cpu")
 NAMES = ("first", "second", "third")
@@ -100,6 +100,47 @@ def test_equal_networks_say_what_one_of_them_says(model, tables, alone):
         model.specialists[name].load_state_dict(model.specialists["first"].state_dict())
     with torch.inference_mode():
         torch.testing.assert_close(model(tables).logits, alone("first", tables), atol=1e-4, rtol=1e-4)
+
+
+def test_a_specialist_may_have_an_embedding_of_its_own(several, tables):
+    own = attrs.evolve(several, embeddings={"second": attrs.evolve(several.embedding, features=3)})
+    torch.manual_seed(0)
+    model = Model(own).eval()
+    alone = Model(attrs.evolve(several, specialists=(), gate=None, embedding=own.embeddings["second"])).eval()
+    alone.load_state_dict(model.specialists["second"].state_dict())
+    shares_are(model, 0.005, 0.99, 0.005)
+    with torch.inference_mode():
+        torch.testing.assert_close(model(tables).logits, alone(tables).logits, atol=1e-4, rtol=1e-4)
+
+
+def test_an_embedding_of_no_specialist_is_refused(several):
+    with pytest.raises(ConfigError) as refusal:
+        Model(attrs.evolve(several, embeddings={"secnd": several.embedding}))
+    assert refusal.value.problems == (
+        Problem(
+            "embeddings.secnd",
+            ('no specialist is called "secnd". Did you mean "second"?', "there are: first, second, third"),
+        ),
+    )
+
+
+@attrs.frozen
+class Moody(Encoder):
+    """Reads what only a variational embedding gives."""
+
+    name = "moody"
+    needs = frozenset({"kl"})
+
+    def build(self, width):
+        return torch.nn.Identity()
+
+
+def test_what_an_own_embedding_does_not_give_is_missed(several, registry):
+    variational = registry.find("embedding", "variational")(of=several.embedding)
+    with pytest.raises(ConfigError) as refusal:
+        Model(attrs.evolve(several, embedding=variational, embeddings={"first": several.embedding}, encoder=Moody()))
+    lines = ('moody needs "kl", which nothing before it gives', "given: pairs")
+    assert refusal.value.problems == (Problem("encoder", lines),)
 
 
 def test_only_those_that_are_believed_are_asked(model, tables, alone, monkeypatch):

@@ -292,6 +292,15 @@ def test_an_override_that_a_bare_name_has_no_key_for(report):
     )
 
 
+def test_an_embedding_of_one_specialist_says_where_it_differs(write, shelf):
+    write("base.toml", PLAIN + "[embeddings.one]\nlabel = 'own'\n[embeddings.two]\nuse = 'moments'\nfeatures = 3")
+    moments = shelf.find("embedding", "moments")
+    assert load("base.toml", shelf).embeddings == {"one": moments(label="own"), "two": moments(features=3)}
+    write("top.toml", 'extends = "base.toml"\n[embedding]\nfeatures = 7\nlabel = "all"')
+    own = load("top.toml", shelf, ["embeddings.two.features=4"]).embeddings
+    assert own == {"one": moments(label="own", features=7), "two": moments(features=4)}
+
+
 def test_an_override_of_the_stream_reaches_the_cells(read):
     experiment = read("[evaluation.cells.all]\nrows = 9", ["stream.variables=7"])
     assert experiment.evaluation.cells["all"].variables == Draw.constant(7.0)
@@ -589,6 +598,11 @@ MISTAKES = {
         "missing: expected a list\non offer: linear, mixture, sine",
     ),
     "cell": ("[evaluation.cells.large]\nrows = 1", "evaluation.cells.large.rows", "rows must be at least 2, found 1"),
+    "own-embedding": (
+        "[embeddings.one]\nfeatures = 0",
+        "embeddings.one.features",
+        "'features' must be >= 1: 0",
+    ),
     "cell-with-a-space": (
         "[evaluation.cells.'my cell']\nrows = 1",
         'evaluation.cells."my cell".rows',
