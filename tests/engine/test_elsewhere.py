@@ -73,7 +73,13 @@ def written(folder, columns, files=3):
 
 
 @pytest.mark.parametrize("long", [False, True])
-def test_probabilities_are_those_of_one_machine(model, cluster, table, monkeypatch, long):
+@pytest.mark.parametrize("levels", [0, 4])
+def test_probabilities_are_those_of_one_machine(tiny, cluster, table, monkeypatch, long, levels):
+    torch.manual_seed(1)
+    model = Model(attrs.evolve(tiny, embedding=attrs.evolve(tiny.embedding, levels=levels)))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
     if long:
         monkeypatch.setattr(cross_moment, "LONG", ROWS - 1)
     folder = table()

@@ -1,6 +1,10 @@
+import math
+from collections import Counter
+
 import pytest
 import torch
-from tabscm_builtin.embeddings import _knots, _ranks, cross_moment
+from tabscm_builtin.embeddings import _knots, _levels, _ranks, cross_moment
+from tabscm_builtin.embeddings._families import Families, SingleChanges
 from tabscm_builtin.embeddings._independence import curves, dependence, spread
 from tabscm_builtin.embeddings._moments import cross_moments, gram
 from tabscm_builtin.embeddings._ranks import gaussian_rank
@@ -303,9 +307,10 @@ def moved(spec):
     return module
 
 
+@pytest.mark.parametrize("levels", [0, 3])
 @pytest.mark.parametrize("rows", [257, 2000])
-def test_cross_moments_read_in_pieces_are_those_read_at_once(rows, monkeypatch):
-    module, given = moved(CrossMoment(steps=2)), random_table(tasks=2, rows=rows)
+def test_cross_moments_read_in_pieces_are_those_read_at_once(rows, levels, monkeypatch):
+    module, given = moved(CrossMoment(steps=2, levels=levels)), random_table(tasks=2, rows=rows)
     given.intervened[:, : rows // 3, 1] = True
     whole = module(given)  # with gradients, in one piece
     monkeypatch.setitem(cross_moment.CELLS, "cpu", 300)
@@ -316,7 +321,8 @@ def test_cross_moments_read_in_pieces_are_those_read_at_once(rows, monkeypatch):
     with torch.inference_mode():
         pieces = module(given)
     assert set(lengths) == {30, rows % 30}
-    assert len(lengths) == 3 * -(-rows // 30)  # for the first moments, and for each residual step
+    # for the first moments, pairs and triples of levels, and moments and families in each residual step
+    assert len(lengths) == (7 if levels else 3) * -(-rows // 30)
     # what a variable leaves of itself is next to nothing, and its curves are known to fewer digits
     off = ~torch.eye(given.x.shape[2], dtype=torch.bool)
     torch.testing.assert_close(pieces.pairs[:, off], whole.pairs[:, off], atol=5e-5, rtol=1e-5)
@@ -334,9 +340,10 @@ def test_moments_added_up_by_blocks_are_those_added_up_at_once(monkeypatch):
         torch.testing.assert_close(blocks.pairs, whole.pairs, atol=2e-4, rtol=1e-4)
 
 
+@pytest.mark.parametrize("levels", [0, 3])
 @pytest.mark.parametrize("known", ["all", "intervened", "missing"])
-def test_long_columns_are_read_by_bins_and_give_the_same(known, monkeypatch):
-    module, given = moved(CrossMoment(steps=2)), random_table(tasks=2, rows=4000)
+def test_long_columns_are_read_by_bins_and_give_the_same(known, levels, monkeypatch):
+    module, given = moved(CrossMoment(steps=2, levels=levels)), random_table(tasks=2, rows=4000)
     given.x[:, :, 1] = given.x[:, :, 1].round()
     if known != "all":
         given.intervened[:, :1000, 1] = True
@@ -552,3 +559,151 @@ def test_columns_that_nearly_follow_from_one_another_are_read_alike_in_any_order
     off = ~torch.eye(x.shape[2], dtype=torch.bool)
     torch.testing.assert_close(by_rows[:, off], pairs[:, off], atol=5e-5, rtol=1e-4)
     torch.testing.assert_close(by_columns[:, off], pairs[:, columns][:, :, columns][:, off], atol=5e-5, rtol=1e-4)
+
+
+def test_few_values_are_a_level_each_and_more_are_cut_by_their_ranks():
+    column = torch.arange(12.0) / 4
+    x = torch.stack([column.sign() + (column > 1), column, column.clamp(min=1.5), torch.zeros(12)], 1)[None]
+    given = table(x)
+    given.observed[0, 0, 1] = False  # one of twelve fewer, and zero is no level of its own then
+    cuts = _levels.borders(given, 3)
+    cells = torch.stack([x, torch.zeros_like(x), given.observed.float()], -1)
+    levels = _levels.levels_of(cells, cuts)
+    assert levels.of[0].T.tolist() == [
+        [0, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2],
+        [0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2],
+        [0, 0, 0, 0, 0, 0, 0, 1, 1, 2, 2, 2],
+        [0] * 12,
+    ]
+    assert (~levels.seen[0]).nonzero().tolist() == [[0, 1]]
+
+
+def test_borders_are_the_same_counted_elsewhere(monkeypatch):
+    given = random_table(tasks=1, rows=500)
+    given.x[:, :, 0] = given.x[:, :, 0].round().clamp(-1, 1)
+    given.x[:, :, 1] = given.x[:, :, 1].round()  # more ties than levels
+    given.observed[:, :100, 2] = False
+    given.x.copy_((given.x / _knots.GRID).round() * _knots.GRID)
+    here = _levels.borders(given, 4)
+    torch.testing.assert_close(_levels.borders_elsewhere(Halves(given), 4), here)
+    monkeypatch.setattr(_levels, "RANKED", 1000)
+    assert torch.equal(_levels.borders(given, 4), here)
+
+
+class Halves:
+    """A table whose rows lie in two places."""
+
+    def __init__(self, whole):
+        self.count, self.variables = whole.x.shape[1:]
+        half = self.count // 2
+        self.pieces = [
+            Table(*(values[:, part] for values in (whole.x, whole.intervened, whole.observed)))
+            for part in (slice(half), slice(half, None))
+        ]
+
+    def fold(self, of_piece, join, finish):
+        first, second = map(of_piece, self.pieces)
+        return finish(join(first, second))
+
+
+class Recorded(torch.nn.Module):
+    """Instead of a projection: notes what it is given."""
+
+    def forward(self, x):
+        self.given = x
+        return x.new_zeros(*x.shape[:-1], 4)
+
+
+@pytest.fixture
+def discrete():
+    """A table of 2, 3, 4, 2 and of very many values; the fourth is whether the first two agree."""
+    rng = torch.Generator().manual_seed(0)
+    x = torch.stack([torch.randint(high, (300,), generator=rng) for high in (2, 3, 4, 2)], 1).float()
+    x[:, 3] = ((x[:, 0] + x[:, 1]) % 2 != 0).float()
+    given = table(torch.cat([x, torch.randn(300, 1, generator=rng)], 1)[None])
+    given.intervened[0, :40, 3] = True
+    given.observed[0, torch.rand(300, 5, generator=rng) < 0.1] = False
+    given.x.masked_fill_(~given.observed, 0.0)
+    return given
+
+
+def family_score(given, levels, effect, causes, among):
+    """By the book, of rows in which all `among` are known and nobody set the effect: (Dirichlet, penalised) nats."""
+    seen, natural = given.observed[0], given.observed[0] & ~given.intervened[0]
+    rows = [row for row in range(300) if natural[row, effect] and all(seen[row, one] for one in among)]
+    cells = levels.of[0].tolist()
+    counts = Counter((tuple(cells[row][one] for one in causes), cells[row][effect]) for row in rows)
+    whole = Counter(tuple(cells[row][one] for one in causes) for row in rows)
+    kinds = [len({cells[row][one] for row in range(300) if seen[row, one]}) for one in range(5)]
+    dirichlet = sum(math.lgamma(n + 0.5) - math.lgamma(0.5) for n in counts.values())
+    dirichlet -= sum(math.lgamma(n + kinds[effect] / 2) - math.lgamma(kinds[effect] / 2) for n in whole.values())
+    likelihood = sum(n * math.log(n / whole[combination]) for (combination, _), n in counts.items())
+    free = (kinds[effect] - 1) * math.prod(kinds[one] for one in causes)
+    return torch.tensor([dirichlet, likelihood - free * math.log(300) / 2])
+
+
+def squeezed(nats):
+    return torch.asinh(nats.double()).float() / 2
+
+
+def test_families_are_scored_by_the_book(discrete):
+    cuts = _levels.borders(discrete, 4)
+    cells = torch.stack([discrete.x, discrete.intervened.float(), discrete.observed.float()], -1)
+    levels = _levels.levels_of(cells, cuts)
+    families, changes = Families(4), SingleChanges(4)
+    families.of_triples, changes.project = Recorded(), Recorded()
+    families.cause = families.effect = Recorded()
+    _, tables = families(lambda counting: counting(levels).double(), 300)
+
+    def score(effect, causes, among):
+        return family_score(discrete, levels, effect, causes, among)
+
+    nearest = tables.nearest[0].tolist()
+    for k in range(5):
+        for at, i in enumerate(nearest[k]):
+            for other, j in enumerate(nearest[k]):
+                if i == j:
+                    continue
+                both, alone = score(k, (i, j), (i, j)), score(k, (), (i, j))
+                first, second = score(k, (i,), (i, j)), score(k, (j,), (i, j))
+                expected = [
+                    *(first - alone, second - alone, both - second, both - first, both - first - second + alone),
+                    *(score(two, (one,), (one,)) - score(two, (), (one,)) for one, two in ((i, j), (j, i))),
+                    *(score(one, (k,), (k,)) - score(one, (), (k,)) for one in (i, j)),
+                ]
+                found = families.of_triples.given[0, k, at, other]
+                torch.testing.assert_close(found, squeezed(torch.cat(expected)), atol=1e-4, rtol=1e-4)
+
+    believed = torch.full((1, 5, 5), -1.0)
+    causes = {0: (), 1: (4,), 2: (0, 3), 3: (0, 1), 4: (0, 1, 2)}
+    for k, some in causes.items():
+        believed[0, list(some), k] = 1.0
+    changes(believed, tables)
+    for k, some in causes.items():
+        for i in set(range(5)) - {k}:
+            among = {*some, i}
+            with_it, without = (score(k, tuple(sorted(one)), among) for one in (among, among - {i}))
+            found = changes.project.given[0, i, k]
+            torch.testing.assert_close(found[:2], squeezed(with_it - without), atol=1e-4, rtol=1e-4)
+            assert found[2] == (i in some)
+
+
+def test_what_two_causes_do_together_is_seen_where_neither_alone_does_anything():
+    """The third column is whether the first two differ; no curve of either knows anything of it."""
+    found = []
+    for levels in (0, 4):
+        torch.manual_seed(0)
+        module, read = CrossMoment(steps=0, levels=levels).build(WIDTH), torch.nn.Linear(WIDTH, 1)
+        optimiser = torch.optim.AdamW([*module.parameters(), *read.parameters()], lr=1e-2)
+        for step in range(60):
+            x = torch.randint(2, (32, 100, 3), generator=torch.Generator().manual_seed(step)).float()
+            joined = torch.arange(32) % 2 == 0
+            x[joined, :, 2] = (x[joined, :, 0] != x[joined, :, 1]).float()
+            logits = read(module(table(2 * x - 1)).pairs)[:, 0, 2, 0]
+            loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, joined.float())
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+        found.append(loss.item())
+    without, with_levels = found
+    assert with_levels < 0.1 < 0.5 < without  # knowing nothing costs log 2

@@ -144,7 +144,7 @@ def knots_elsewhere(rows: Rows, phi: nn.Module, *, width: float) -> Elsewhere:
     """
     states = rows.fold(_states, max, int)
     columns = [
-        rows.fold(partial(_count_column, variable), _joined, partial(_bins, rows=rows.count, width=width))
+        rows.fold(partial(_count_column, variable), joined, partial(_bins, rows=rows.count, width=width))
         for variable in range(rows.variables)
     ]
     return Elsewhere(tuple(bins.start for bins in columns), ByBin(columns, 1, states, phi))
@@ -179,7 +179,7 @@ def _numbers(occupied: Tensor, inside: Tensor, rows: int, width: float) -> Tenso
     if width == 0:
         return torch.arange(len(occupied), dtype=torch.int32, device=occupied.device)
     # both grow together: where the sum differs by less than the width, so does either
-    own = ((_value(occupied) + quantile_of_rank(inside, rows)) / width).floor().int()
+    own = ((value_of(occupied) + quantile_of_rank(inside, rows)) / width).floor().int()
     return own - own[0]
 
 
@@ -188,7 +188,7 @@ def _summed(occupied: Tensor, inside: Tensor, own: Tensor, rows: int) -> Bins:
     sizes = own.bincount(inside.double()).clamp(min=1)
     value, rank = (
         (own.bincount(inside * mean.double()) / sizes).float()
-        for mean in (_value(occupied), quantile_of_rank(inside, rows))
+        for mean in (value_of(occupied), quantile_of_rank(inside, rows))
     )
     # where a number is no bin's, the next begins as well, and is the later of the two
     start = occupied[torch.searchsorted(own, torch.arange(len(sizes), dtype=own.dtype, device=own.device))]
@@ -196,11 +196,17 @@ def _summed(occupied: Tensor, inside: Tensor, own: Tensor, rows: int) -> Bins:
 
 
 def _count_column(variable: int, piece: Table) -> Counts:
-    occupied, inside = torch.unique(_places(piece.x[0, :, variable]), return_counts=True)
+    return count_values(piece.x[0, :, variable])
+
+
+def count_values(values: Tensor) -> Counts:
+    """Of values [n] of a column."""
+    occupied, inside = torch.unique(_places(values), return_counts=True)
     return occupied, inside
 
 
-def _joined(first: Counts, second: Counts) -> Counts:
+def joined(first: Counts, second: Counts) -> Counts:
+    """Of the rows of both."""
     places, counts = (torch.cat(both).numpy() for both in zip(first, second, strict=True))
     order = np.argsort(places, kind="stable")  # which merges what is in order already
     places = places[order]
@@ -213,7 +219,7 @@ def _states(table: Table) -> int:
     return 4 if not table.observed.all() else 2 if table.intervened.any() else 1
 
 
-def _value(places: Tensor) -> Tensor:
+def value_of(places: Tensor) -> Tensor:
     """float32 of multiples of GRID."""
     return (places * GRID - REACH).float()
 

@@ -6,11 +6,12 @@ from functools import partial
 
 import attrs
 import torch
-from attrs.validators import deep_iterable, ge, gt, min_len, optional
+from attrs.validators import deep_iterable, ge, gt, in_, min_len, optional
 from torch import Tensor, nn
 
 from tabscm import Embedding, Encoder, Evidence, Rows, Table
 from tabscm_builtin.embeddings._common import channels, parts
+from tabscm_builtin.embeddings._families import Families, SingleChanges, Tables
 from tabscm_builtin.embeddings._independence import (
     CURVES,
     both_ways,
@@ -20,6 +21,7 @@ from tabscm_builtin.embeddings._independence import (
     together,
 )
 from tabscm_builtin.embeddings._knots import WIDTH, Elsewhere, Knots, knots, knots_elsewhere
+from tabscm_builtin.embeddings._levels import Levels, Tally, borders, borders_elsewhere, levels_of
 from tabscm_builtin.embeddings._moments import Sums, SumsOfCurves, gram, linear_evidence
 from tabscm_builtin.embeddings._ranks import ranks
 from tabscm_builtin.embeddings._regression import UNEXPLAINED, regress, single_changes
@@ -36,7 +38,7 @@ cache of a CPU, many enough to keep its cores or a GPU busy."""
 Piece = tuple[Tensor, Tensor]
 """Some rows of a table: what is known of each cell, [B, n, D, 4], value, intervened, observed, rank; and what phi makes
 of it, [B, n, D, m]."""
-Reading = Callable[[Iterable[Piece]], tuple[Sums, ...]]
+Reading = Callable[[Iterable[Piece]], tuple[Sums | Tally, ...]]
 """What is added up of the pieces of a table; can be sent to where they lie."""
 Total = Callable[[Reading], tuple[Tensor, ...]]
 """The moments of a reading over the whole table."""
@@ -78,6 +80,10 @@ class CrossMoment(Embedding):
     independence: bool = True
     """Ask of every two variables whether what a regression leaves depends on what went in: on one another at first, and
     in each residual step on what by then are believed to be the causes."""
+    levels: int = attrs.field(default=0, validator=in_((0, *range(2, 9))))
+    """L: read every column as so many levels besides, count how often they occur together, and score every variable
+    given one, two or a few others. For discrete tables, in which causes may do together what neither does alone; 0 does
+    without."""
     surest: int | None = attrs.field(default=None, validator=optional(ge(2)))
     """Rows beyond which no moment counts as surer, so that a long table looks like one of so many rows: for what was
     trained on few."""
@@ -104,25 +110,32 @@ class _CrossMoment(nn.Module):
         self.moments = _OfMoments(m, width)
         self.linear = nn.Linear(4 + 4 * len(spec.ridges), width, bias=False)
         self.asymmetry = _from_zero(4 * (CURVES + 1), width) if spec.independence else None
+        self.levels = spec.levels
+        self.families = Families(width) if spec.levels else None
         self.diagonal = nn.Parameter(torch.randn(width) * 0.1)
         self.steps = nn.ModuleList(_ResidualStep(spec, width) for _ in range(spec.steps))
 
     def forward(self, table: Table) -> Evidence:
         pieces = self._pieces(table)
         correlation = gram(table.x) / table.x.shape[1]
-        return self._evidence(lambda reading: _moments(reading(pieces)), correlation, table.x.shape[1])
+        cuts = borders(table, self.levels) if self.levels else None
+        return self._evidence(lambda reading: _moments(reading(pieces)), correlation, table.x.shape[1], cuts)
 
     def read(self, rows: Rows) -> Evidence:
         """The same of a table whose rows lie elsewhere."""
         # of a short table nothing is rounded, as in `_pieces`
         elsewhere = knots_elsewhere(rows, self.phi, width=WIDTH if rows.count > LONG else 0.0)
         correlation = rows.fold(_gram, torch.add, Tensor.clone) / rows.count
+        cuts = borders_elsewhere(rows, self.levels) if self.levels else None
         return self._evidence(
-            lambda reading: rows.fold(_OfPiece(elsewhere, reading), _joined, _moments), correlation, rows.count
+            lambda reading: rows.fold(_OfPiece(elsewhere, reading), _joined, _moments), correlation, rows.count, cuts
         )
 
-    def _evidence(self, total: Total, correlation: Tensor, rows: int) -> Evidence:
-        """correlation: [B, D, D] float64, that of `linear_evidence`."""
+    def _evidence(self, total: Total, correlation: Tensor, rows: int, cuts: Tensor | None) -> Evidence:
+        """correlation: [B, D, D] float64, that of `linear_evidence`; cuts: [B, D, L - 1], see `borders`."""
+        tables = None
+        if self.families is not None and cuts is not None and correlation.shape[1] > 1:
+            of_families, tables = self.families(partial(_count, total=total, cuts=cuts), rows)
         rows = rows if self.surest is None else min(rows, self.surest)
         independence = self.asymmetry is not None
         of_features, *of_curves = total(partial(_first, curved=independence))
@@ -133,9 +146,11 @@ class _CrossMoment(nn.Module):
             with torch.autocast(moments.device.type, enabled=False):
                 found = torch.cat([dependence(moments, 0, slice(1, 1 + CURVES), 0), spread(moments)], -1)
                 pairs = pairs + self.asymmetry(both_ways(found, rows))
+        if tables is not None:
+            pairs = pairs + of_families
         evidence = Evidence(nodes=block_diagonal(pairs), pairs=pairs)
         for step in self.steps:
-            evidence = step(evidence, total, correlation, rows)
+            evidence = step(evidence, total, correlation, rows, tables)
         return evidence
 
     def _linear(self, correlation: Tensor, rows: int) -> Tensor:
@@ -201,21 +216,34 @@ class _OfPiece:
     elsewhere: Elsewhere
     reading: Reading
 
-    def __call__(self, piece: Table) -> tuple[Sums, ...]:
+    def __call__(self, piece: Table) -> tuple[Sums | Tally, ...]:
         most = CELLS["cpu"] // piece.x.shape[2]
         return self.reading(_Binned(piece, self.elsewhere.of(piece), parts(piece.x.shape[1], most)))
 
 
-def _joined(first: tuple[Sums, ...], second: tuple[Sums, ...]) -> tuple[Sums, ...]:
-    return tuple(one.join(other) for one, other in zip(first, second, strict=True))
+def _joined(first: tuple[Sums | Tally, ...], second: tuple[Sums | Tally, ...]) -> tuple[Sums | Tally, ...]:
+    return tuple(one.join(other) for one, other in zip(first, second, strict=True))  # type: ignore[arg-type]
 
 
-def _moments(sums: tuple[Sums, ...]) -> tuple[Tensor, ...]:
+def _moments(sums: tuple[Sums | Tally, ...]) -> tuple[Tensor, ...]:
     return tuple(one.moments() for one in sums)
 
 
 def _gram(piece: Table) -> Tensor:
     return gram(piece.x)
+
+
+def _count(counting: Callable[[Levels], Tensor], *, total: Total, cuts: Tensor) -> Tensor:
+    """What `counting` makes of the levels of some rows, over the whole table."""
+    (counts,) = total(partial(_counted, counting=counting, cuts=cuts))
+    return counts
+
+
+def _counted(pieces: Iterable[Piece], *, counting: Callable[[Levels], Tensor], cuts: Tensor) -> tuple[Tally]:
+    tally = Tally()
+    for cells, _ in pieces:
+        tally.add(counting(levels_of(cells, cuts)))
+    return (tally,)
 
 
 def _first(pieces: Iterable[Piece], *, curved: bool) -> tuple[Sums, ...]:
@@ -241,8 +269,11 @@ class _ResidualStep(nn.Module):
             nn.Linear(spec.hidden, spec.features, bias=False),  # moments are centred: a bias would have no effect
         )
         self.moments = _OfMoments(spec.features, width)
+        self.changes = SingleChanges(width) if spec.levels and spec.independence else None
 
-    def forward(self, evidence: Evidence, total: Total, correlation: Tensor, rows: int) -> Evidence:
+    def forward(
+        self, evidence: Evidence, total: Total, correlation: Tensor, rows: int, tables: Tables | None
+    ) -> Evidence:
         evidence = self.between(evidence)
         assert evidence.pairs is not None
         tasks, variables = evidence.pairs.shape[:2]
@@ -256,6 +287,8 @@ class _ResidualStep(nn.Module):
         of_residuals, *of_curves = total(partial(self._read, weights=weights, left=left))
         if self.regression is not None and left is not None:
             pairs = pairs + self.regression(left, *of_curves, rows)
+            if self.changes is not None and tables is not None:
+                pairs = pairs + self.changes(left.score, tables)
         pairs = pairs + self.moments(of_residuals)
         return attrs.evolve(evidence, nodes=block_diagonal(pairs), pairs=pairs)
 

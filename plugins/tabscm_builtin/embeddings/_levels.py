@@ -1,0 +1,195 @@
+"""Columns read as a few levels each, and how often these occur together.
+
+What two causes do together need not show in what either does alone: curves of single columns are blind to it, counts of
+combinations are not. Counts are sums over rows. Letters: B tasks, N rows, n some of them, D variables, L levels.
+"""
+
+from functools import partial
+
+import attrs
+import torch
+from torch import Tensor
+
+from tabscm import Rows, Table
+from tabscm_builtin.embeddings._common import parts
+from tabscm_builtin.embeddings._knots import Counts, count_values, joined, value_of
+from tabscm_builtin.embeddings._ranks import RANKED
+
+AT_ONCE = 1 << 24
+"""Numbers that counting holds at one time."""
+
+
+class Tally:
+    """Counts of pieces of rows, added up."""
+
+    def __init__(self) -> None:
+        self.total: Tensor | None = None
+
+    def add(self, counts: Tensor) -> None:
+        """Take those of the next rows: any shape, always the same."""
+        counts = counts.double()
+        self.total = counts if self.total is None else self.total.add_(counts)
+
+    def join(self, other: "Tally") -> "Tally":
+        """The counts of the rows of both."""
+        assert other.total is not None
+        self.add(other.total)
+        return self
+
+    def moments(self) -> Tensor:
+        """float64, whole numbers."""
+        assert self.total is not None
+        return self.total
+
+
+def borders(table: Table, levels: int) -> Tensor:
+    """Where to cut columns into levels: a value is at the level of how many borders lie below it.
+
+    Up to `levels` different values are a level each. More are cut by their ranks, into shares of the rows as equal as
+    equal values allow.
+
+    Args:
+        table: of [B, N, D] cells.
+        levels: L.
+
+    Returns:
+        [B, D, L - 1], ascending, each between two values or infinite.
+    """
+    tasks, rows, variables = table.x.shape
+    most = variables if table.x.numel() <= RANKED else RANKED // (tasks * rows)
+    found = [_borders(table.x[:, :, part], table.observed[:, :, part], levels) for part in parts(variables, most)]
+    return torch.cat(found, 1)
+
+
+def _borders(x: Tensor, observed: Tensor, levels: int) -> Tensor:
+    """[B, N, D] both -> [B, D, L - 1]; nothing is counted out, so that no device is waited for."""
+    ordered = torch.where(observed, x, torch.inf).transpose(1, 2).contiguous().sort(-1).values  # [B, D, N]
+    count = observed.sum(1)[:, :, None]  # [B, D, 1]
+    last = ordered.shape[-1] - 1
+    place = torch.arange(1, levels, device=x.device)
+    new = (ordered[..., 1:] > ordered[..., :-1]) & (ordered[..., 1:] < torch.inf)
+    number = new.cumsum(-1).contiguous()  # [B, D, N - 1], of the value after each
+    begins = torch.searchsorted(number, place.expand(*number.shape[:2], -1).contiguous()) + 1
+    share = torch.div(count * place, levels, rounding_mode="floor").clamp(max=last)
+    ends = torch.searchsorted(ordered, ordered.gather(-1, share).contiguous(), right=True)
+    at = torch.where(number[..., -1:] < levels, begins, ends)
+    between = (ordered.gather(-1, (at - 1).clamp(0, last)) + ordered.gather(-1, at.clamp(max=last))) / 2
+    return torch.where(at < count, between, torch.inf)
+
+
+def borders_elsewhere(rows: Rows, levels: int) -> Tensor:
+    """The same of a table whose rows lie elsewhere: [1, D, L - 1]."""
+    columns = [
+        rows.fold(partial(_count_column, variable), joined, partial(_borders_of_counts, levels=levels))
+        for variable in range(rows.variables)
+    ]
+    return torch.stack(columns)[None]
+
+
+def _count_column(variable: int, piece: Table) -> Counts:
+    return count_values(piece.x[0, :, variable][piece.observed[0, :, variable]])
+
+
+def _borders_of_counts(counts: Counts, *, levels: int) -> Tensor:
+    """[L - 1], of the values of a column and how often each occurs."""
+    values, upto = value_of(counts[0]), counts[1].cumsum(0)
+    place = torch.arange(1, levels)
+    share = torch.div(upto[-1] * place, levels, rounding_mode="floor")
+    at = place if len(values) <= levels else torch.searchsorted(upto, share, right=True) + 1
+    following = torch.cat([values, torch.full((levels,), torch.inf)])
+    return (values[(at - 1).clamp(max=len(values) - 1)] + following[at]) / 2
+
+
+@attrs.define(eq=False)  # torch.compile cannot trace what attrs writes for frozen classes
+class Levels:
+    """The level of each cell of some rows, and which of them count."""
+
+    of: Tensor  # [B, n, D] int64, from 0
+    seen: Tensor  # [B, n, D] bool
+    natural: Tensor  # [B, n, D] bool: seen, and nobody set it
+    count: int  # L
+
+    def indicators(self, which: Tensor) -> Tensor:
+        """[B, n, D, L] float32, 0 or 1, of those of the cells [B, n, D] bool."""
+        level = torch.arange(self.count, device=self.of.device)
+        return ((self.of[..., None] == level) & which[..., None]).float()
+
+
+def levels_of(cells: Tensor, borders: Tensor) -> Levels:
+    """cells: [B, n, D, C] of value, intervened, observed, ...; borders: [B, D, L - 1], see `borders`."""
+    seen = cells[..., 2] > 0
+    of = (cells[..., :1] > borders[:, None]).sum(-1)
+    return Levels(of, seen, seen & (cells[..., 1] == 0), borders.shape[-1] + 1)
+
+
+def count_pairs(levels: Levels) -> Tensor:
+    """[B, D, D, L, L]; [b, i, j, a, c]: rows in which i is at level a, and j by itself at level c."""
+    tasks, _, variables = levels.of.shape
+    cause, effect = (levels.indicators(which).flatten(2) for which in (levels.seen, levels.natural))
+    return (cause.mT @ effect).view(tasks, variables, levels.count, variables, -1).transpose(2, 3)
+
+
+def count_triples(levels: Levels, candidates: Tensor) -> Tensor:
+    """Of each variable with every two of its candidates.
+
+    Args:
+        levels: of some rows.
+        candidates: [B, D, M] int64, of each variable.
+
+    Returns:
+        [B, D, M, M, L, L, L]; [b, k, i, j, a, a', c]: rows with candidate i of k at a, j at a', k by itself at c.
+    """
+    tasks, rows, variables = levels.of.shape
+    most, count = candidates.shape[2], levels.count
+    cause = levels.indicators(levels.seen).transpose(1, 2)  # [B, D, n, L]
+    effect = levels.indicators(levels.natural).transpose(1, 2)
+    found = []
+    for part in parts(variables, AT_ONCE // (tasks * rows * most * count**2)):
+        chosen = candidates[:, part]
+        size = chosen.shape[1]
+        index = chosen.reshape(tasks, -1, 1, 1).expand(-1, -1, rows, count)
+        causes = cause.gather(1, index).view(tasks, size, most, rows, count)
+        causes = causes.permute(0, 1, 3, 2, 4).flatten(3)  # [B, d, n, M L]
+        both = (effect[:, part, :, :, None] * causes[:, :, :, None]).flatten(3)  # [B, d, n, L M L]
+        counted = (both.mT @ causes).view(tasks, size, count, most, count, most, count)
+        found.append(counted.permute(0, 1, 3, 5, 4, 6, 2))
+    return torch.cat(found, 1)
+
+
+def count_with(levels: Levels, candidates: Tensor, parents: Tensor, active: Tensor) -> Tensor:
+    """Of each variable with some others together, and with each of its candidates besides.
+
+    Args:
+        levels: of some rows.
+        candidates: [B, D, M] int64, of each variable.
+        parents: [B, D, R] int64, of each variable.
+        active: [B, D, R] bool, those of them that are counted by; the others are taken to be at level 0.
+
+    Returns:
+        [B, D, M, L^R, L, L]; [b, k, i, p, a, c]: rows with the parents of k at combination p, candidate i of k at a,
+        and k by itself at c; the level of parent r is the digit of p that counts L^r.
+    """
+    tasks, rows, variables = levels.of.shape
+    slots, most, count = parents.shape[2], candidates.shape[2], levels.count
+
+    def of_others(x: Tensor, others: Tensor) -> Tensor:
+        """Of cells [B, n, D] those of the others [B, d, S] of each variable: [B, n, d, S]."""
+        found = x.gather(2, others.flatten(1)[:, None].expand(-1, rows, -1))
+        return found.view(tasks, rows, *others.shape[1:])
+
+    idle = ~active[:, None]  # [B, 1, D, R]
+    digits = count ** torch.arange(slots, device=parents.device)
+    combination = (of_others(levels.of, parents).masked_fill(idle, 0) * digits).sum(-1)  # [B, n, D]
+    known = (of_others(levels.seen, parents) | idle).all(-1) & levels.natural
+    of_effect = combination * count**2 + levels.of
+    size = count ** (slots + 2)
+    found = []
+    for part in parts(variables, AT_ONCE // (tasks * rows * most)):
+        chosen = candidates[:, part]
+        place = of_effect[:, :, part, None] + count * of_others(levels.of, chosen)  # [B, n, d, M]
+        tables = torch.arange(chosen[0].numel(), device=place.device).view(chosen.shape[1:])
+        weight = known[:, :, part, None] & of_others(levels.seen, chosen)
+        counted = torch.zeros(tasks, chosen[0].numel() * size, device=place.device)
+        counted.scatter_add_(1, (place + size * tables).flatten(1), weight.float().flatten(1))
+        found.append(counted.view(*chosen.shape, size))
+    return torch.cat(found, 1).view(tasks, variables, most, -1, count, count)
