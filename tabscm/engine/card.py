@@ -80,9 +80,10 @@ def _weights(facts: Facts, experiment: Experiment) -> list[str]:
         stored += f"; storing them so changes no figure below by more than {facts.change:.4f}"
     lines = [f"{stored}; computed with in float32.", f"sha256 of `{MODEL}`: `{facts.sha256}`"]
     if experiment.specialists:
+        own = f", but for the embedding of {', '.join(experiment.embeddings)}," if experiment.embeddings else ""
         lines.append(
-            f"{len(experiment.specialists)} networks of the same parts side by side, "
-            f"{', '.join(experiment.specialists)}, and a gate that reads a table first and says how far to believe "
+            f"{len(experiment.specialists)} networks of the same parts{own} side by side: "
+            f"{', '.join(experiment.specialists)}; and a gate that reads a table first and says how far to believe "
             "each."
         )
     return [_bullets(lines)]

@@ -7,6 +7,7 @@ say what is wrong where.
 import io
 import re
 import zlib
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -74,8 +75,30 @@ def _parse(text: bytes, columns: int, delimiter: str) -> NDArray[np.float64] | N
     if b"\r" in text or text.startswith(b"\n") or b"\n\n" in text:
         return None
     try:
-        values = np.loadtxt(io.StringIO(text.decode("ascii")), delimiter=delimiter, comments=None, ndmin=2)
-    except ValueError:
+        values = _by_arrow(text, columns, delimiter) if find_spec("pyarrow") else _by_numpy(text, delimiter)
+    except ValueError:  # also that of pyarrow
         return None
     lines = text.count(b"\n") + (not text.endswith(b"\n"))
     return values if values.shape == (lines, columns) and bool(np.isfinite(values).all()) else None
+
+
+def _by_numpy(text: bytes, delimiter: str) -> NDArray[np.float64]:
+    return np.loadtxt(io.StringIO(text.decode("ascii")), delimiter=delimiter, comments=None, ndmin=2)
+
+
+def _by_arrow(text: bytes, columns: int, delimiter: str) -> NDArray[np.float64]:
+    """The same several times as fast; no cell is missing or quoted, and no line empty."""
+    import pyarrow as pa
+    from pyarrow import csv
+
+    names = [str(column) for column in range(columns)]
+    table = csv.read_csv(
+        pa.BufferReader(text),
+        read_options=csv.ReadOptions(column_names=names, block_size=len(text) + 1),
+        parse_options=csv.ParseOptions(delimiter=delimiter, quote_char=False, ignore_empty_lines=False),
+        convert_options=csv.ConvertOptions(column_types=dict.fromkeys(names, pa.float64()), null_values=[]),
+    )
+    values = np.empty((columns, table.num_rows)).T
+    for column, cells in enumerate(table.columns):
+        values[:, column] = cells.to_numpy()
+    return values

@@ -13,6 +13,18 @@ from tabscm.engine.plain import read_plain
 from tabscm.engine.tables import read_table
 
 
+@pytest.fixture(params=["pyarrow", "numpy"], scope="module", autouse=True)
+def parser(request):
+    """What parses the numbers: pyarrow where it is installed."""
+    if request.param == "pyarrow":
+        pytest.importorskip("pyarrow", reason="needs the extra `parquet`")
+        yield
+    else:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(plain, "find_spec", lambda _: None)
+            yield
+
+
 def both(path):
     """What `read_table` says of a file with the fast reader, and without it."""
 
