@@ -18,6 +18,7 @@ from tabscm_builtin.graphs.layered import Layered
 from tabscm_builtin.graphs.scale_free import ScaleFree
 from tabscm_builtin.graphs.small_world import SmallWorld
 from tabscm_builtin.heads.ordered import Ordered
+from tabscm_builtin.interventions.activity import Activity
 from tabscm_builtin.interventions.do import Do
 from tabscm_builtin.interventions.shift import Shift
 from tabscm_builtin.interventions.unknown_target import UnknownTarget
@@ -106,6 +107,7 @@ EXAMPLES = {
     Do: [Do(rows=Draw.constant(1.0), targets=Draw.constant(0.0)), Do(at_once=Draw(low=1.0, high=9.0))],
     Shift: [Shift(rows=Draw.constant(1.0), at_once=Draw.constant(3.0))],
     UnknownTarget: [UnknownTarget(of=Do()), UnknownTarget(of=Shift())],
+    Activity: [Activity(of=Do()), Activity(of=UnknownTarget(of=Shift()))],
     MeasurementMixture: [
         MeasurementMixture(of=(Weighted(Counts()), Weighted(Levels()))),
         MeasurementMixture(of=(Weighted(Chain(of=(Noisy(), Missing()))),)),

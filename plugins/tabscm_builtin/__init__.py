@@ -24,6 +24,7 @@ from tabscm_builtin.heads.effects import Effects
 from tabscm_builtin.heads.intervention import Intervention
 from tabscm_builtin.heads.ordered import Ordered
 from tabscm_builtin.heads.pair import Pair
+from tabscm_builtin.interventions.activity import Activity
 from tabscm_builtin.interventions.do import Do
 from tabscm_builtin.interventions.none import NoIntervention
 from tabscm_builtin.interventions.shift import Shift
@@ -126,6 +127,7 @@ def tabscm_components() -> list[type]:
         Do,
         Shift,
         UnknownTarget,
+        Activity,
         # measurements
         Exact,
         Noisy,

@@ -137,16 +137,17 @@ class Stream:
         levels = _levels(adj, depth, mechanisms, which)
         probes = Probes(rows, variables, asked=self.effects)
         applied = _settings(drawn_interventions, cells)
-        values = self._sample(probes, noise, levels, applied, rng, finite=finite)  # [B, D, N + probes]
+        # [B, D, N + probes], what is felt of variables, and [B, D, N], what is measured of them
+        values, measured = self._sample(probes, noise, levels, applied, rng, finite=finite)
         effects = probes.effects(values)
         # columns carry no causal order, so that the last ones are as good as any to be hidden
         truth = Truth(
             adj=adj if seen == variables else project(adj, seen),
             effects=None if effects is None else effects[:, :seen, :seen],
             targets=cells[:, :, :seen].any(1),
-            scales=location_scale(values[:, :seen, :rows])[1][:, :, 0],
+            scales=location_scale(measured[:, :seen])[1][:, :, 0],
         )
-        x = values[:, :seen, :rows].transpose(1, 2)
+        x = measured[:, :seen].transpose(1, 2)
         return x, self._record(x, host, step, rng, finite=finite), shown[:, :, :seen], truth
 
     def _host(self, step: int, part: int) -> tuple[np.random.Generator, int]:
@@ -215,11 +216,11 @@ class Stream:
         rng: torch.Generator,
         *,
         finite: bool,
-    ) -> Tensor:
+    ) -> tuple[Tensor, Tensor]:
         """Ancestral sampling, level by level, of the table and of the probes behind it, from the noise [B, D, N].
 
         Returns:
-            values [B, D, N + probes], each variable on its own scale.
+            values [B, D, N + probes], each variable on its own scale, and [B, D, N], those that are measured.
         """
         rows = probes.rows
         noise = probes.extend(noise)
@@ -230,6 +231,8 @@ class Stream:
         between = between.repeat_interleave(variables)[:, None]  # [B D, 1]
         # each variable on its own scale, and at mean 0 and deviation 1; padded slots may point at one not sampled yet
         values, unit = torch.zeros_like(noise), torch.zeros_like(noise)
+        unseen = [setting.cells for setting in interventions if not setting.intervention.measured]  # [B D, N] each
+        measured = torch.zeros_like(values[:, :rows]) if unseen else values[:, :rows]
         for level in levels:
             natural = torch.empty_like(noise[level.nodes])  # [G, N]
             for group in level.groups:
@@ -240,12 +243,17 @@ class Stream:
             deviation = torch.where(deviation > 0, deviation, torch.ones_like(deviation))
             scaled = between[level.nodes]
             natural = torch.where(scaled, (natural - mean) / deviation, natural)
-            for intervention in interventions:
-                natural[:, :rows] = intervention.apply(natural[:, :rows], level.nodes, finite=finite)
+            by_itself = natural[:, :rows].clone() if unseen else natural[:, :rows]
+            for setting in interventions:
+                natural[:, :rows] = setting.apply(natural[:, :rows], level.nodes, finite=finite)
+            if unseen:
+                hidden = torch.stack([cells[level.nodes] for cells in unseen]).any(0)
+                measured[level.nodes] = torch.where(hidden, by_itself, natural[:, :rows])
             natural = probes.set(natural, level.nodes % variables)
             values[level.nodes] = natural
             unit[level.nodes] = torch.where(scaled, natural, (natural - mean) / deviation)
-        return values.view(tasks, variables, length)
+        shape = (tasks, variables, -1)
+        return values.view(shape), measured.reshape(shape)
 
     def _scaled_between(self, tasks: int, rng: torch.Generator) -> Tensor:
         """Which tables are scaled between variables: [B] bool."""

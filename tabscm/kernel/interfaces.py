@@ -214,6 +214,9 @@ class Intervention(Component):
     kind = "intervention"
     shown: ClassVar[bool] = True
     """False when the network is not told which cells were set: `Table.intervened` stays False."""
+    measured: ClassVar[bool] = True
+    """False when the table shows what cells would have been by themselves, and what they were set to is felt only by
+    what the variable causes."""
 
     @abstractmethod
     def draw(self, tasks: int, rows: int, variables: int, rng: torch.Generator) -> tuple[Tensor, Rule]:

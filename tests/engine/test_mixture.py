@@ -326,7 +326,7 @@ def test_released_they_say_the_same_and_each_can_be_trained_on(runs, tiny, regis
         before, after = (load_model(path, registry, CPU)(tables).logits for path in (runs["three"], folder))
     assert torch.equal(before, after)
     assert (
-        "3 networks of the same parts side by side, first, second, third, and a gate"
+        "3 networks of the same parts side by side: first, second, third; and a gate"
         in (folder / "card.md").read_text()
     )
     found = read_start([f"{folder}:second"], Model(tiny))

@@ -3,6 +3,7 @@
 import attrs
 import pytest
 import torch
+from tabscm_builtin.interventions.activity import Activity
 
 from tabscm import ContractError, Draw, Ramp
 from tabscm.engine.hidden import project
@@ -238,6 +239,24 @@ def test_interventions_cut_a_variable_off_and_reach_its_children(settings):
     assert table.intervened.sum() == len(table.x) * half
     assert table.x[:, :half, 0].std(1).max() < 1e-3
     assert (table.x[:, :half, 1].mean(1) > table.x[:, half:, 1].mean(1) + 1.5).all()
+
+
+@pytest.mark.parametrize("how", ["between", "after"])
+def test_what_is_not_measured_of_a_variable_reaches_its_children(settings, how):
+    first = First(value=50.0)
+    settings = attrs.evolve(settings, standardise=how)
+    table, truth = batch(attrs.evolve(settings, interventions=weighted(Activity(of=first))))
+    half = table.x.shape[1] // 2
+    assert table.intervened[:, :half, 0].all()
+    assert truth.targets[:, 0].all()
+    own = table.x[:, :, 0]
+    assert (own[:, :half].std(1) / own[:, half:].std(1)).sub(1).abs().max() < 0.2
+    assert (table.x[:, :half, 1].mean(1) > table.x[:, half:, 1].mean(1) + 1.5).all()
+    mixed = weighted(Activity(of=first), first)
+    table, _ = batch(attrs.evolve(settings, interventions=mixed))
+    spread = table.x[:, :half, 0].std(1)
+    assert (spread < 1e-3).any()
+    assert (spread > 0.5).any()
 
 
 def test_mechanisms_that_are_not_homogeneous_get_parents_on_unit_scale(settings):

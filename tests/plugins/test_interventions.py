@@ -1,5 +1,6 @@
 import pytest
 import torch
+from tabscm_builtin.interventions.activity import Activity
 from tabscm_builtin.interventions.do import Do
 from tabscm_builtin.interventions.none import NoIntervention
 from tabscm_builtin.interventions.shift import Shift
@@ -152,6 +153,18 @@ def test_unknown_target_does_the_same_and_does_not_tell(of):
     assert torch.equal(hidden_rule(values, task, variable), rule(values, task, variable))
     assert not UnknownTarget(of=of).shown
     assert of.shown
+    assert UnknownTarget(of=of).measured
+
+
+def test_activity_does_the_same_and_is_not_measured():
+    (cells, rule), (felt, felt_rule) = Do().draw(3, 20, 5, rng()), Activity(of=Do()).draw(3, 20, 5, rng())
+    assert torch.equal(felt, cells)
+    values, task, variable = torch.randn(2, 20, generator=rng(1)), torch.tensor([0, 2]), torch.tensor([4, 1])
+    assert torch.equal(felt_rule(values, task, variable), rule(values, task, variable))
+    quiet = Activity(of=UnknownTarget(of=Do()))
+    assert (Activity(of=Do()).shown, Activity(of=Do()).measured) == (True, False)
+    assert (quiet.shown, quiet.measured) == (False, False)
+    assert not UnknownTarget(of=Activity(of=Do())).measured
 
 
 def test_none_sets_nothing():

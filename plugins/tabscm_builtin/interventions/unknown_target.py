@@ -23,5 +23,9 @@ class UnknownTarget(Intervention):
     of: Intervention
     """What is done."""
 
+    @property
+    def measured(self) -> bool:  # type: ignore[override] # hangs on what is done
+        return self.of.measured
+
     def draw(self, tasks: int, rows: int, variables: int, rng: torch.Generator) -> tuple[Tensor, Rule]:
         return self.of.draw(tasks, rows, variables, rng)
