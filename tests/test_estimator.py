@@ -77,7 +77,7 @@ def test_missing_cells_and_categories_are_read(pretrained, chain):
     result = discover(gaps.assign(level=level, flag=chain["d"] > 1))
     assert {("a", "b"), ("b", "c")} <= set(result.to_networkx().edges)
     assert result.notes[:2] == (
-        "column 'level' is read as numbers: 'high' = 0, 'low' = 1; if it is no variable, leave it out",
+        "column 'level' is read as numbers: 'high' = 0, 'low' = 1; leave out what is no variable",
         "column 'flag' is read as numbers: 'False' = 0, 'True' = 1",
     )
     assert "cells are missing and read as unknown: of " in result.notes[2]

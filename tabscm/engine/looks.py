@@ -22,7 +22,7 @@ from tabscm.kernel.errors import DataError
 MANY = 1_000
 """Distinct texts of a column that are remembered for a message."""
 
-NO_VARIABLE = "if it is no variable, leave it out"
+NO_VARIABLE = "leave out what is no variable"
 """How a note on text that nobody asked for as categories ends."""
 
 Place = tuple[int | str, str]

@@ -467,7 +467,7 @@ READ = {
     "words": (
         b"a,b,kind\n3,2,x\n1,5,y\n4,4,x\n6,1,x\n9,3,y\n2,7,y\n",
         [
-            "column 'kind' is read as numbers: 'x' = 0, 'y' = 1; if it is no variable, leave it out",
+            "column 'kind' is read as numbers: 'x' = 0, 'y' = 1; leave out what is no variable",
             "text that is no variable is left out by --without COLUMN, chooses rows by --where, or says what was set "
             "by --interventions or --conditions",
         ],

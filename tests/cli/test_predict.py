@@ -112,7 +112,7 @@ def test_predict_with_categories_and_missing_cells(call, trained, tmp_path):
     )
     assert found["notes"][:3] == [
         "left out, as asked: 'day'",
-        f"{read}in that order; if it is no variable, leave it out",
+        f"{read}in that order; leave out what is no variable",
         "10 of 120 cells are missing and read as unknown: of 'b' 25 %",
     ]
     again = json.loads(call(*words, "--category", "dose")[1])

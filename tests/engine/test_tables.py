@@ -338,7 +338,7 @@ def test_text_is_categories_or_left_aside_with_a_note():
     assert table.x[:3].tolist() == [[0, 0, 0, 1], [1, 1, 1, 0], [4, 2, 2, 1]]
     assert table.notes == (
         "column 'kind' is read as numbers: 'x w' = 0, 'y w' = 1, 'z w' = 2; if another order is meant, write numbers "
-        "in that order; if it is no variable, leave it out",
+        "in that order; leave out what is no variable",
         "column 'on' is read as numbers: 'False' = 0, 'True' = 1",
         "column 'id' is text and left aside: 1000 different values or more, and at most 20 are read as categories",
         "column 'site' is text and left aside: 'A' is its only value",
@@ -416,7 +416,7 @@ def test_doses_with_their_unit_are_ordered_by_their_numbers_and_their_distances_
     assert table.x[:, 1].tolist() == [1, 0, 2, 1]
     assert table.notes == (
         "column 'dose' is read as numbers: '0.25 mg' = 0, '0.5 mg' = 1, '10 mg' = 2; to keep their distances, write "
-        "the number alone, and its unit in the name of the column; if it is no variable, leave it out",
+        "the number alone, and its unit in the name of the column; leave out what is no variable",
     )
 
 
@@ -424,7 +424,7 @@ def test_columns_of_the_same_levels_have_one_note():
     table = read_table(write("a,b,kind,c,d\nyes,no,x,1,no\nno,no,y,2,yes\nyes,yes,x,3,no\n"))
     assert table.notes == (
         "columns 'a', 'b' and 'd' are read as numbers: 'no' = 0, 'yes' = 1",
-        "column 'kind' is read as numbers: 'x' = 0, 'y' = 1; if it is no variable, leave it out",
+        "column 'kind' is read as numbers: 'x' = 0, 'y' = 1; leave out what is no variable",
     )
 
 
@@ -488,7 +488,7 @@ def test_sachs():
     assert table.notes == ("kept 853 of 7466 rows with 'condition' = 'cd3_cd28'",)
     (note,) = read_table(SACHS).notes
     assert note.startswith("column 'condition' is read as numbers: 'b2camp' = 0, 'cd3_cd28' = 1, ")
-    assert note.endswith("; if another order is meant, write numbers in that order; if it is no variable, leave it out")
+    assert note.endswith("; if another order is meant, write numbers in that order; leave out what is no variable")
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
