@@ -77,6 +77,7 @@ def test_it_sees_what_waits():
         "prod.toml",
         "released.toml",
         "specialists/nonlinear.toml",
+        "specialists/discrete.toml",
         "ablations/axial.toml",
         "ablations/gated-fusion.toml",
     ],

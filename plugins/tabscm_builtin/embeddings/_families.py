@@ -87,8 +87,8 @@ class Tables:
 class Families(nn.Module):
     """What is said of pairs by every variable given each other one, and given every two of those nearest to it.
 
-    Two causes of k that have nothing to do with one another are told from its effects by this: they are, once k is
-    known.
+    It tells causes of k from effects: two causes may have nothing to do with one another until k is known, and two
+    effects nothing once it is.
     """
 
     def __init__(self, width: int) -> None:
