@@ -122,6 +122,7 @@ EXAMPLES = {
     KLCap: [KLCap(free_bits=0.5)],
     Sparsity: [Sparsity(density=0.3)],
     TabPFN: [TabPFN(layers=1, heads=1)],
+    CrossMoment: [CrossMoment(steps=1, levels=3)],
     GatedFusion: [GatedFusion(crosses=1, heads=1, state=1, products=1)],
     Variational: [Variational(of=CrossMoment(features=2, steps=1), latent=1), Variational(of=Variational())],
     Columns: [Columns(dropout=0.3)],

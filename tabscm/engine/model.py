@@ -36,16 +36,16 @@ class Model(Parts):
         self._gate = network.gate
         self.gate: Gate | None = None
         self._gate_alone = isinstance(experiment, Experiment) and experiment.trainer.train == "gate"
-        try:
-            if network.specialists:
-                self.specialists = nn.ModuleDict()
-                for name, wiring in zip(network.specialists, self._wirings, strict=True):
-                    self.specialists[name] = wiring.fill(Parts())
-                self.specialists.requires_grad_(not self._gate_alone)
+        if network.specialists:
+            self.specialists = nn.ModuleDict()
+        for name, wiring in zip(network.specialists or [""], self._wirings, strict=True):
+            try:
+                filled = wiring.fill(Parts() if name else self)
+            except ConfigError as error:
+                problems += [problem for problem in error.problems if problem not in problems]
             else:
-                self._wirings[0].fill(self)
-        except ConfigError as error:
-            problems += error.problems
+                if name:
+                    self.specialists[name] = filled.requires_grad_(not self._gate_alone)
         try:
             if network.gate is not None and network.specialists:
                 gated = build("gate", network.gate, network.width)

@@ -7,7 +7,7 @@ say what is wrong where.
 import io
 import re
 import zlib
-from importlib.util import find_spec
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -75,19 +75,30 @@ def _parse(text: bytes, columns: int, delimiter: str) -> NDArray[np.float64] | N
     if b"\r" in text or text.startswith(b"\n") or b"\n\n" in text:
         return None
     try:
-        values = _by_arrow(text, columns, delimiter) if find_spec("pyarrow") else _by_numpy(text, delimiter)
+        values = _by_arrow(text, columns, delimiter) if _with_arrow() else _by_numpy(text, delimiter)
     except ValueError:  # also that of pyarrow
         return None
     lines = text.count(b"\n") + (not text.endswith(b"\n"))
     return values if values.shape == (lines, columns) and bool(np.isfinite(values).all()) else None
 
 
+@cache
+def _with_arrow() -> bool:
+    """Whether pyarrow, an extra, is there and works."""
+    try:
+        import pyarrow.csv  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
 def _by_numpy(text: bytes, delimiter: str) -> NDArray[np.float64]:
+    """[n, D] of lines without an empty one; ValueError where a cell is no number or a line has more or fewer."""
     return np.loadtxt(io.StringIO(text.decode("ascii")), delimiter=delimiter, comments=None, ndmin=2)
 
 
 def _by_arrow(text: bytes, columns: int, delimiter: str) -> NDArray[np.float64]:
-    """The same several times as fast; no cell is missing or quoted, and no line empty."""
+    """The same several times as fast."""
     import pyarrow as pa
     from pyarrow import csv
 

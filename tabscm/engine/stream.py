@@ -231,8 +231,8 @@ class Stream:
         between = between.repeat_interleave(variables)[:, None]  # [B D, 1]
         # each variable on its own scale, and at mean 0 and deviation 1; padded slots may point at one not sampled yet
         values, unit = torch.zeros_like(noise), torch.zeros_like(noise)
-        unseen = [setting.cells for setting in interventions if not setting.intervention.measured]  # [B D, N] each
-        measured = torch.zeros_like(values[:, :rows]) if unseen else values[:, :rows]
+        unmeasured = [setting.cells for setting in interventions if not setting.intervention.measured]  # [B D, N] each
+        measured = torch.zeros_like(values[:, :rows]) if unmeasured else values[:, :rows]
         for level in levels:
             natural = torch.empty_like(noise[level.nodes])  # [G, N]
             for group in level.groups:
@@ -243,12 +243,12 @@ class Stream:
             deviation = torch.where(deviation > 0, deviation, torch.ones_like(deviation))
             scaled = between[level.nodes]
             natural = torch.where(scaled, (natural - mean) / deviation, natural)
-            by_itself = natural[:, :rows].clone() if unseen else natural[:, :rows]
+            by_itself = natural[:, :rows].clone() if unmeasured else natural[:, :rows]
             for setting in interventions:
                 natural[:, :rows] = setting.apply(natural[:, :rows], level.nodes, finite=finite)
-            if unseen:
-                hidden = torch.stack([cells[level.nodes] for cells in unseen]).any(0)
-                measured[level.nodes] = torch.where(hidden, by_itself, natural[:, :rows])
+            if unmeasured:
+                felt_only = torch.stack([cells[level.nodes] for cells in unmeasured]).any(0)
+                measured[level.nodes] = torch.where(felt_only, by_itself, natural[:, :rows])
             natural = probes.set(natural, level.nodes % variables)
             values[level.nodes] = natural
             unit[level.nodes] = torch.where(scaled, natural, (natural - mean) / deviation)

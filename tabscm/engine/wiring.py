@@ -131,20 +131,22 @@ def unwired(experiment: Experiment | Network) -> list[Problem]:
         problems.append(Problem("head", (f'the main head must give "{MAIN}"; {experiment.head.name} does not',)))
     on_evidence: set[str] = set()
     embeddings = {"embedding": experiment.embedding, **{_own(name): own for name, own in experiment.embeddings.items()}}
-    for place, embedding in embeddings.items():
+    for place, embedding in reversed(embeddings.items()):  # that of all comes last, and says what losses may read
         on_evidence = set()
+        unmet = []
         for where, reader in ((place, embedding), ("encoder", experiment.encoder)):
-            problems += _unmet(where, reader, on_evidence)
+            unmet += _unmet(where, reader, on_evidence)
             on_evidence |= evidence_given(reader)
         for where, head in _heads(experiment).items():
-            problems += _unmet(where, head, on_evidence)
+            unmet += _unmet(where, head, on_evidence)
+        behind = () if place == "embedding" else (f"behind {place}",)
+        problems += [Problem(problem.where, (*problem.lines, *behind)) for problem in unmet]
     answered: set[str] = set()
     for where, head in _heads(experiment).items():
         problems += [
             Problem(where, (f'another head gives "{name}" already',)) for name in sorted(answered & head.gives)
         ]
         answered |= head.gives
-    problems = list(dict.fromkeys(problems))  # several embeddings may leave the same need unmet
     if isinstance(experiment, Network):
         return problems
     given = (on_evidence - {PAIRS}) | answered  # a prediction holds no pairs
@@ -174,7 +176,10 @@ def _of_gate(experiment: Experiment | Network) -> list[Problem]:
             problems.append(Problem("gate", (line,)))
     for name in experiment.embeddings:
         if name not in experiment.specialists:
-            there = f"there are: {', '.join(experiment.specialists) or 'none'}"
+            names = (
+                ", ".join(experiment.specialists) or "none, for `specialists` names none; [embedding] is that of all"
+            )
+            there = f"there are: {names}"
             line = f'no specialist is called "{name}".{did_you_mean(name, experiment.specialists)}'
             problems.append(Problem(_own(name), (line, there)))
     if experiment.specialists and experiment.auxiliary_heads:

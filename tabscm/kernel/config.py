@@ -88,8 +88,8 @@ def vary(experiment: Experiment, swaps: Iterable[tuple[str, str]], registry: Reg
     """The experiment with other values at some keys, see `files.swap`.
 
     Args:
-        experiment: stays as it is. Its cells have their own copy of the stream, which a swap in the stream does not
-            reach.
+        experiment: stays as it is. Its cells have their own copy of the stream, and specialists that differ their own
+            of the embedding, which a swap in either does not reach.
         swaps: (key.path, value), done in this order.
         registry: the components it may use.
 
@@ -190,7 +190,7 @@ def _with(data: Any, path: KeyPath, value: object) -> object:  # noqa: ANN401 - 
 
 
 def _repeated(path: KeyPath, differing: Mapping[KeyPath, Data]) -> bool:
-    """Whether this is the mistake of a cell or level in a key that it took over from the stream."""
+    """Whether this is the mistake of a table in a key that it took over from the one it differs from."""
     return any(
         path[: len(start)] == start and len(path) > len(start) and not _writes(table, path[len(start) :])
         for start, table in differing.items()

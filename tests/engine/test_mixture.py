@@ -139,7 +139,7 @@ def test_what_an_own_embedding_does_not_give_is_missed(several, registry):
     variational = registry.find("embedding", "variational")(of=several.embedding)
     with pytest.raises(ConfigError) as refusal:
         Model(attrs.evolve(several, embedding=variational, embeddings={"first": several.embedding}, encoder=Moody()))
-    lines = ('moody needs "kl", which nothing before it gives', "given: pairs")
+    lines = ('moody needs "kl", which nothing before it gives', "given: pairs", "behind embeddings.first")
     assert refusal.value.problems == (Problem("encoder", lines),)
 
 

@@ -21,7 +21,7 @@ def parser(request):
         yield
     else:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(plain, "find_spec", lambda _: None)
+            patch.setattr(plain, "_with_arrow", lambda: False)
             yield
 
 

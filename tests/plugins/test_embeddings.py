@@ -3,7 +3,7 @@ from collections import Counter
 
 import pytest
 import torch
-from tabscm_builtin.embeddings import _knots, _levels, _ranks, cross_moment
+from tabscm_builtin.embeddings import _families, _knots, _levels, _ranks, cross_moment
 from tabscm_builtin.embeddings._families import Families, SingleChanges
 from tabscm_builtin.embeddings._independence import curves, dependence, spread
 from tabscm_builtin.embeddings._moments import cross_moments, gram
@@ -622,6 +622,7 @@ def discrete():
     x[:, 3] = ((x[:, 0] + x[:, 1]) % 2 != 0).float()
     given = table(torch.cat([x, torch.randn(300, 1, generator=rng)], 1)[None])
     given.intervened[0, :40, 3] = True
+    given.x[0, :5, 3] = 2.0  # a level that nobody but an intervention reaches
     given.observed[0, torch.rand(300, 5, generator=rng) < 0.1] = False
     given.x.masked_fill_(~given.observed, 0.0)
     return given
@@ -634,7 +635,7 @@ def family_score(given, levels, effect, causes, among):
     cells = levels.of[0].tolist()
     counts = Counter((tuple(cells[row][one] for one in causes), cells[row][effect]) for row in rows)
     whole = Counter(tuple(cells[row][one] for one in causes) for row in rows)
-    kinds = [len({cells[row][one] for row in range(300) if seen[row, one]}) for one in range(5)]
+    kinds = [len({cells[row][one] for row in range(300) if natural[row, one]}) for one in range(5)]
     dirichlet = sum(math.lgamma(n + 0.5) - math.lgamma(0.5) for n in counts.values())
     dirichlet -= sum(math.lgamma(n + kinds[effect] / 2) - math.lgamma(kinds[effect] / 2) for n in whole.values())
     likelihood = sum(n * math.log(n / whole[combination]) for (combination, _), n in counts.items())
@@ -707,3 +708,62 @@ def test_what_two_causes_do_together_is_seen_where_neither_alone_does_anything()
         found.append(loss.item())
     without, with_levels = found
     assert with_levels < 0.1 < 0.5 < without  # knowing nothing costs log 2
+
+
+@pytest.mark.parametrize("most", [1000, 100])
+def test_families_are_scored_alike_with_tables_of_functions_and_without(most, discrete, monkeypatch):
+    module = moved(CrossMoment(steps=1, levels=4))
+    with torch.no_grad():
+        before = module(discrete).pairs
+        monkeypatch.setattr(_families, "TABLED", most)
+        torch.testing.assert_close(module(discrete).pairs, before, atol=1e-4, rtol=1e-4)
+
+
+def test_many_rows_are_counted_exactly_in_bfloat16():
+    given = random_table(tasks=1, rows=1001)
+    found = []
+    spec = CrossMoment(steps=1, levels=3)
+    module = moved(spec)
+    monitored = module.families.of_triples.register_forward_pre_hook(lambda _, given: found.append(given[0]))
+    with torch.no_grad():
+        module(given)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            module(given)
+    monitored.remove()
+    torch.testing.assert_close(*found)
+
+
+def test_joining_counts_changes_neither():
+    first, second = _levels.Tally(), _levels.Tally()
+    first.add(torch.ones(2))
+    second.add(torch.ones(2))
+    assert [first.join(second).moments().tolist() for _ in range(2)] == [[2.0, 2.0]] * 2
+
+
+@pytest.mark.parametrize("shape", [(2, 1, 3), (2, 9, 1), (1, 2, 2), (2, 40, 30)])
+def test_levels_of_the_smallest_tables_and_of_more_variables_than_are_asked(shape):
+    given = table(torch.randn(shape, generator=torch.Generator().manual_seed(0)).clamp(-1, 1))
+    given.observed[:, :, -1] = False
+    given.x[:, :, -1] = 0.0
+    module = moved(CrossMoment(steps=1, levels=3))
+    with torch.no_grad():
+        assert torch.isfinite(module(given).pairs).all()
+
+
+def test_borders_of_a_column_without_a_value_are_infinite():
+    given = random_table(tasks=1, rows=6)
+    given.observed[:, :, 1] = False
+    for found in (_levels.borders(given, 3), _levels.borders_elsewhere(Halves(given), 3)):
+        assert found[0, 1].tolist() == [math.inf] * 2
+
+
+@pytest.mark.parametrize("variables", [14, 30])
+def test_of_columns_that_say_as_much_the_order_does_not_choose(variables):
+    """Few rows of two values: many counts are equal, and more columns say as much than are asked."""
+    x = torch.randint(2, (3, 20, variables), generator=torch.Generator().manual_seed(0)).float()
+    x[:, :, 1] = x[:, :, 0]
+    order = torch.randperm(variables, generator=torch.Generator().manual_seed(1))
+    module = moved(CrossMoment(steps=1, levels=3))
+    with torch.no_grad():
+        before, after = module(table(x)).pairs, module(table(x[:, :, order])).pairs
+    torch.testing.assert_close(after, before[:, order][:, :, order], atol=2e-3, rtol=1e-3)

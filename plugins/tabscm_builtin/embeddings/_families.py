@@ -1,9 +1,10 @@
 """How well a variable follows from one, two or a few others, by the levels of all of them.
 
 What searches over discrete networks look at, for all families at once: a variable is scored with its parents, whatever
-these do together. Letters: B tasks, N rows, D variables, L levels, M candidates, R believed causes.
+these do together. Letters: B tasks, N rows, D variables, L levels, M candidates, R believed causes, U hidden units.
 """
 
+import math
 from collections.abc import Callable
 from functools import partial
 
@@ -14,14 +15,20 @@ from torch import Tensor, nn
 from tabscm_builtin.embeddings._levels import Levels, count_pairs, count_triples, count_with
 
 NEAREST = 24
-"""M: variables, of those that say most of one by themselves, of which it is asked what they add to its believed causes;
-of some tens of variables all are asked."""
+"""Variables, of those that say most of one by themselves, of which it is asked what they add to its believed causes; of
+up to 25 variables all are asked."""
 IN_TRIPLES = 10
-"""The first of these, of which every two are counted together."""
+"""M: the first of these, of which every two are counted together."""
 PARENTS = 3
 """R: the likeliest causes of each variable that are counted together."""
 HIDDEN = 64
-"""Units for each triple."""
+"""U: units for each triple."""
+APART = 1e-3
+"""What differs by less counts as equal: rounding must not choose."""
+LOWEST = -1.0
+"""Below all that Hardswish gives."""
+TABLED = 1 << 20
+"""Rows up to which functions of counts are read off tables, which is fast; memory must not grow with rows."""
 
 Count = Callable[[Callable[[Levels], Tensor]], Tensor]
 """What is counted of some rows -> the same over the whole table, in float64."""
@@ -32,15 +39,13 @@ class Scores:
     """Two scores of counts, in nats: the likelihood where probabilities are themselves drawn from Dirichlet
     distributions of 1/2, and the largest likelihood less half the logarithm of the rows for each free number.
 
-    Source: Heckerman et al. 1995, doi:10.1007/BF00994016, for the former; Schwarz 1978, doi:10.1214/aos/1176344136, for
-    the latter.
+    Source: Heckerman et al. 1995, doi:10.1007/BF00994016, with all exponents 1/2, for the former; Schwarz 1978,
+    doi:10.1214/aos/1176344136, for the latter.
     """
 
-    gamma: Tensor  # [N + 1] float64, at n: log Gamma(n + 1/2) - log Gamma(1/2)
-    normal: Tensor  # [L + 1, N + 1] float64, at (r, n): log Gamma(r / 2) - log Gamma(n + r / 2)
-    entropy: Tensor  # [N + 1] float64, n log n
-    price: Tensor  # log(N) / 2
-    kinds: Tensor  # [B, D] int64, levels that occur of each variable
+    kinds: Tensor  # [B, D] int64, levels that occur where nobody set them
+    rows: int  # N
+    tables: tuple[Tensor, Tensor, Tensor] | None  # the three functions below of 0 to N, the second for each r in [0, L]
 
     def __call__(self, counts: Tensor, kinds: Tensor, combinations: Tensor) -> Tensor:
         """Score variables given others.
@@ -53,35 +58,51 @@ class Scores:
         Returns:
             [..., 2] float64.
         """
-        counts = counts.long()
         whole = counts.sum(-1)
-        dirichlet = self.gamma[counts].sum((-1, -2)) + self.normal[kinds[..., None], whole].sum(-1)
-        largest = self.entropy[counts].sum((-1, -2)) - self.entropy[whole].sum(-1)
-        return torch.stack([dirichlet, largest - self.price * combinations * (kinds - 1)], -1)
+        if self.tables is None:
+            inside, outside = _inside(counts), _outside(whole, kinds[..., None])
+            likelihood = torch.xlogy(counts, counts), torch.xlogy(whole, whole)
+        else:
+            of_cells, of_sums, entropy = self.tables
+            counts, whole = counts.long(), whole.long()
+            inside, outside = of_cells[counts], of_sums[kinds[..., None], whole]
+            likelihood = entropy[counts], entropy[whole]
+        dirichlet = inside.sum((-1, -2)) + outside.sum(-1)
+        largest = likelihood[0].sum((-1, -2)) - likelihood[1].sum(-1)
+        price = torch.full((), self.rows, dtype=torch.float64, device=counts.device).log() / 2
+        return torch.stack([dirichlet, largest - price * combinations * (kinds - 1)], -1)
+
+
+def _inside(counts: Tensor) -> Tensor:
+    """log Gamma(n + 1/2) - log Gamma(1/2)."""
+    return torch.lgamma(counts + 0.5) - math.lgamma(0.5)
+
+
+def _outside(counts: Tensor, kinds: Tensor) -> Tensor:
+    """log Gamma(r / 2) - log Gamma(n + r / 2), at r levels."""
+    half = kinds.double().clamp(min=1) / 2
+    return torch.lgamma(half) - torch.lgamma(counts + half)
 
 
 def scores_of(pairs: Tensor, rows: int) -> Scores:
     """The scores of a table of so many rows; pairs: [B, D, D, L, L], see `count_pairs`."""
-    n = torch.arange(rows + 1, dtype=torch.float64, device=pairs.device)
-    half = torch.full_like(n[0], 0.5)
-    r = torch.arange(pairs.shape[-1] + 1, dtype=torch.float64, device=pairs.device)[:, None].clamp(min=1) / 2
     own = pairs.diagonal(dim1=1, dim2=2).sum(2).transpose(1, 2)  # [B, D, L]
-    return Scores(
-        gamma=torch.lgamma(n + half) - torch.lgamma(half),
-        normal=torch.lgamma(r) - torch.lgamma(n + r),
-        entropy=torch.xlogy(n, n),
-        price=n[-1].log() / 2,
-        kinds=(own > 0).sum(-1).clamp(min=1),
-    )
+    kinds = (own > 0).sum(-1).clamp(min=1)
+    if rows > TABLED:
+        return Scores(kinds, rows, None)
+    n = torch.arange(rows + 1, dtype=torch.float64, device=pairs.device)
+    r = torch.arange(pairs.shape[-1] + 1, device=pairs.device)[:, None]
+    return Scores(kinds, rows, (_inside(n), _outside(n, r), torch.xlogy(n, n)))
 
 
 @attrs.define(eq=False)
-class Tables:
+class Counted:
     """The levels of a whole table, to be counted again."""
 
     count: Count
     scores: Scores
-    nearest: Tensor  # [B, D, M] int64, the variables that say most of each
+    nearest: Tensor  # [B, D, S] int64, the variables that say most of each
+    near: Tensor  # [B, D, S] bool, which of them are asked
 
 
 class Families(nn.Module):
@@ -101,29 +122,32 @@ class Families(nn.Module):
         for last in (self.of_pairs, self.cause, self.effect):
             nn.init.zeros_(last.weight)
 
-    def forward(self, count: Count, rows: int) -> tuple[Tensor, Tables]:
+    def forward(self, count: Count, rows: int) -> tuple[Tensor, Counted]:
         """Of a table of so many rows: [B, D, D, E], and what is asked again."""
         with torch.no_grad():
             pairs = count(count_pairs)
             scores = scores_of(pairs, rows)
             single = _gains(pairs, scores)
-            nearest = _nearest(single)
-            candidates = nearest[:, :, :IN_TRIPLES]
+            nearest, near = _highest(single[..., 0], NEAREST)
+            candidates, asked = _highest(single[..., 0], IN_TRIPLES)
             triples = _of_triples(single, candidates, count(partial(count_triples, candidates=candidates)), scores)
             single = _squeezed(single)
         with torch.autocast(single.device.type, enabled=False):
             found: Tensor = self.of_pairs(torch.cat([single, single.transpose(1, 2)], -1))
-            told = self.of_triples(triples)  # [B, D, M, M, H]
+            told = self.of_triples(triples)  # [B, D, M, M, U]
             most = told.shape[3]
-            own = torch.eye(most, dtype=torch.bool, device=told.device)[:, :, None]
-            mean, largest = told.masked_fill(own, 0.0).sum(3) / max(most - 1, 1), told.masked_fill(own, -1.0).amax(3)
-            told = torch.cat([mean, largest], -1)  # [B, D, M, 2 H], of k and candidate i, over all j
+            left_out = torch.eye(most, dtype=torch.bool, device=told.device) | ~asked[:, :, None]
+            left_out = left_out[..., None]  # [B, D, M, M, 1]
+            mean = told.masked_fill(left_out, 0.0).sum(3) / max(most - 1, 1)
+            largest = told.masked_fill(left_out, LOWEST).amax(3)
+            # [B, D, M, 2 U], of k and candidate i, over all j
+            told = torch.cat([mean, largest], -1).masked_fill(~asked[..., None], 0.0)
             index = candidates[..., None].expand(-1, -1, -1, found.shape[-1])
             cause, effect = (
                 torch.zeros_like(found).scatter(2, index, project(told)) for project in (self.cause, self.effect)
             )
             # at [b, k, i]: the former is said of (i, k), the latter of (k, i)
-            return found + cause.transpose(1, 2) + effect, Tables(count, scores, nearest)
+            return found + cause.transpose(1, 2) + effect, Counted(count, scores, nearest, near)
 
 
 class SingleChanges(nn.Module):
@@ -134,18 +158,16 @@ class SingleChanges(nn.Module):
         self.project = nn.Linear(6, width, bias=False)
         nn.init.zeros_(self.project.weight)
 
-    def forward(self, score: Tensor, tables: Tables) -> Tensor:
+    def forward(self, score: Tensor, counted: Counted) -> Tensor:
         """score: [B, D, D], log-odds that i is a cause of j -> [B, D, D, E]."""
         with torch.no_grad():
-            eye = torch.eye(score.shape[1], dtype=torch.bool, device=score.device)
-            best = score.masked_fill(eye, -torch.inf).transpose(1, 2)  # [b, k, i]
-            best, parents = best.topk(min(PARENTS, score.shape[1] - 1), -1)
-            active = best > 0
+            parents, active = _highest(score, PARENTS)
+            active = active & (score.transpose(1, 2).gather(2, parents) > 0)
             # last each variable itself, which is known wherever it counts
             own = torch.arange(score.shape[1], device=score.device)[:, None].expand(len(score), -1, 1)
-            asked = torch.cat([tables.nearest, own], 2)
-            counts = tables.count(partial(count_with, candidates=asked, parents=parents, active=active))
-            changes, member = _changes(counts, tables.nearest, parents, active, tables.scores)
+            asked = torch.cat([counted.nearest, own], 2)
+            counts = counted.count(partial(count_with, candidates=asked, parents=parents, active=active))
+            changes, member = _changes(counts, counted, parents, active)
             told = torch.cat([_squeezed(changes), member[..., None].float()], -1)
         with torch.autocast(told.device.type, enabled=False):
             found: Tensor = self.project(torch.cat([told, told.transpose(1, 2)], -1))
@@ -161,12 +183,25 @@ def _gains(pairs: Tensor, scores: Scores) -> Tensor:
     return (given - alone).masked_fill(eye[:, :, None], 0.0)
 
 
-def _nearest(single: Tensor) -> Tensor:
-    """[B, D, D, 2], see `_gains` -> [B, D, M] int64."""
-    eye = torch.eye(single.shape[1], dtype=torch.bool, device=single.device)
-    known = single[..., 0].masked_fill(eye, -torch.inf).transpose(1, 2)  # [b, k, i]
-    _, found = known.topk(min(NEAREST, single.shape[1] - 1), -1)
-    return found
+def _highest(score: Tensor, most: int) -> tuple[Tensor, Tensor]:
+    """The others with the highest score of each variable.
+
+    Of several that are equal either all are kept or none: the order of columns must not choose.
+
+    Args:
+        score: [B, D, D], at (i, k) of i for k.
+        most: S, or the number of others where that is less.
+
+    Returns:
+        [B, D, S] int64 of each k, and which of them are kept, [B, D, S] bool.
+    """
+    others = score.shape[1] - 1
+    eye = torch.eye(others + 1, dtype=torch.bool, device=score.device)
+    of_each = score.masked_fill(eye, -torch.inf).transpose(1, 2)  # [b, k, i]
+    best, found = of_each.topk(min(most + 1, others), -1)
+    if others <= most:
+        return found, torch.ones_like(found, dtype=torch.bool)
+    return found[:, :, :most], best[:, :, :most] > best[:, :, most:] + APART
 
 
 def _of_triples(single: Tensor, candidates: Tensor, triples: Tensor, scores: Scores) -> Tensor:
@@ -199,21 +234,20 @@ def _of_triples(single: Tensor, candidates: Tensor, triples: Tensor, scores: Sco
     return _squeezed(torch.cat(found, -1))
 
 
-def _changes(
-    counts: Tensor, candidates: Tensor, parents: Tensor, active: Tensor, scores: Scores
-) -> tuple[Tensor, Tensor]:
+def _changes(counts: Tensor, counted: Counted, parents: Tensor, active: Tensor) -> tuple[Tensor, Tensor]:
     """How much better k is known by its believed causes with i than without.
 
     Args:
-        counts: [B, D, M + 1, L^R, L, L], see `count_with`; the last is k itself.
-        candidates: [B, D, M] int64, of each k.
+        counts: [B, D, S + 1, L^R, L, L] of the nearest of each k, see `count_with`; the last is k itself.
+        counted: of the table.
         parents: [B, D, R] int64, of each k.
         active: [B, D, R] bool, which of them are believed.
-        scores: of the table.
 
     Returns:
-        [B, D, D, 2] at (i, k), in nats, 0 where i is no candidate; and which i are believed, [B, D, D] bool.
+        [B, D, D, 2] at (i, k), in nats, 0 where i is neither near nor believed; and which are believed, [B, D, D]
+        bool.
     """
+    scores, candidates = counted.scores, counted.nearest
     tasks, variables = scores.kinds.shape
     levels, slots, most = counts.shape[-1], parents.shape[2], candidates.shape[2]
     kinds = scores.kinds[:, :, None].expand(-1, -1, most)
@@ -222,6 +256,7 @@ def _changes(
     with_one = counts[:, :, :-1]
     added = scores(with_one.flatten(3, 4), kinds, combinations[..., None] * _of_others(scores.kinds, candidates))
     added = added - scores(with_one.sum(4), kinds, combinations[..., None])
+    added = added.masked_fill(~counted.near[..., None], 0.0)
     # without one that is in already: its digit summed out of the combinations, whose last digit is that of the first
     whole = counts[:, :, -1].sum(3)
     with_all = scores(whole, scores.kinds, combinations)

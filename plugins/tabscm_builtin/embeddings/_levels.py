@@ -32,9 +32,11 @@ class Tally:
 
     def join(self, other: "Tally") -> "Tally":
         """The counts of the rows of both."""
+        assert self.total is not None
         assert other.total is not None
-        self.add(other.total)
-        return self
+        both = Tally()
+        both.total = self.total + other.total
+        return both
 
     def moments(self) -> Tensor:
         """float64, whole numbers."""
@@ -45,8 +47,9 @@ class Tally:
 def borders(table: Table, levels: int) -> Tensor:
     """Where to cut columns into levels: a value is at the level of how many borders lie below it.
 
-    Up to `levels` different values are a level each. More are cut by their ranks, into shares of the rows as equal as
-    equal values allow.
+    Up to `levels` different values are a level each. More are cut by their ranks: after the value at the end of each
+    of L equal shares of the rows, and after all that equal it, so that a value that many rows have may leave fewer
+    levels.
 
     Args:
         table: of [B, N, D] cells.
@@ -56,6 +59,8 @@ def borders(table: Table, levels: int) -> Tensor:
         [B, D, L - 1], ascending, each between two values or infinite.
     """
     tasks, rows, variables = table.x.shape
+    if rows == 1:
+        return table.x.new_full((tasks, variables, levels - 1), torch.inf)
     most = variables if table.x.numel() <= RANKED else RANKED // (tasks * rows)
     found = [_borders(table.x[:, :, part], table.observed[:, :, part], levels) for part in parts(variables, most)]
     return torch.cat(found, 1)
@@ -91,7 +96,9 @@ def _count_column(variable: int, piece: Table) -> Counts:
 
 
 def _borders_of_counts(counts: Counts, *, levels: int) -> Tensor:
-    """[L - 1], of the values of a column and how often each occurs."""
+    """[L - 1], of the values of a column and how often each occurs; of none, where all cells are missing, infinite."""
+    if not len(counts[0]):
+        return torch.full((levels - 1,), torch.inf)
     values, upto = value_of(counts[0]), counts[1].cumsum(0)
     place = torch.arange(1, levels)
     share = torch.div(upto[-1] * place, levels, rounding_mode="floor")
@@ -187,9 +194,9 @@ def count_with(levels: Levels, candidates: Tensor, parents: Tensor, active: Tens
     for part in parts(variables, AT_ONCE // (tasks * rows * most)):
         chosen = candidates[:, part]
         place = of_effect[:, :, part, None] + count * of_others(levels.of, chosen)  # [B, n, d, M]
-        tables = torch.arange(chosen[0].numel(), device=place.device).view(chosen.shape[1:])
+        table = torch.arange(chosen[0].numel(), device=place.device).view(chosen.shape[1:])
         weight = known[:, :, part, None] & of_others(levels.seen, chosen)
         counted = torch.zeros(tasks, chosen[0].numel() * size, device=place.device)
-        counted.scatter_add_(1, (place + size * tables).flatten(1), weight.float().flatten(1))
+        counted.scatter_add_(1, (place + size * table).flatten(1), weight.float().flatten(1))
         found.append(counted.view(*chosen.shape, size))
     return torch.cat(found, 1).view(tasks, variables, most, -1, count, count)

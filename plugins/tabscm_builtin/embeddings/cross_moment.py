@@ -6,12 +6,12 @@ from functools import partial
 
 import attrs
 import torch
-from attrs.validators import deep_iterable, ge, gt, in_, min_len, optional
+from attrs.validators import deep_iterable, ge, gt, min_len, optional
 from torch import Tensor, nn
 
 from tabscm import Embedding, Encoder, Evidence, Rows, Table
 from tabscm_builtin.embeddings._common import channels, parts
-from tabscm_builtin.embeddings._families import Families, SingleChanges, Tables
+from tabscm_builtin.embeddings._families import Counted, Families, SingleChanges
 from tabscm_builtin.embeddings._independence import (
     CURVES,
     both_ways,
@@ -28,6 +28,8 @@ from tabscm_builtin.embeddings._regression import UNEXPLAINED, regress, single_c
 from tabscm_builtin.encoders._common import block_diagonal
 from tabscm_builtin.encoders.triangle import Triangle
 
+MOST_LEVELS = 8
+"""As which a column is read: L^5 combinations are counted."""
 WHOLE = 1 << 15
 """Cells up to which a table is read at once."""
 LONG = 200_000
@@ -42,6 +44,11 @@ Reading = Callable[[Iterable[Piece]], tuple[Sums | Tally, ...]]
 """What is added up of the pieces of a table; can be sent to where they lie."""
 Total = Callable[[Reading], tuple[Tensor, ...]]
 """The moments of a reading over the whole table."""
+
+
+def _none_or_few(_: object, field: "attrs.Attribute[int]", levels: int) -> None:
+    if levels != 0 and not 2 <= levels <= MOST_LEVELS:
+        raise ValueError(f"{field.name} must be 2 to {MOST_LEVELS}, or 0 for none, found {levels}")
 
 
 @attrs.frozen
@@ -80,10 +87,11 @@ class CrossMoment(Embedding):
     independence: bool = True
     """Ask of every two variables whether what a regression leaves depends on what went in: on one another at first, and
     in each residual step on what by then are believed to be the causes."""
-    levels: int = attrs.field(default=0, validator=in_((0, *range(2, 9))))
+    levels: int = attrs.field(default=0, validator=_none_or_few)
     """L: read every column as so many levels besides, count how often they occur together, and score every variable
-    given one, two or a few others. For discrete tables, in which causes may do together what neither does alone; 0 does
-    without."""
+    given one or two others and, where `independence` is asked for too, given its believed causes with one more or less.
+    For discrete tables, in which causes may do together what neither does alone; 0 does without. Counts are of L^5
+    combinations for each variable and each of 25 others; all rows count, whatever `surest` says."""
     surest: int | None = attrs.field(default=None, validator=optional(ge(2)))
     """Rows beyond which no moment counts as surer, so that a long table looks like one of so many rows: for what was
     trained on few."""
@@ -133,9 +141,9 @@ class _CrossMoment(nn.Module):
 
     def _evidence(self, total: Total, correlation: Tensor, rows: int, cuts: Tensor | None) -> Evidence:
         """correlation: [B, D, D] float64, that of `linear_evidence`; cuts: [B, D, L - 1], see `borders`."""
-        tables = None
+        counted = None
         if self.families is not None and cuts is not None and correlation.shape[1] > 1:
-            of_families, tables = self.families(partial(_count, total=total, cuts=cuts), rows)
+            of_families, counted = self.families(partial(_count, total=total, cuts=cuts), rows)
         rows = rows if self.surest is None else min(rows, self.surest)
         independence = self.asymmetry is not None
         of_features, *of_curves = total(partial(_first, curved=independence))
@@ -146,11 +154,11 @@ class _CrossMoment(nn.Module):
             with torch.autocast(moments.device.type, enabled=False):
                 found = torch.cat([dependence(moments, 0, slice(1, 1 + CURVES), 0), spread(moments)], -1)
                 pairs = pairs + self.asymmetry(both_ways(found, rows))
-        if tables is not None:
+        if counted is not None:
             pairs = pairs + of_families
         evidence = Evidence(nodes=block_diagonal(pairs), pairs=pairs)
         for step in self.steps:
-            evidence = step(evidence, total, correlation, rows, tables)
+            evidence = step(evidence, total, correlation, rows, counted)
         return evidence
 
     def _linear(self, correlation: Tensor, rows: int) -> Tensor:
@@ -241,8 +249,9 @@ def _count(counting: Callable[[Levels], Tensor], *, total: Total, cuts: Tensor) 
 
 def _counted(pieces: Iterable[Piece], *, counting: Callable[[Levels], Tensor], cuts: Tensor) -> tuple[Tally]:
     tally = Tally()
-    for cells, _ in pieces:
-        tally.add(counting(levels_of(cells, cuts)))
+    with torch.autocast(cuts.device.type, enabled=False):  # in bfloat16 no number above 256 is counted to
+        for cells, _ in pieces:
+            tally.add(counting(levels_of(cells, cuts)))
     return (tally,)
 
 
@@ -272,7 +281,7 @@ class _ResidualStep(nn.Module):
         self.changes = SingleChanges(width) if spec.levels and spec.independence else None
 
     def forward(
-        self, evidence: Evidence, total: Total, correlation: Tensor, rows: int, tables: Tables | None
+        self, evidence: Evidence, total: Total, correlation: Tensor, rows: int, counted: Counted | None
     ) -> Evidence:
         evidence = self.between(evidence)
         assert evidence.pairs is not None
@@ -287,8 +296,8 @@ class _ResidualStep(nn.Module):
         of_residuals, *of_curves = total(partial(self._read, weights=weights, left=left))
         if self.regression is not None and left is not None:
             pairs = pairs + self.regression(left, *of_curves, rows)
-            if self.changes is not None and tables is not None:
-                pairs = pairs + self.changes(left.score, tables)
+            if self.changes is not None and counted is not None:
+                pairs = pairs + self.changes(left.score, counted)
         pairs = pairs + self.moments(of_residuals)
         return attrs.evolve(evidence, nodes=block_diagonal(pairs), pairs=pairs)
 
