@@ -12,7 +12,7 @@ in a file where they are too many for memory, nothing grows with the rows. Count
 pieces lie elsewhere nobody has to hold all rows either.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import attrs
@@ -79,13 +79,17 @@ class ByBin:
             ]
         )  # [states K, m]
 
-    def of(self, bins: Tensor, intervened: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
-        """Ranks [B, n, D] and features [B, n, D, m] of cells [B, n, D], by their bins within the column."""
+    def of(self, bins: Tensor, intervened: Tensor, observed: Tensor) -> tuple[Tensor, Callable[[], Tensor]]:
+        """Ranks [B, n, D] of cells [B, n, D], by their bins within the column; and, where they are asked for, features
+        [B, n, D, m]."""
         bins = bins + self.first
         ranks = self.rank.index_select(0, bins.flatten()).view(bins.shape)
-        if not self.plain:
-            bins += self.count * (intervened + 2 * ~observed)
-        return ranks, self.features.index_select(0, bins.flatten()).view(*bins.shape, -1)
+
+        def features() -> Tensor:
+            of_state = bins if self.plain else bins + self.count * (intervened + 2 * ~observed).int()
+            return self.features.index_select(0, of_state.flatten()).view(*bins.shape, -1)
+
+        return ranks, features
 
 
 @attrs.frozen(eq=False)
@@ -98,8 +102,8 @@ class Knots:
     ranks lie within 5.5."""
     by_bin: ByBin
 
-    def of(self, rows: slice) -> tuple[Tensor, Tensor]:
-        """Ranks [B, n, D] and features [B, n, D, m] of the cells of some rows."""
+    def of(self, rows: slice) -> tuple[Tensor, Callable[[], Tensor]]:
+        """Ranks [B, n, D] of the cells of some rows and, where they are asked for, features [B, n, D, m]."""
         return self.by_bin.of(self.bins[:, rows], self.table.intervened[:, rows], self.table.observed[:, rows])
 
 

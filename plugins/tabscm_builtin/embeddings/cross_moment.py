@@ -37,9 +37,9 @@ LONG = 200_000
 CELLS = {"cpu": 1 << 16, "cuda": 1 << 22}
 """Cells of a larger one that are in memory as features at one time, where no gradient is needed: few enough for the
 cache of a CPU, many enough to keep its cores or a GPU busy."""
-Piece = tuple[Tensor, Tensor]
+Piece = tuple[Tensor, Callable[[], Tensor]]
 """Some rows of a table: what is known of each cell, [B, n, D, 4], value, intervened, observed, rank; and what phi makes
-of it, [B, n, D, m]."""
+of it, [B, n, D, m], made where it is asked for."""
 Reading = Callable[[Iterable[Piece]], tuple[Sums | Tally, ...]]
 """What is added up of the pieces of a table; can be sent to where they lie."""
 Total = Callable[[Reading], tuple[Tensor, ...]]
@@ -173,7 +173,8 @@ class _CrossMoment(nn.Module):
         tasks, rows, variables = table.x.shape
         if torch.is_grad_enabled() or table.x.numel() <= WHOLE:
             cells = _cells(table, ranks(table.x))
-            return [(cells, self.phi(cells))]  # a list, for torch.compile
+            features: Tensor = self.phi(cells)
+            return [(cells, lambda: features)]  # a list, for torch.compile
         most = CELLS.get(table.x.device.type, CELLS["cpu"]) // (tasks * variables)
         some = parts(rows, most)
         return (
@@ -200,7 +201,7 @@ class _Pieces:
     def __iter__(self) -> Iterator[Piece]:
         for part in self.parts:
             cells = _cells(self.table, self.ranked[:, part], part)
-            yield cells, self.phi(cells)
+            yield cells, partial(self.phi, cells)
 
 
 @attrs.frozen
@@ -259,7 +260,7 @@ def _first(pieces: Iterable[Piece], *, curved: bool) -> tuple[Sums, ...]:
     """Features of cells, and where it is asked for their values with curves of these."""
     of_features, of_curves = Sums(), Sums()
     for cells, features in pieces:
-        of_features.add(features)
+        of_features.add(features())
         if curved:
             of_curves.add(torch.stack([cells[..., 0], *curves(cells[..., 0])], -1))
     return (of_features, of_curves) if curved else (of_features,)
@@ -309,7 +310,7 @@ class _ResidualStep(nn.Module):
             if left is not None:
                 rest = left.of(cells[..., 0])
                 of_curves.add(_with_curves(cells[..., 0], rest))
-            of_residuals.add(self._residual(cells, features, weights, rest))
+            of_residuals.add(self._residual(cells, features(), weights, rest))
         return (of_residuals,) if left is None else (of_residuals, of_curves)
 
     def _residual(self, cells: Tensor, features: Tensor, weights: Tensor, rest: Tensor | None) -> Tensor:
