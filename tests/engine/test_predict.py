@@ -9,7 +9,7 @@ import networkx as nx
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -116,6 +116,7 @@ class Lopsided(Fake):
 
 
 @settings(deadline=None)
+@example(seed=212, coarse=True, gaps=True)  # gaps make two columns the same
 @given(st.integers(0, 10**6), st.booleans(), st.booleans())
 def test_the_order_and_the_units_of_a_table_change_no_digit_even_if_the_network_would(seed, coarse, gaps):
     rng = np.random.default_rng(seed)
@@ -126,14 +127,15 @@ def test_the_order_and_the_units_of_a_table_change_no_digit_even_if_the_network_
         if coarse
         else rng.normal(size=(rows, variables))
     )
-    if len(np.unique(x, axis=1).T) < variables:
-        return  # two columns that are the same have no order of their own
     cells = rng.uniform(size=x.shape) < 0.2
     names = tuple("abcdef"[:variables])
     if gaps:
         x[rng.uniform(size=x.shape) < 0.2] = np.nan
         if (np.nanmax(x, 0, initial=-np.inf) <= np.nanmin(x, 0, initial=np.inf)).any():
             return  # a column without two values that differ
+    seen = np.nan_to_num((x - np.nanmean(x, 0)) / np.nanstd(x, 0), nan=99.0).round(6)
+    if len(np.unique(np.concatenate([seen, cells]), axis=1).T) < variables:
+        return  # two columns that are the same but for their units have no order of their own
 
     def read(x, cells):
         return predict(Lopsided(), DataTable(names=names, x=x, source=""), device=CPU, intervened=cells).edge_prob
