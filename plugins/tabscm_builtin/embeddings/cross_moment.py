@@ -1,7 +1,7 @@
 """Learned cross-moments: pairs of columns meet before anything is squeezed."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from functools import partial
 
 import attrs
@@ -10,7 +10,7 @@ from attrs.validators import deep_iterable, ge, gt, min_len, optional
 from torch import Tensor, nn
 
 from tabscm import Embedding, Encoder, Evidence, Rows, Table
-from tabscm_builtin.embeddings._common import channels, parts
+from tabscm_builtin.embeddings._common import parts
 from tabscm_builtin.embeddings._families import Counted, Families, SingleChanges
 from tabscm_builtin.embeddings._independence import (
     CURVES,
@@ -20,9 +20,10 @@ from tabscm_builtin.embeddings._independence import (
     spread,
     together,
 )
-from tabscm_builtin.embeddings._knots import WIDTH, Elsewhere, Knots, knots, knots_elsewhere
+from tabscm_builtin.embeddings._knots import WIDTH, Elsewhere, knots, knots_elsewhere
 from tabscm_builtin.embeddings._levels import Levels, Tally, borders, borders_elsewhere, levels_of
 from tabscm_builtin.embeddings._moments import Sums, SumsOfCurves, gram, linear_evidence
+from tabscm_builtin.embeddings._pieces import Binned, Piece, Pieces, cells_of
 from tabscm_builtin.embeddings._ranks import ranks
 from tabscm_builtin.embeddings._regression import UNEXPLAINED, regress, single_changes
 from tabscm_builtin.encoders._common import block_diagonal
@@ -37,9 +38,6 @@ LONG = 200_000
 CELLS = {"cpu": 1 << 16, "cuda": 1 << 22}
 """Cells of a larger one that are in memory as features at one time, where no gradient is needed: few enough for the
 cache of a CPU, many enough to keep its cores or a GPU busy."""
-Piece = tuple[Tensor, Callable[[], Tensor]]
-"""Some rows of a table: what is known of each cell, [B, n, D, 4], value, intervened, observed, rank; and what phi makes
-of it, [B, n, D, m], made where it is asked for."""
 Reading = Callable[[Iterable[Piece]], tuple[Sums | Tally, ...]]
 """What is added up of the pieces of a table; can be sent to where they lie."""
 Total = Callable[[Reading], tuple[Tensor, ...]]
@@ -172,50 +170,16 @@ class _CrossMoment(nn.Module):
         """The table in one piece where it is small or a gradient needs all of it at once; else in many."""
         tasks, rows, variables = table.x.shape
         if torch.is_grad_enabled() or table.x.numel() <= WHOLE:
-            cells = _cells(table, ranks(table.x))
+            cells = cells_of(table, ranks(table.x))
             features: Tensor = self.phi(cells)
             return [(cells, lambda: features)]  # a list, for torch.compile
         most = CELLS.get(table.x.device.type, CELLS["cpu"]) // (tasks * variables)
         some = parts(rows, most)
         return (
-            _Binned(table, knots(table, self.phi), some)
+            Binned(table, knots(table, self.phi), some)
             if rows > LONG
-            else _Pieces(table, self.phi, some, ranks(table.x))
+            else Pieces(table, self.phi, some, ranks(table.x))
         )
-
-
-def _cells(table: Table, ranked: Tensor, part: slice = slice(None)) -> Tensor:
-    """Of some rows, and their ranks [B, n, D]: [B, n, D, 4]."""
-    return torch.cat([channels(table.of_rows(part)), ranked[..., None]], -1)
-
-
-@attrs.frozen
-class _Pieces:
-    """A table some rows at a time, made anew in each iteration."""
-
-    table: Table
-    phi: nn.Module
-    parts: list[slice]
-    ranked: Tensor
-
-    def __iter__(self) -> Iterator[Piece]:
-        for part in self.parts:
-            cells = _cells(self.table, self.ranked[:, part], part)
-            yield cells, partial(self.phi, cells)
-
-
-@attrs.frozen
-class _Binned:
-    """The same of a long table, with features by bins."""
-
-    table: Table
-    knots: Knots
-    parts: list[slice]
-
-    def __iter__(self) -> Iterator[Piece]:
-        for part in self.parts:
-            ranked, features = self.knots.of(part)
-            yield _cells(self.table, ranked, part), features
 
 
 @attrs.frozen
@@ -227,7 +191,7 @@ class _OfPiece:
 
     def __call__(self, piece: Table) -> tuple[Sums | Tally, ...]:
         most = CELLS["cpu"] // piece.x.shape[2]
-        return self.reading(_Binned(piece, self.elsewhere.of(piece), parts(piece.x.shape[1], most)))
+        return self.reading(Binned(piece, self.elsewhere.of(piece), parts(piece.x.shape[1], most)))
 
 
 def _joined(first: tuple[Sums | Tally, ...], second: tuple[Sums | Tally, ...]) -> tuple[Sums | Tally, ...]:
