@@ -52,6 +52,7 @@ from tabscm_builtin.measurements.warped import Warped
 from tabscm_builtin.mechanisms.additive import Additive
 from tabscm_builtin.mechanisms.categorical import Categorical
 from tabscm_builtin.mechanisms.conditional_table import ConditionalTable
+from tabscm_builtin.mechanisms.discrete_additive import DiscreteAdditive
 from tabscm_builtin.mechanisms.gaussian_process import GaussianProcess
 from tabscm_builtin.mechanisms.heteroscedastic import Heteroscedastic
 from tabscm_builtin.mechanisms.linear import Linear
@@ -119,6 +120,7 @@ def tabscm_components() -> list[type]:
         ConditionalTable,
         Categorical,
         NoisyOr,
+        DiscreteAdditive,
         PostNonlinear,
         Heteroscedastic,
         Mixture,

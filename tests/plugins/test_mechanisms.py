@@ -6,6 +6,7 @@ import torch
 from tabscm_builtin.mechanisms.additive import Additive
 from tabscm_builtin.mechanisms.categorical import Categorical
 from tabscm_builtin.mechanisms.conditional_table import ConditionalTable
+from tabscm_builtin.mechanisms.discrete_additive import DiscreteAdditive
 from tabscm_builtin.mechanisms.gaussian_process import GaussianProcess
 from tabscm_builtin.mechanisms.heteroscedastic import Heteroscedastic
 from tabscm_builtin.mechanisms.linear import Linear
@@ -644,6 +645,34 @@ def test_any_parent_turns_a_gate_on():
     torch.testing.assert_close(on, expected.expand(20, 4), rtol=0, atol=0.02)
     turned = table(NoisyOr(turned=1.0, **settings).draw(mask, rng()), 20_000, mask)
     torch.testing.assert_close(turned, 1.0 - expected.flip(0).expand(20, 4), rtol=0, atol=0.02)  # a noisy and
+
+
+def test_parents_move_a_whole_number_and_leave_its_noise_as_it_is():
+    mechanism = DiscreteAdditive(parent_levels=Draw.constant(2.0), noise_levels=Draw.constant(3.0))
+    function = mechanism.draw(torch.ones(50, 1, dtype=torch.bool), rng())
+    noise = torch.randn(50, 20_000, generator=rng(1))
+    off, on = (function(torch.full((50, 20_000, 1), side), noise) for side in (-1.0, 1.0))
+    moved = on - off
+    torch.testing.assert_close(moved, moved[:, :1].expand_as(moved), atol=1e-5, rtol=0)
+    level = (off.amax(1) - off.amin(1)) / 2.0  # of three
+    assert set((moved[:, 0] / level).round().tolist()) == {-2.0, -1.0, 1.0, 2.0}
+    shares = (off == off.amax(1, keepdim=True)).float().mean(1)
+    assert shares.min() < 0.1 < 0.6 < shares.max()  # some levels are rare
+
+
+def test_weights_of_several_parents_add_up_in_whole_numbers():
+    mechanism = DiscreteAdditive(parent_levels=Draw.constant(2.0), skew=Draw.constant(0.0))
+    mask = torch.ones(30, 2, dtype=torch.bool)
+    function = mechanism.draw(mask, rng())
+    noise = torch.randn(1, 1, generator=rng(1)).expand(30, 1)
+    at = {
+        (i, j): function(torch.tensor([[[i, j]]], dtype=torch.float32).expand(30, 1, 2), noise)
+        for i in (-1, 1)
+        for j in (-1, 1)
+    }
+    torch.testing.assert_close(at[1, 1] - at[1, -1], at[-1, 1] - at[-1, -1], atol=1e-5, rtol=0)
+    ratio = ((at[1, 1] - at[-1, 1]) / (at[1, 1] - at[1, -1])).abs()
+    assert set(ratio.flatten().mul(2).round().tolist()) == {1.0, 2.0, 4.0}
 
 
 def test_a_gate_without_parents_is_on_as_often_as_its_prevalence_says():

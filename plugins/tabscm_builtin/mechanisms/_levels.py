@@ -10,6 +10,12 @@ from tabscm import Draw
 FOLD = 0.02
 """Period at which noise is folded: far below any scale of noise, far above the steps of float32."""
 
+SPAN = Draw.constant(3.0)
+"""Width of all levels into which a parent is cut, in its deviations: codes of up to six equally likely levels are told
+apart by as many cuts."""
+MIDDLE = Draw.constant(0.0)
+"""Where the middle of these lies, in deviations: an even number of levels is cut at the mean."""
+
 
 def uniform(noise: Tensor) -> Tensor:
     """A variable uniform on [0, 1] made of noise of any kind and of any scale well above FOLD."""

@@ -9,13 +9,7 @@ from attrs.validators import ge, le
 from torch import Tensor
 
 from tabscm import Draw, Function, Mechanism, within
-from tabscm_builtin.mechanisms._levels import address, codes, cut, deviation, uniform
-
-SPAN = Draw.constant(3.0)
-"""Width of all levels into which a parent is cut, in its deviations: codes of up to six equally likely levels are told
-apart by as many cuts."""
-MIDDLE = Draw.constant(0.0)
-"""Where the middle of these lies, in deviations: an even number of levels is cut at the mean."""
+from tabscm_builtin.mechanisms._levels import MIDDLE, SPAN, address, codes, cut, deviation, uniform
 
 
 @attrs.frozen
