@@ -182,6 +182,7 @@ def parser_of_all() -> argparse.ArgumentParser:
 
     show = commands.add_parser("list", help="list the components that experiments can use")
     show.add_argument("kind", nargs="?", metavar="KIND", help="one kind only, such as mechanism")
+    show.add_argument("name", nargs="?", metavar="NAME", help="one of that kind: what it is, and all its settings")
     show.set_defaults(command="list")
     for command in _leaves(commands):
         _add_plugins(command, several=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 import tabscm.data
+from tabscm.commands.describe import described
 from tabscm.commands.measure import ablate, bench_accuracy, bench_familiarity, bench_invariance, bench_speed
 from tabscm.commands.predict import predict_graph
 from tabscm.commands.shared import chosen_device, given_device, go_on, load_experiment, quoted, stem
@@ -203,6 +204,10 @@ def _list(args: argparse.Namespace, registry: Registry) -> int:
     if args.kind is not None and args.kind not in KINDS:
         near = did_you_mean(args.kind, KINDS)
         raise TabSCMError(f'no kind is called "{args.kind}".{near}\nkinds: {", ".join(KINDS)}')
+    if args.name is not None:
+        found = registry.find(args.kind, args.name)
+        print(described(found, COLUMNS))
+        return 0
     width = max((len(entry.component_class.name) for entry in registry.entries(args.kind)), default=0)
     for kind in KINDS if args.kind is None else [args.kind]:
         print(kind)

@@ -228,11 +228,11 @@ def _show(path: KeyPath) -> str:
     return text or "the file"
 
 
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
     """A value as TOML would hold it."""
     match value:
         case Weighted():
-            return {"use": value.component.name, "weight": _plain(value.weight), **_table(value.component)}
+            return {"use": value.component.name, "weight": plain(value.weight), **_table(value.component)}
         case Component():
             return {"use": value.name, **_table(value)}
         case Draw(low=float(low)) if value == Draw.constant(low):
@@ -240,15 +240,15 @@ def _plain(value: object) -> object:
         case Ramp(start=start) if value == Ramp.constant(start):
             return start
         case tuple():
-            return [_plain(element) for element in value]
+            return [plain(element) for element in value]
         case dict():
-            return {key: _plain(element) for key, element in value.items()}
+            return {key: plain(element) for key, element in value.items()}
     return _table(value) if attrs.has(type(value)) else value
 
 
 def _table(value: object) -> Data:
     """The fields of an attrs value. TOML has no None: only the lack of a key can mean it, and so it does here."""
-    return {key: _plain(inner) for key, inner in _fields(value).items() if inner is not None}
+    return {key: plain(inner) for key, inner in _fields(value).items() if inner is not None}
 
 
 def _fields(value: object) -> dict[str, object]:

@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+import pytest
+
 from tabscm import commands
+from tabscm.kernel.config import load
 from tabscm.kernel.registry import Quarantined, Registry, discover
 
 ROOT = Path(__file__).parents[2]
@@ -50,3 +53,44 @@ def test_list_of_a_kind_that_is_none(call):
         "kinds: graph, noise, mechanism, intervention, measurement, embedding, encoder, head, loss, regulariser\n"
     )
     assert call("list", "mechanisms") == (2, "", message)
+
+
+def test_list_of_one_component_shows_its_settings(call, monkeypatch, shelf):
+    monkeypatch.setattr(commands, "discover", lambda: shelf)
+    assert call("list", "mechanism", "sine") == (
+        0,
+        'A wave.\n\nuse = "sine"\nfrequency = { low = 1.0, high = 3.0, scale = "linear" }\nshifted = false\n',
+        "",
+    )
+
+
+@pytest.mark.parametrize("kind", ["graph", "noise", "mechanism", "intervention", "measurement"])
+def test_what_is_shown_of_a_component_can_be_pasted_into_an_experiment(call, tmp_path, kind):
+    entries = [entry.component_class for entry in discover().entries(kind)]
+    shown = {}
+    for cls in entries:
+        code, out, err = call("list", kind, cls.name)
+        assert (code, err) == (0, "")
+        assert max(map(len, out.splitlines())) <= 120
+        if "has to be given" not in out:
+            shown[cls] = out[out.index("\nuse = ") :]
+    assert shown
+    text = "".join(f"[[stream.{kind}s]]{settings}\n" for settings in shown.values())
+    (tmp_path / "pasted.toml").write_text(f'extends = "{ROOT}/experiments/tiny.toml"\n{text}', "utf-8")
+    pasted = getattr(load(tmp_path / "pasted.toml", discover()).stream, f"{kind}s")
+    assert [one.component for one in pasted] == [cls() for cls in shown]
+
+
+def test_settings_of_a_component_are_told(call):
+    _, out, _ = call("list", "graph", "erdos-renyi")
+    assert "\n# Share of the unordered pairs that carry an edge.\n# density is not set\n" in out
+    assert "\n# degree follows from the others\n" in out
+    assert call("list", "mechanism", "mixture")[1].endswith(
+        "# The mechanisms, with constant weights.\n# of has to be given\n"
+    )
+
+
+def test_list_of_a_component_that_is_none(call):
+    code, out, err = call("list", "mechanism", "linaer")
+    assert (code, out) == (2, "")
+    assert err.startswith('no mechanism is called "linaer". Did you mean "linear"?\non offer: additive, ')
