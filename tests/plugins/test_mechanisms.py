@@ -648,7 +648,9 @@ def test_any_parent_turns_a_gate_on():
 
 
 def test_parents_move_a_whole_number_and_leave_its_noise_as_it_is():
-    mechanism = DiscreteAdditive(parent_levels=Draw.constant(2.0), noise_levels=Draw.constant(3.0))
+    mechanism = DiscreteAdditive(
+        levels=Draw.constant(16.0), parent_levels=Draw.constant(2.0), noise_levels=Draw.constant(3.0)
+    )
     function = mechanism.draw(torch.ones(50, 1, dtype=torch.bool), rng())
     noise = torch.randn(50, 20_000, generator=rng(1))
     off, on = (function(torch.full((50, 20_000, 1), side), noise) for side in (-1.0, 1.0))
@@ -661,7 +663,7 @@ def test_parents_move_a_whole_number_and_leave_its_noise_as_it_is():
 
 
 def test_weights_of_several_parents_add_up_in_whole_numbers():
-    mechanism = DiscreteAdditive(parent_levels=Draw.constant(2.0), skew=Draw.constant(0.0))
+    mechanism = DiscreteAdditive(levels=Draw.constant(16.0), parent_levels=Draw.constant(2.0), skew=Draw.constant(0.0))
     mask = torch.ones(30, 2, dtype=torch.bool)
     function = mechanism.draw(mask, rng())
     noise = torch.randn(1, 1, generator=rng(1)).expand(30, 1)
@@ -673,6 +675,17 @@ def test_weights_of_several_parents_add_up_in_whole_numbers():
     torch.testing.assert_close(at[1, 1] - at[1, -1], at[-1, 1] - at[-1, -1], atol=1e-5, rtol=0)
     ratio = ((at[1, 1] - at[-1, 1]) / (at[1, 1] - at[1, -1])).abs()
     assert set(ratio.flatten().mul(2).round().tolist()) == {1.0, 2.0, 4.0}
+
+
+def test_a_scale_of_whole_numbers_ends_near_its_middle():
+    mask = torch.ones(200, 4, dtype=torch.bool)
+    function = DiscreteAdditive(levels=Draw.constant(3.0), skew=Draw.constant(0.0)).draw(mask, rng())
+    values = function(torch.randn(200, 2000, 4, generator=rng(1)), torch.randn(200, 2000, generator=rng(2)))
+    levels = values.mul(math.sqrt(2.0 / 3.0)).round()
+    assert set(levels.unique().tolist()) == {-1.0, 0.0, 1.0}
+    shares = torch.stack([(levels == level).float().mean(1) for level in (-1.0, 0.0, 1.0)])
+    assert shares.amax(0).median() < 0.7
+    assert shares.amax(0).max() < 0.98
 
 
 def test_a_gate_without_parents_is_on_as_often_as_its_prevalence_says():

@@ -14,19 +14,22 @@ class DiscreteAdditive(Mechanism):
     """A whole number, sum_p w_p level(p) + n: scores, sizes and small counts that several things add to.
 
     Every parent is cut into levels 0, 1, ..., whole weights w are of either sign, and n is drawn from 0 to K - 1 with
-    logits of deviation `skew`. A conditional table of either of two variables can tell what they do together; that n
-    has nothing to do with the parents holds in one direction alone. Values are shifted and scaled to mean 0 and
-    deviation 1 where all levels are equally likely. Noise of any kind is folded to a uniform variable.
+    logits of deviation `skew`. A scale ends somewhere: of more numbers than `levels` those about the middle are kept,
+    and what lies beyond counts as the last on its side, so that causes and effects have as many levels. A conditional
+    table of either of two variables can tell what they do together; that n has nothing to do with the parents holds in
+    one direction alone. Values have mean 0 and deviation 1 where all levels are equally likely. Noise of any kind is
+    folded to a uniform variable.
 
-    Source: discrete additive noise models, Peters, Janzing and Schölkopf 2011, doi:10.1109/TPAMI.2011.71.
+    Source: discrete additive noise models, Peters, Janzing and Schölkopf 2011, doi:10.1109/TPAMI.2011.71. Differs: a
+    scale ends.
     """
 
     name = "discrete-additive"
 
     levels: Draw = attrs.field(default=Draw(choices=(2, 2, 2, 3, 4, 5, 6)), validator=within(2.0, 16.0))
-    """K of a variable without parents, rounded."""
+    """Most levels of the variable, rounded; where it has no parents, K."""
     noise_levels: Draw = attrs.field(default=Draw(choices=(2, 2, 2, 3, 3, 4)), validator=within(2.0, 16.0))
-    """K of one with parents, rounded."""
+    """K where it has parents, rounded."""
     parent_levels: Draw = attrs.field(default=Draw(choices=(2, 2, 2, 3, 3, 4)), validator=within(2.0, 16.0))
     """Levels into which each parent is cut, rounded."""
     strength: Draw = attrs.field(default=Draw(choices=(1, 1, 1, 2)), validator=within(1.0, 16.0))
@@ -36,22 +39,28 @@ class DiscreteAdditive(Mechanism):
 
     def draw(self, mask: Tensor, rng: torch.Generator) -> Function:
         nodes, slots = mask.shape
+        device = rng.device
         root = ~mask.any(1, keepdim=True)  # [G, 1]
-        count = torch.where(
-            root, self.levels.sample((nodes, 1), rng), self.noise_levels.sample((nodes, 1), rng)
-        ).round()
+        levels = self.levels.sample((nodes, 1), rng).round()
+        count = torch.where(root, levels, self.noise_levels.sample((nodes, 1), rng).round())
         most = round(max(self.levels.most, self.noise_levels.most))
-        logits = self.skew.sample((nodes, 1), rng) * torch.randn(nodes, most, generator=rng, device=rng.device)
-        unused = torch.arange(most, device=rng.device) >= count
+        logits = self.skew.sample((nodes, 1), rng) * torch.randn(nodes, most, generator=rng, device=device)
+        unused = torch.arange(most, device=device) >= count
         below = logits.masked_fill(unused, -torch.inf).softmax(1).cumsum(1)[:, None]  # [G, 1, K]
         cuts, level = cut(self.parent_levels, SPAN, MIDDLE, (nodes, slots), rng)
         w = signed(self.strength, (nodes, slots), rng).round() * mask
-        middle = (count - 1.0) / 2.0 + (w * (cuts - 1.0) / 2.0).sum(1, keepdim=True)
-        unit = (deviation(count).square() + (w * deviation(cuts)).square().sum(1, keepdim=True)).rsqrt()
+        reach = w * (cuts - 1.0)  # [G, P], the farthest that each parent moves it
+        last = reach.abs().sum(1, keepdim=True) + count - 1.0  # of 0, 1, ..., once the smallest sum is taken off
+        top = torch.minimum(levels - 1.0, last)
+        # about the middle, or one beside it
+        start = (last - top) / 2.0 + torch.rand(nodes, 1, generator=rng, device=device) * 2.0 - 1.0
+        start = torch.minimum(start.round().clamp(min=0.0), last - top) + reach.clamp(max=0.0).sum(1, keepdim=True)
+        unit = deviation(top + 1.0).reciprocal()
 
         def function(parents: Tensor, noise: Tensor) -> Tensor:
             n = (uniform(noise)[:, :, None] >= below).sum(2)
             n = torch.minimum(n, count - 1.0)  # the sum of all may round to less than 1
-            return (weighted_sum(level(parents.transpose(1, 2)).transpose(1, 2), w[:, :, None]) + n - middle) * unit
+            whole = weighted_sum(level(parents.transpose(1, 2)).transpose(1, 2), w[:, :, None]) + n - start
+            return (torch.minimum(whole, top).clamp(min=0.0) - top / 2.0) * unit
 
         return function
