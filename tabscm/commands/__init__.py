@@ -34,7 +34,7 @@ from tabscm.engine.untrusted import one_line
 from tabscm.engine.written import check_place
 from tabscm.kernel.errors import ConfigError, ContractError, TabSCMError, did_you_mean
 from tabscm.kernel.interfaces import KINDS
-from tabscm.kernel.registry import NO_PLUGINS, ONLY_PLUGINS, Registry, discover, restricted
+from tabscm.kernel.registry import NO_PLUGINS, ONLY_PLUGINS, Origin, Registry, discover, restricted
 
 COLUMNS = 120
 """Width of the terminal that `list` is made for."""
@@ -205,16 +205,17 @@ def _list(args: argparse.Namespace, registry: Registry) -> int:
         near = did_you_mean(args.kind, KINDS)
         raise TabSCMError(f'no kind is called "{args.kind}".{near}\nkinds: {", ".join(KINDS)}')
     if args.name is not None:
-        found = registry.find(args.kind, args.name)
-        print(described(found, COLUMNS))
+        component_class = registry.find(args.kind, args.name)
+        origin = registry.origin(component_class)
+        assert origin is not None
+        print(described(component_class, _whose(origin), COLUMNS))
         return 0
     width = max((len(entry.component_class.name) for entry in registry.entries(args.kind)), default=0)
     for kind in KINDS if args.kind is None else [args.kind]:
         print(kind)
         for entry in registry.entries(kind):
             first = (entry.component_class.__doc__ or "").strip().splitlines()[0]
-            origin = f"{entry.origin}, {_near(Path(entry.origin.file))}"
-            lines = [*textwrap.wrap(first, COLUMNS - width - 4, break_on_hyphens=False), origin]
+            lines = [*textwrap.wrap(first, COLUMNS - width - 4, break_on_hyphens=False), _whose(entry.origin)]
             for name, line in zip_longest([entry.component_class.name], lines, fillvalue=""):
                 print(f"  {name:{width}}  {line}")
     if registry.quarantined:
@@ -226,6 +227,10 @@ def _list(args: argparse.Namespace, registry: Registry) -> int:
         for left in registry.left_out:
             print(f"  {left}")
     return 0
+
+
+def _whose(origin: Origin) -> str:
+    return f"{origin}, {_near(Path(origin.file))}"
 
 
 def _example_table() -> Path:

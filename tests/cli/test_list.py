@@ -1,11 +1,17 @@
 """`list` names every component."""
 
+import re
 from pathlib import Path
 
+import attrs
 import pytest
+import tomli
+from tabscm_builtin.noises.exponential import Exponential
 
-from tabscm import commands
+from tabscm import Noise, commands
+from tabscm.commands.describe import described
 from tabscm.kernel.config import load
+from tabscm.kernel.interfaces import KINDS
 from tabscm.kernel.registry import Quarantined, Registry, discover
 
 ROOT = Path(__file__).parents[2]
@@ -59,23 +65,39 @@ def test_list_of_one_component_shows_its_settings(call, monkeypatch, shelf):
     monkeypatch.setattr(commands, "discover", lambda: shelf)
     assert call("list", "mechanism", "sine") == (
         0,
-        'A wave.\n\nuse = "sine"\nfrequency = { low = 1.0, high = 3.0, scale = "linear" }\nshifted = false\n',
+        "# shelf 1.0, conftest.py\n"
+        "#\n"
+        "# A wave.\n"
+        "\n"
+        'use = "sine"\n'
+        'frequency = { low = 1.0, high = 3.0, scale = "linear" }\n'
+        "shifted = false\n",
         "",
     )
 
 
-@pytest.mark.parametrize("kind", ["graph", "noise", "mechanism", "intervention", "measurement"])
-def test_what_is_shown_of_a_component_can_be_pasted_into_an_experiment(call, tmp_path, kind):
-    entries = [entry.component_class for entry in discover().entries(kind)]
-    shown = {}
-    for cls in entries:
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_shown_of_a_component_is_toml_with_all_settings(call, kind):
+    for entry in discover().entries(kind):
+        cls = entry.component_class
         code, out, err = call("list", kind, cls.name)
         assert (code, err) == (0, "")
         assert max(map(len, out.splitlines())) <= 120
-        if "has to be given" not in out:
-            shown[cls] = out[out.index("\nuse = ") :]
-    assert shown
-    text = "".join(f"[[stream.{kind}s]]{settings}\n" for settings in shown.values())
+        shown = tomli.loads(out)
+        assert shown.pop("use") == cls.name
+        for field in attrs.fields(cls):
+            # a setting, or a line that says why there is none, below what it means
+            setting = rf"\n# .*\n({field.name} = |# {field.name} (has to|follows|is not set))"
+            assert re.search(setting, out), (cls.name, field.name)
+
+
+@pytest.mark.parametrize("kind", ["graph", "noise", "mechanism", "intervention", "measurement"])
+def test_what_is_shown_of_a_component_can_be_pasted_into_an_experiment(call, tmp_path, kind):
+    shown = {
+        entry.component_class: call("list", kind, entry.component_class.name)[1] for entry in discover().entries(kind)
+    }
+    shown = {cls: out for cls, out in shown.items() if "has to be given" not in out}
+    text = "".join(f"[[stream.{kind}s]]\n{out}\n" for out in shown.values())
     (tmp_path / "pasted.toml").write_text(f'extends = "{ROOT}/experiments/tiny.toml"\n{text}', "utf-8")
     pasted = getattr(load(tmp_path / "pasted.toml", discover()).stream, f"{kind}s")
     assert [one.component for one in pasted] == [cls() for cls in shown]
@@ -84,10 +106,25 @@ def test_what_is_shown_of_a_component_can_be_pasted_into_an_experiment(call, tmp
 def test_settings_of_a_component_are_told(call):
     _, out, _ = call("list", "graph", "erdos-renyi")
     assert "\n# Share of the unordered pairs that carry an edge.\n# density is not set\n" in out
-    assert "\n# degree follows from the others\n" in out
+    assert "\ndegree = { low = 0.5, high = 3.5, " in out  # which follows from `density`
     assert call("list", "mechanism", "mixture")[1].endswith(
         "# The mechanisms, with constant weights.\n# of has to be given\n"
     )
+
+
+def test_a_component_without_source_is_shown_without_what_its_settings_mean():
+    found = {"Noise": Noise, "attrs": attrs}
+    lines = ["@attrs.frozen", "class Odd(Noise):", "    'A noise.'", "    name = 'odd'", "    width: float = 1.5"]
+    exec("\n".join([*lines, "    sample = None"]), found)
+    assert described(found["Odd"], "here 1.0", 120) == '# here 1.0\n#\n# A noise.\n\nuse = "odd"\nwidth = 1.5'
+
+
+def test_what_a_component_inherits_is_told():
+    class Wide(Exponential):
+        """Wider."""
+
+    told = 'use = "exponential"\n# The long tail'
+    assert told in described(attrs.frozen(Wide), "here 1.0", 120)
 
 
 def test_list_of_a_component_that_is_none(call):

@@ -649,7 +649,10 @@ def test_any_parent_turns_a_gate_on():
 
 def test_parents_move_a_whole_number_and_leave_its_noise_as_it_is():
     mechanism = DiscreteAdditive(
-        levels=Draw.constant(16.0), parent_levels=Draw.constant(2.0), noise_levels=Draw.constant(3.0)
+        levels=Draw.constant(16.0),
+        parent_levels=Draw.constant(2.0),
+        strength=Draw(choices=(1.0, 2.0)),
+        noise_levels=Draw.constant(3.0),
     )
     function = mechanism.draw(torch.ones(50, 1, dtype=torch.bool), rng())
     noise = torch.randn(50, 20_000, generator=rng(1))
@@ -663,7 +666,8 @@ def test_parents_move_a_whole_number_and_leave_its_noise_as_it_is():
 
 
 def test_weights_of_several_parents_add_up_in_whole_numbers():
-    mechanism = DiscreteAdditive(levels=Draw.constant(16.0), parent_levels=Draw.constant(2.0), skew=Draw.constant(0.0))
+    settings = {"parent_levels": Draw.constant(2.0), "strength": Draw(choices=(1.0, 2.0)), "skew": Draw.constant(0.0)}
+    mechanism = DiscreteAdditive(levels=Draw.constant(16.0), **settings)
     mask = torch.ones(30, 2, dtype=torch.bool)
     function = mechanism.draw(mask, rng())
     noise = torch.randn(1, 1, generator=rng(1)).expand(30, 1)
@@ -681,11 +685,33 @@ def test_a_scale_of_whole_numbers_ends_near_its_middle():
     mask = torch.ones(200, 4, dtype=torch.bool)
     function = DiscreteAdditive(levels=Draw.constant(3.0), skew=Draw.constant(0.0)).draw(mask, rng())
     values = function(torch.randn(200, 2000, 4, generator=rng(1)), torch.randn(200, 2000, generator=rng(2)))
-    levels = values.mul(math.sqrt(2.0 / 3.0)).round()
-    assert set(levels.unique().tolist()) == {-1.0, 0.0, 1.0}
-    shares = torch.stack([(levels == level).float().mean(1) for level in (-1.0, 0.0, 1.0)])
+    levels = torch.tensor([-1.0, 0.0, 1.0]) * math.sqrt(1.5)
+    torch.testing.assert_close(values.unique(), levels)
+    shares = torch.stack([(values - level).abs().lt(0.1).float().mean(1) for level in levels])
     assert shares.amax(0).median() < 0.7
     assert shares.amax(0).max() < 0.98
+    assert (shares[0] - shares[2]).mean().abs() < 0.1  # neither end is kept more than the other
+
+
+def test_a_whole_number_without_parents_has_levels_of_its_own():
+    mechanism = DiscreteAdditive(levels=Draw.constant(3.0), noise_levels=Draw.constant(2.0), skew=Draw.constant(0.0))
+    values = mechanism.draw(torch.zeros(20, 0, dtype=torch.bool), rng())(
+        torch.zeros(20, 5000, 0), torch.randn(20, 5000, generator=rng(1))
+    )
+    levels, counts = values.unique(return_counts=True)
+    torch.testing.assert_close(levels, torch.tensor([-1.0, 0.0, 1.0]) * math.sqrt(1.5))
+    torch.testing.assert_close(counts / values.numel(), torch.full((3,), 1 / 3), atol=0.02, rtol=0)
+
+
+def test_every_parent_of_a_whole_number_matters():
+    mask = torch.ones(400, 3, dtype=torch.bool)
+    function = DiscreteAdditive(skew=Draw.constant(0.0)).draw(mask, rng())
+    noise = torch.linspace(0.0, 0.02, 60)[:-1].expand(400, -1) + 1e-5  # all that it can be, once folded
+    sides = torch.cartesian_prod(*[torch.tensor([-1.0, 1.0])] * 3)
+    means = torch.stack([function(side.expand(400, noise.shape[1], 3), noise).mean(1) for side in sides], 1)
+    means = means.view(400, 2, 2, 2)
+    moved = torch.stack([(means.select(axis, 0) - means.select(axis, 1)).abs().amax((1, 2)) for axis in (1, 2, 3)])
+    assert (moved > 1e-3).float().mean() > 0.99
 
 
 def test_a_gate_without_parents_is_on_as_often_as_its_prevalence_says():

@@ -21,6 +21,7 @@ class Axial(Embedding):
     layers: int = attrs.field(default=4, validator=ge(1))
     """Pairs of layers, one over variables and one over rows."""
     heads: int = attrs.field(default=4, validator=ge(1))
+    """Heads of attention; the width has to be a multiple."""
 
     def build(self, width: int) -> nn.Module:
         if width % self.heads:

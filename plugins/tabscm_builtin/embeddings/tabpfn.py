@@ -27,7 +27,9 @@ class TabPFN(Embedding):
 
     name = "tabpfn"
     layers: int = attrs.field(default=2, validator=ge(1))
+    """Layers of attention over rows."""
     heads: int = attrs.field(default=4, validator=ge(1))
+    """Heads of attention; the width has to be a multiple."""
     positions: bool = False
     """Add a sinusoidal code of the row's place, as the source did. Breaks the promise that the order of rows does not
     matter, which is why it is False here; for reproducing the source's experiment only."""

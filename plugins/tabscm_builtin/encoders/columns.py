@@ -18,7 +18,9 @@ class Columns(Encoder):
 
     name = "columns"
     layers: int = attrs.field(default=4, validator=ge(1))
+    """Layers of attention over variables."""
     heads: int = attrs.field(default=4, validator=ge(1))
+    """Heads of attention; the width has to be a multiple."""
     dropout: float = attrs.field(default=0.0, validator=[ge(0), lt(1)])
     """Share of each branch that training leaves out."""
 

@@ -28,7 +28,9 @@ class Graph(Encoder):
 
     name = "graph"
     rounds: int = attrs.field(default=4, validator=ge(1))
+    """Rounds of messages."""
     expansion: int = attrs.field(default=2, validator=ge(1))
+    """Hidden layers have `expansion` x E units."""
     dropout: float = attrs.field(default=0.0, validator=[ge(0), lt(1)])
     """Share of each branch that training leaves out."""
 

@@ -32,7 +32,9 @@ class MixtureOfExperts(Encoder):
     name = "moe"
     gives = frozenset({"load", "router"})
     layers: int = attrs.field(default=4, validator=ge(1))
+    """Layers of attention over variables, each with its own experts."""
     heads: int = attrs.field(default=4, validator=ge(1))
+    """Heads of attention; the width has to be a multiple."""
     experts: int = attrs.field(default=8, validator=ge(1))
     """X."""
     top_k: int = attrs.field(default=2, validator=ge(1))

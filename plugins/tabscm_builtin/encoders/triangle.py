@@ -27,9 +27,11 @@ class Triangle(Encoder):
     name = "triangle"
     gives = frozenset({"pairs"})
     blocks: int = attrs.field(default=2, validator=ge(1))
+    """Triangle updates, each with its feed-forward."""
     channels: int = attrs.field(default=32, validator=ge(1))
     """Width of each factor a, b, ...: what the sums over k cost."""
     expansion: int = attrs.field(default=2, validator=ge(1))
+    """The hidden layer of a feed-forward has `expansion` x E units."""
     dropout: float = attrs.field(default=0.0, validator=[ge(0), lt(1)])
     """Share of each branch that training leaves out."""
     context: int = attrs.field(default=0, validator=ge(0))

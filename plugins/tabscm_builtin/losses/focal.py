@@ -24,6 +24,7 @@ class Focal(Loss):
 
     name = "focal"
     gamma: float = attrs.field(default=2.0, validator=ge(0))
+    """How fast the loss fades as the prediction grows sure; 0 is cross-entropy."""
     alpha: float | None = attrs.field(default=None, validator=optional([gt(0), lt(1)]))
     """Weight a_ij of edges, with 1 - alpha that of their absence; left out: 1 for both."""
     label_smoothing: float = attrs.field(default=0.0, validator=[ge(0), lt(1)])

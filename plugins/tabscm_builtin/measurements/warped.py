@@ -19,6 +19,7 @@ class Warped(Measurement):
     name = "warped"
 
     power: Draw = attrs.field(default=Draw(low=0.4, high=2.5, scale="log"), validator=within(0.01, 5.0))
+    """p."""
     centre: Draw = Draw(low=-1.5, high=1.5)
     """Where the scale bends, in standard deviations of the variable."""
 

@@ -14,14 +14,13 @@ class DiscreteAdditive(Mechanism):
     """A whole number, sum_p w_p level(p) + n: scores, sizes and small counts that several things add to.
 
     Every parent is cut into levels 0, 1, ..., whole weights w are of either sign, and n is drawn from 0 to K - 1 with
-    logits of deviation `skew`. A scale ends somewhere: of more numbers than `levels` those about the middle are kept,
-    and what lies beyond counts as the last on its side, so that causes and effects have as many levels. A conditional
-    table of either of two variables can tell what they do together; that n has nothing to do with the parents holds in
-    one direction alone. Values have mean 0 and deviation 1 where all levels are equally likely. Noise of any kind is
-    folded to a uniform variable.
+    logits of deviation `skew`. A conditional table of either of two variables can tell what they do together; that n
+    has nothing to do with the parents holds in one direction alone. Values have mean 0 and deviation 1 where all levels
+    are equally likely. Noise of any kind is folded to a uniform variable.
 
     Source: discrete additive noise models, Peters, Janzing and Schölkopf 2011, doi:10.1109/TPAMI.2011.71. Differs: a
-    scale ends.
+    scale may end, so that effects have no more levels than causes. Of more numbers than `levels` those about the middle
+    are kept, and what lies beyond counts as the last on its side: two levels are a threshold.
     """
 
     name = "discrete-additive"
@@ -30,10 +29,12 @@ class DiscreteAdditive(Mechanism):
     """Most levels of the variable, rounded; where it has no parents, K."""
     noise_levels: Draw = attrs.field(default=Draw(choices=(2, 2, 2, 3, 3, 4)), validator=within(2.0, 16.0))
     """K where it has parents, rounded."""
-    parent_levels: Draw = attrs.field(default=Draw(choices=(2, 2, 2, 3, 3, 4)), validator=within(2.0, 16.0))
-    """Levels into which each parent is cut, rounded."""
-    strength: Draw = attrs.field(default=Draw(choices=(1, 1, 1, 2)), validator=within(1.0, 16.0))
-    """Size of w, rounded; its sign is random."""
+    parent_levels: Draw = attrs.field(default=Draw(choices=(2, 2, 2, 3)), validator=within(2.0, 16.0))
+    """Levels into which each parent is cut, rounded. Of more than two a parent of two takes the first and the last, and
+    the noise may not reach from one to the other."""
+    strength: Draw = attrs.field(default=Draw.constant(1.0), validator=within(1.0, 16.0))
+    """Size of w, rounded; its sign is random. Far above the others a parent leaves them nothing to do where the scale
+    ends."""
     skew: Draw = attrs.field(default=Draw(low=0.0, high=1.5), validator=within(0.0))
     """Deviation of the logits of n: where it is large, some n are rare."""
 
