@@ -275,8 +275,8 @@ def _collinear(seen: _Seen, twins: dict[int, tuple[int, bool]]) -> Iterator[Find
             yield Finding(
                 "collinear",
                 (name, *parts),
-                f"column {show(name)} is a linear combination of {listed(parts)}: which of them causes what is "
-                "undecidable; all are kept, remove one",
+                f"column {show(name)} is a linear combination of {listed(parts)}: which of them causes what may be "
+                "undecidable; all are kept, leave one out that is computed from the others",
             )
 
 

@@ -108,7 +108,8 @@ def test_settings_of_a_component_are_told(call):
     assert "\n# Share of the unordered pairs that carry an edge.\n# density is not set\n" in out
     assert "\ndegree = { low = 0.5, high = 3.5, " in out  # which follows from `density`
     assert call("list", "mechanism", "mixture")[1].endswith(
-        "# The mechanisms, with constant weights.\n# of has to be given\n"
+        '# The mechanisms, with constant weights, such as ["linear", { use = "mlp", weight = 2.0 }].\n'
+        "# of has to be given\n"
     )
 
 

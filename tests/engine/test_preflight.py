@@ -135,8 +135,8 @@ def test_collinear_columns():
     kind, columns, line = the_one(table(total=x[:, 0] - 2 * x[:, 2] + 9))
     assert (kind, columns) == ("collinear", ("total", "a", "c"))
     assert line == (
-        "column 'total' is a linear combination of 'a', 'c': which of them causes what is undecidable; all are kept, "
-        "remove one"
+        "column 'total' is a linear combination of 'a', 'c': which of them causes what may be undecidable; all are "
+        "kept, leave one out that is computed from the others"
     )
     assert preflight(table(total=x[:, 0] - 2 * x[:, 2] + 0.1 * RNG.normal(size=500))) == ()
     # whatever is missing elsewhere, and whatever the units

@@ -22,7 +22,7 @@ class Activity(Intervention):
     measured = False
 
     of: Intervention
-    """What is done."""
+    """What is done, such as "do"."""
 
     @property
     def shown(self) -> bool:  # type: ignore[override] # hangs on what is done

@@ -21,7 +21,7 @@ class Chain(Measurement):
     name = "chain"
 
     of: tuple[Measurement, ...] = attrs.field(validator=min_len(1))
-    """The measurements, the first one first."""
+    """The measurements, the first one first, such as ["noisy", "rounded"]."""
 
     def record(self, values: Tensor, rng: torch.Generator) -> Tensor:
         recorded = self.of[0].record(values, rng)

@@ -26,7 +26,7 @@ class Heteroscedastic(Mechanism):
     name = "heteroscedastic"
 
     of: Mechanism
-    """The mechanism whose noise is scaled."""
+    """The mechanism whose noise is scaled, such as "linear"."""
     contrast: Draw = attrs.field(default=Draw(low=1.0, high=3.0), validator=within(0.0))
     """c: at 0 the noise is the same everywhere, at 3 some rows have hardly any (AVICI: 2)."""
     length: Draw = attrs.field(default=Draw(low=1.0, high=3.0), validator=within(0.01))

@@ -21,7 +21,7 @@ class Mixture(Mechanism):
     name = "mixture"
 
     of: tuple[Weighted[Mechanism], ...] = attrs.field(validator=[min_len(1), constant_shares])
-    """The mechanisms, with constant weights."""
+    """The mechanisms, with constant weights, such as ["linear", { use = "mlp", weight = 2.0 }]."""
 
     @property
     def parts(self) -> tuple[tuple[Mechanism, float], ...]:

@@ -23,7 +23,7 @@ class PostNonlinear(Mechanism):
     name = "post-nonlinear"
 
     of: Mechanism
-    """f(x) + noise: a mechanism that adds its noise."""
+    """f(x) + noise: a mechanism that adds its noise, such as "linear"."""
     slope: Draw = attrs.field(default=Draw(low=0.1, high=0.5), validator=within(0.001))
     """a: how steeply h rises where all bends are far."""
     bends: int = attrs.field(default=3, validator=ge(1))
