@@ -252,9 +252,10 @@ def false_alarms(count):
 
 
 def test_few_tables_of_the_stream_have_a_finding():
-    any_at_all, kinds = false_alarms(40)
-    assert any_at_all <= 8
-    assert kinds["time-ordered"] == kinds["id-like"] == 0
+    any_at_all, kinds = false_alarms(100)
+    assert any_at_all <= 15
+    assert kinds["time-ordered"] <= 2  # by chance, of rows in no order
+    assert kinds["id-like"] == 0
 
 
 if __name__ == "__main__":
