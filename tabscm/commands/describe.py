@@ -13,6 +13,9 @@ import attrs
 from tabscm.kernel.config import plain
 from tabscm.kernel.interfaces import Component
 
+DRAWN = ("graph", "noise", "mechanism", "intervention", "measurement")
+"""Kinds of which a stream lists several, and each table draws one."""
+
 
 def described(component_class: type[Component], origin: str, columns: int) -> str:
     """A component as TOML, to be pasted into an experiment: who brought it, what it is, and all settings.
@@ -25,6 +28,8 @@ def described(component_class: type[Component], origin: str, columns: int) -> st
     doc = inspect.cleandoc(component_class.__doc__ or "").splitlines()
     lines = [f"# {line}".rstrip() for line in [origin, "", *doc]]
     lines += ["", f'use = "{component_class.name}"']
+    if component_class.kind in DRAWN:
+        lines += ["# How often a table draws it, relative to the others in its list.", "weight = 1.0"]
     fields = [field for field in attrs.fields(component_class) if field.init]  # type: ignore[arg-type] # attrs classes
     complete = all(field.default is not attrs.NOTHING for field in fields)
     told = _told(component_class)

