@@ -71,9 +71,10 @@ def acyclic(adj):
 @pytest.mark.parametrize("pairs", [True, False])
 @pytest.mark.parametrize("head", [Bilinear(density=0.3), Pair(density=0.3), Ordered(density=0.3)], ids=str)
 def test_edges_start_at_the_base_rate(head, pairs):
+    torch.manual_seed(0)
     with torch.no_grad():
-        edges = head.build(WIDTH)(evidence(pairs=pairs))["edges"].sigmoid()
-    if head.name == "bilinear":  # its angles are random from the start
+        edges = torch.stack([head.build(WIDTH)(evidence(pairs=pairs))["edges"].sigmoid() for _ in range(20)])
+    if head.name == "bilinear":  # its angles are random from the start, which draws the mean towards a half
         assert edges.mean() == pytest.approx(0.3, abs=0.15)
     else:
         torch.testing.assert_close(edges, torch.full_like(edges, 0.3))
