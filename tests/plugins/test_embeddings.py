@@ -3,7 +3,8 @@ from collections import Counter
 
 import pytest
 import torch
-from tabscm_builtin.embeddings import _families, _knots, _levels, _ranks, cross_moment
+from tabscm_builtin.embeddings import _families, _knots, _levels, _pieces, _ranks, cross_moment
+from tabscm_builtin.embeddings._common import asinh
 from tabscm_builtin.embeddings._families import Families, SingleChanges
 from tabscm_builtin.embeddings._independence import curves, dependence, spread
 from tabscm_builtin.embeddings._moments import cross_moments, gram
@@ -308,24 +309,35 @@ def moved(spec):
 
 
 @pytest.mark.parametrize("levels", [0, 3])
-@pytest.mark.parametrize("rows", [257, 2000])
-def test_cross_moments_read_in_pieces_are_those_read_at_once(rows, levels, monkeypatch):
+@pytest.mark.parametrize(("rows", "kept"), [(257, 0), (2000, 0), (257, 4), (257, 9)])
+def test_cross_moments_read_in_pieces_are_those_read_at_once(rows, kept, levels, monkeypatch):
     module, given = moved(CrossMoment(steps=2, levels=levels)), random_table(tasks=2, rows=rows)
     given.intervened[:, : rows // 3, 1] = True
     whole = module(given)  # with gradients, in one piece
     monkeypatch.setitem(cross_moment.CELLS, "cpu", 300)
     monkeypatch.setattr(cross_moment, "WHOLE", 300)
+    monkeypatch.setattr(_pieces, "KEPT", 300 * kept)
     monkeypatch.setattr(_ranks, "RANKED", 2 * rows)
     lengths = []
     module.phi.register_forward_hook(lambda _, cells, __: lengths.append(cells[0].shape[1]))
     with torch.inference_mode():
         pieces = module(given)
     assert set(lengths) == {30, rows % 30}
-    assert len(lengths) == 3 * -(-rows // 30)  # for the first moments, and for each residual step; not to count levels
+    count = -(-rows // 30)
+    # for the first moments, and for each residual step what is not kept; not to count levels
+    assert len(lengths) == count + 2 * (count - kept)
     # what a variable leaves of itself is next to nothing, and its curves are known to fewer digits
     off = ~torch.eye(given.x.shape[2], dtype=torch.bool)
     torch.testing.assert_close(pieces.pairs[:, off], whole.pairs[:, off], atol=5e-5, rtol=1e-5)
     torch.testing.assert_close(pieces.pairs, whole.pairs, atol=5e-4, rtol=1e-5)
+
+
+def test_asinh_is_that_of_torch():
+    x = torch.cat([-torch.logspace(-30, 15, 500), torch.zeros(1), torch.logspace(-30, 15, 500)]).requires_grad_()
+    torch.testing.assert_close(asinh(x), torch.asinh(x), atol=0, rtol=5e-7)
+    (ours,), (theirs,) = (torch.autograd.grad(function(x).sum(), x) for function in (asinh, torch.asinh))
+    there = x != 0
+    torch.testing.assert_close(ours[there], theirs[there], atol=0, rtol=1e-5)
 
 
 def test_moments_added_up_by_blocks_are_those_added_up_at_once(monkeypatch):

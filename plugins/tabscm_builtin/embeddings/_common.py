@@ -18,3 +18,12 @@ def parts(count: int, most: int) -> list[slice]:
     """
     most = max(1, most)
     return [slice(None)] if count <= most else [slice(first, first + most) for first in range(0, count, most)]
+
+
+def asinh(x: Tensor) -> Tensor:
+    """Inverse hyperbolic sine, several times faster than torch's on a CPU, which takes one number after the other.
+
+    As exact, of numbers whose squares are finite; at 0 itself its gradient is 0.
+    """
+    size = x.abs()
+    return torch.copysign(torch.log1p(size + size.square() / (1 + (1 + size.square()).sqrt())), x)

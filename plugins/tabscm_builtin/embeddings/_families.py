@@ -12,6 +12,7 @@ import attrs
 import torch
 from torch import Tensor, nn
 
+from tabscm_builtin.embeddings._common import asinh
 from tabscm_builtin.embeddings._levels import Levels, count_pairs, count_triples, count_with
 
 NEAREST = 24
@@ -281,4 +282,4 @@ def _of_others(x: Tensor, others: Tensor) -> Tensor:
 
 def _squeezed(nats: Tensor) -> Tensor:
     """float32, on a logarithmic scale."""
-    return (torch.asinh(nats) / 2).float()
+    return (asinh(nats) / 2).float()

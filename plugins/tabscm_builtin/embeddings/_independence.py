@@ -8,6 +8,8 @@ so that rows are only ever added up. Letters: B tasks, N rows, D variables, K cu
 import torch
 from torch import Tensor
 
+from tabscm_builtin.embeddings._common import asinh
+
 CURVES = 3
 """K."""
 REACH = 3.0
@@ -87,4 +89,4 @@ def both_ways(channels: Tensor, rows: int) -> Tensor:
         [B, D, D, 4 C].
     """
     both = torch.cat([channels, channels.transpose(1, 2)], -1)
-    return torch.cat([both, torch.asinh(both * rows**0.5) / 2], -1)
+    return torch.cat([both, asinh(both * rows**0.5) / 2], -1)

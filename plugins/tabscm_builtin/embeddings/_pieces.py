@@ -1,7 +1,7 @@
 """A table some rows at a time. Letters: as in a table; n some of its rows, m features of a cell."""
 
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cache, partial
 
 import attrs
 import torch
@@ -14,6 +14,9 @@ from tabscm_builtin.embeddings._knots import Knots
 Piece = tuple[Tensor, Callable[[], Tensor]]
 """Some rows of a table: what is known of each cell, [B, n, D, 4], value, intervened, observed, rank; and what phi makes
 of it, [B, n, D, m], made where it is asked for."""
+KEPT = 1 << 20
+"""Cells that are read once for all iterations, with what phi makes of them; those beyond are read in each, for memory
+must not grow with their number."""
 
 
 def cells_of(table: Table, ranked: Tensor, part: slice = slice(None)) -> Tensor:
@@ -23,17 +26,23 @@ def cells_of(table: Table, ranked: Tensor, part: slice = slice(None)) -> Tensor:
 
 @attrs.frozen
 class Pieces:
-    """A table some rows at a time, made anew in each iteration."""
+    """A table some rows at a time, made anew in each iteration but for the first."""
 
     table: Table
     phi: nn.Module
     parts: list[slice]
     ranked: Tensor
+    kept: list[Piece] = attrs.field(factory=list, init=False)
 
     def __iter__(self) -> Iterator[Piece]:
-        for part in self.parts:
+        yield from self.kept
+        for index, part in enumerate(self.parts[len(self.kept) :], len(self.kept)):
             cells = cells_of(self.table, self.ranked[:, part], part)
-            yield cells, partial(self.phi, cells)
+            features: Callable[[], Tensor] = partial(self.phi, cells)
+            if index == len(self.kept) and cells[..., 0].numel() * (index + 1) <= KEPT:
+                features = cache(features)
+                self.kept.append((cells, features))
+            yield cells, features
 
 
 @attrs.frozen

@@ -8,7 +8,7 @@ import attrs
 import torch
 from torch import Tensor
 
-from tabscm_builtin.embeddings._common import parts
+from tabscm_builtin.embeddings._common import asinh, parts
 
 EXCLUDED = 1e12
 """Penalty of what must not be regressed on: a share of 1e-12 of it is still there."""
@@ -49,7 +49,8 @@ def regress(correlation: Tensor, score: Tensor, ridge: float) -> Regressions:
     weights, uncertainty = [], []
     for part in parts(variables, (1 << 24) // (len(correlation) * variables**2)):  # systems at one time
         system = correlation[:, None] + torch.diag_embed(fixed[:, :, part].mT)  # [B, d, D, D]
-        inverse = torch.linalg.inv_ex(system).inverse
+        # positive definite; checking that it is would wait for the device
+        inverse = torch.cholesky_inverse(torch.linalg.cholesky_ex(system).L)
         found = inverse @ target[:, :, part].mT[..., None]  # [B, d, D, 1]
         # the same numbers once more, now with the gradient of the penalties: A dw = -dA w
         moved = (penalty - fixed)[:, :, part].mT[..., None] * found
@@ -94,8 +95,8 @@ def single_changes(correlation: Tensor, regressions: Regressions, rows: int) -> 
         found = torch.stack(
             [
                 z,
-                torch.asinh(z * count.sqrt()) / 2,
-                torch.asinh(count * gain - price) / 2,
+                asinh(z * count.sqrt()) / 2,
+                asinh(count * gain - price) / 2,
                 spread.clamp(min=UNEXPLAINED).log() / 2,
             ],
             -1,

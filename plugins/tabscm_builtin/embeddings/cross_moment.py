@@ -10,7 +10,7 @@ from attrs.validators import deep_iterable, ge, gt, min_len, optional
 from torch import Tensor, nn
 
 from tabscm import Embedding, Encoder, Evidence, Rows, Table
-from tabscm_builtin.embeddings._common import parts
+from tabscm_builtin.embeddings._common import asinh, parts
 from tabscm_builtin.embeddings._families import Counted, Families, SingleChanges
 from tabscm_builtin.embeddings._independence import (
     CURVES,
@@ -343,7 +343,7 @@ class _Regression(nn.Module):
             )
             unexplained = left.scale.log().float().expand_as(left.score)
             # weights of causes that nearly follow from one another are large
-            beliefs = torch.stack([left.score.sigmoid(), left.weights.asinh().float(), unexplained], -1)
+            beliefs = torch.stack([left.score.sigmoid(), asinh(left.weights.float()), unexplained], -1)
             beliefs = torch.cat([beliefs, beliefs.transpose(1, 2)], -1)
             pairs: Tensor = self.project(torch.cat([both_ways(found, rows), beliefs], -1))
             changes: Tensor = self.change(torch.cat([left.changes, left.changes.transpose(1, 2)], -1))
