@@ -23,7 +23,9 @@ def parts(count: int, most: int) -> list[slice]:
 def asinh(x: Tensor) -> Tensor:
     """Inverse hyperbolic sine, several times faster than torch's on a CPU, which takes one number after the other.
 
-    As exact, of numbers whose squares are finite; at 0 itself its gradient is 0.
+    As exact; at 0 itself its gradient is 0, and at infinity it is not a number.
     """
+    if x.device.type != "cpu":
+        return torch.asinh(x)
     size = x.abs()
-    return torch.copysign(torch.log1p(size + size.square() / (1 + (1 + size.square()).sqrt())), x)
+    return torch.copysign(torch.log1p(size + size * (size / (1 + torch.hypot(size, torch.ones_like(size))))), x)

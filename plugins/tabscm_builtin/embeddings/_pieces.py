@@ -13,10 +13,10 @@ from tabscm_builtin.embeddings._knots import Knots
 
 Piece = tuple[Tensor, Callable[[], Tensor]]
 """Some rows of a table: what is known of each cell, [B, n, D, 4], value, intervened, observed, rank; and what phi makes
-of it, [B, n, D, m], made where it is asked for."""
+of it, [B, n, D, m], made where it is asked for. Both may be read again: nothing is written into them."""
 KEPT = 1 << 20
-"""Cells that are read once for all iterations, with what phi makes of them; those beyond are read in each, for memory
-must not grow with their number."""
+"""Cells that stay in memory from one iteration to the next, with what phi makes of them, in pieces that fit: 48 MiB of
+them at m = 8. The others are read in each, for memory must not grow with their number."""
 
 
 def cells_of(table: Table, ranked: Tensor, part: slice = slice(None)) -> Tensor:
@@ -24,9 +24,9 @@ def cells_of(table: Table, ranked: Tensor, part: slice = slice(None)) -> Tensor:
     return torch.cat([channels(table.of_rows(part)), ranked[..., None]], -1)
 
 
-@attrs.frozen
+@attrs.define(eq=False)
 class Pieces:
-    """A table some rows at a time, made anew in each iteration but for the first."""
+    """A table some rows at a time: its first KEPT cells are kept, the rest is made anew in each iteration."""
 
     table: Table
     phi: nn.Module

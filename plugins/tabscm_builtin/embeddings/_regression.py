@@ -49,14 +49,22 @@ def regress(correlation: Tensor, score: Tensor, ridge: float) -> Regressions:
     weights, uncertainty = [], []
     for part in parts(variables, (1 << 24) // (len(correlation) * variables**2)):  # systems at one time
         system = correlation[:, None] + torch.diag_embed(fixed[:, :, part].mT)  # [B, d, D, D]
-        # positive definite; checking that it is would wait for the device
-        inverse = torch.cholesky_inverse(torch.linalg.cholesky_ex(system).L)
+        inverse = _inverse(system)
         found = inverse @ target[:, :, part].mT[..., None]  # [B, d, D, 1]
         # the same numbers once more, now with the gradient of the penalties: A dw = -dA w
         moved = (penalty - fixed)[:, :, part].mT[..., None] * found
         weights.append((found - inverse @ moved)[..., 0])
         uncertainty.append(inverse.diagonal(dim1=2, dim2=3))
     return Regressions(torch.cat(weights, 1).mT, fixed, torch.cat(uncertainty, 1).mT)
+
+
+def _inverse(system: Tensor) -> Tensor:
+    """Of [..., D, D] positive definite, which correlations with a penalty far above rounding on the diagonal are;
+    checking that they are would wait for the device."""
+    if system.is_cuda:  # where `cholesky_inverse` may take one matrix after the other
+        inverse: Tensor = torch.linalg.inv_ex(system).inverse
+        return inverse
+    return torch.cholesky_inverse(torch.linalg.cholesky_ex(system).L)
 
 
 def single_changes(correlation: Tensor, regressions: Regressions, rows: int) -> Tensor:

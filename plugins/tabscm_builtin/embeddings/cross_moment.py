@@ -36,7 +36,7 @@ WHOLE = 1 << 15
 LONG = 200_000
 """Rows above which features are those of bins, see `_knots`."""
 CELLS = {"cpu": 1 << 16, "cuda": 1 << 22}
-"""Cells of a larger one that are in memory as features at one time, where no gradient is needed: few enough for the
+"""Cells of a larger one that are made into features at one time, where no gradient is needed: few enough for the
 cache of a CPU, many enough to keep its cores or a GPU busy."""
 Reading = Callable[[Iterable[Piece]], tuple[Sums | Tally, ...]]
 """What is added up of the pieces of a table; can be sent to where they lie."""
