@@ -42,6 +42,7 @@ from tabscm_builtin.mechanisms.mixture import Mixture
 from tabscm_builtin.mechanisms.mlp import MLP
 from tabscm_builtin.mechanisms.multiplicative import Multiplicative
 from tabscm_builtin.mechanisms.noisy_or import NoisyOr
+from tabscm_builtin.mechanisms.ordinal import Ordinal
 from tabscm_builtin.mechanisms.polynomial import Polynomial
 from tabscm_builtin.mechanisms.post_nonlinear import PostNonlinear
 from tabscm_builtin.mechanisms.random_fourier import RandomFourier
@@ -98,6 +99,7 @@ EXAMPLES = {
     NoisyOr: [NoisyOr(turned=1.0), NoisyOr(leak=Draw.constant(0.0), prevalence=Draw.constant(0.99))],
     Tree: [Tree(trees=3, depth=1), Tree(trees=1, depth=6)],
     PostNonlinear: [PostNonlinear(of=Linear()), PostNonlinear(of=Mixture(of=(Weighted(MLP()), Weighted(Tree()))))],
+    Ordinal: [Ordinal(of=Linear()), Ordinal(of=Mixture(of=(Weighted(MLP()), Weighted(Tree()))))],
     Heteroscedastic: [
         Heteroscedastic(of=Linear()),
         Heteroscedastic(of=PostNonlinear(of=Additive())),

@@ -60,6 +60,7 @@ from tabscm_builtin.mechanisms.mixture import Mixture
 from tabscm_builtin.mechanisms.mlp import MLP
 from tabscm_builtin.mechanisms.multiplicative import Multiplicative
 from tabscm_builtin.mechanisms.noisy_or import NoisyOr
+from tabscm_builtin.mechanisms.ordinal import Ordinal
 from tabscm_builtin.mechanisms.polynomial import Polynomial
 from tabscm_builtin.mechanisms.post_nonlinear import PostNonlinear
 from tabscm_builtin.mechanisms.quadratic import Quadratic
@@ -121,6 +122,7 @@ def tabscm_components() -> list[type]:
         Categorical,
         NoisyOr,
         DiscreteAdditive,
+        Ordinal,
         PostNonlinear,
         Heteroscedastic,
         Mixture,

@@ -14,6 +14,7 @@ from tabscm_builtin.mechanisms.mixture import Mixture
 from tabscm_builtin.mechanisms.mlp import MLP
 from tabscm_builtin.mechanisms.multiplicative import Multiplicative
 from tabscm_builtin.mechanisms.noisy_or import NoisyOr
+from tabscm_builtin.mechanisms.ordinal import Ordinal
 from tabscm_builtin.mechanisms.polynomial import Polynomial
 from tabscm_builtin.mechanisms.post_nonlinear import PostNonlinear
 from tabscm_builtin.mechanisms.quadratic import Quadratic
@@ -482,10 +483,52 @@ def test_noise_of_post_nonlinear_is_not_added():
     assert not PostNonlinear(of=Linear()).additive
 
 
-def test_post_nonlinear_wants_a_mechanism_that_adds_its_noise():
+@pytest.mark.parametrize("wrapper", [PostNonlinear, Ordinal])
+def test_some_wrappers_want_a_mechanism_that_adds_its_noise(wrapper):
     mixed = Mixture(of=(Weighted(Linear()), Weighted(Heteroscedastic(of=Linear()))))
     with pytest.raises(ValueError, match=r"^of must be a mechanism that adds its noise, and heteroscedastic does not$"):
-        PostNonlinear(of=mixed)
+        wrapper(of=mixed)
+
+
+@pytest.mark.parametrize("levels", [2, 3, 40])
+def test_ordinal_gives_levels_in_order(levels):
+    function = Ordinal(of=MLP(), levels=Draw.constant(float(levels))).draw(torch.ones(50, 2, dtype=torch.bool), rng())
+    found = function(torch.zeros(50, 2000, 2), torch.linspace(-9, 9, 2000).expand(50, -1))
+    steps = found.diff(dim=1)
+    assert steps.min() >= 0
+    place = torch.arange(float(levels))
+    each = (place - place.mean()) / place.std(correction=0)
+    for column in found:
+        torch.testing.assert_close(column.unique(), each, rtol=1e-4, atol=1e-5)
+
+
+def test_ordinal_cuts_what_the_other_mechanism_gives():
+    settings = {"levels": Draw.constant(40.0), "span": Draw.constant(4.0), "shift": Draw.constant(0.0)}
+    x, noise = normal(100, 500, 2), 0.1 * normal(100, 500)[:, :, 0]
+    mask = torch.ones(100, 2, dtype=torch.bool)
+    plain, found = (one.draw(mask, rng())(x, noise) for one in (MLP(), Ordinal(of=MLP(), **settings)))
+    for one, other in zip(plain, found, strict=True):
+        assert torch.corrcoef(torch.stack([one, other]))[0, 1] > 0.9
+
+
+@pytest.mark.parametrize("size", [0.0, 1.0])
+def test_ordinal_takes_thresholds_and_noise_in_deviations_of_the_function(size):
+    settings = {"levels": Draw.constant(100.0), "span": Draw.constant(12.0), "shift": Draw.constant(0.0)}
+    mechanism = Ordinal(of=Threshold(step=Draw.constant(6.0), threshold=Draw.constant(0.0)), **settings)
+    function = mechanism.draw(torch.ones(200, 1, dtype=torch.bool), rng())
+    noise = size * torch.randn(200, 1000, generator=rng(2))
+    levels = function(normal(200, 1000), noise) * ((100**2 - 1) / 12) ** 0.5  # in steps, of which 100 / 12 a deviation
+    assert levels.mean() == pytest.approx(0.0, abs=1.5)
+    assert levels.std(1).median() / (100 / 12) == pytest.approx((1 + size**2) ** 0.5, rel=0.1)
+
+
+@pytest.mark.parametrize("scale", [0.1, 5.0])
+def test_roots_of_ordinal_are_normal_whatever_their_noise(scale):
+    settings = {"levels": Draw.constant(2.0), "shift": Draw.constant(0.5)}
+    for slots in (0, 2):
+        function = Ordinal(of=Linear(), **settings).draw(torch.zeros(50, slots, dtype=torch.bool), rng())
+        found = function(torch.ones(50, 4000, slots), scale * normal(50, 4000)[:, :, 0].expm1())
+        assert (found > 0).float().mean() == pytest.approx(1 - 0.6915, abs=0.01)
 
 
 def noise_size(mechanism, x):
@@ -523,7 +566,7 @@ def test_heteroscedastic_leaves_the_noise_of_roots_as_it_is():
         torch.testing.assert_close(function(torch.ones(50, 100, slots), noise), noise)
 
 
-@pytest.mark.parametrize("wrapper", [PostNonlinear, Heteroscedastic])
+@pytest.mark.parametrize("wrapper", [PostNonlinear, Heteroscedastic, Ordinal])
 def test_a_wrapped_mixture_is_a_mixture_of_wrapped_parts(wrapper):
     wrapped = wrapper(of=Mixture(of=(weighted(1.0, 3.0), Weighted(MLP()))))
     assert wrapped.parts == ((wrapper(of=Linear(strength=ONE)), 3.0), (wrapper(of=MLP()), 1.0))

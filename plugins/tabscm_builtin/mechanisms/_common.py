@@ -3,13 +3,21 @@
 import math
 from collections.abc import Callable
 
+import attrs
 import torch
 from torch import Tensor
 
-from tabscm import Draw
+from tabscm import Draw, Mechanism
 
 STRENGTH = Draw(low=0.5, high=2.0)
 """Size of a weight, where the experiment does not say otherwise."""
+
+
+def adds_noise(_: object, field: "attrs.Attribute[Mechanism]", of: Mechanism) -> None:
+    """A validator: `of` adds its noise, and so does each part of it."""
+    for part, _ in of.parts:
+        if not part.additive:
+            raise ValueError(f"{field.name} must be a mechanism that adds its noise, and {part.name} does not")
 
 
 TRIAL_ROWS = 64

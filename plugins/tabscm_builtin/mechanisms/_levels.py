@@ -1,5 +1,6 @@
 """What discrete mechanisms share: cutting values into levels, numbering levels, and naming combinations of them."""
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -9,6 +10,9 @@ from tabscm import Draw
 
 FOLD = 0.02
 """Period at which noise is folded: far below any scale of noise, far above the steps of float32."""
+
+OUTERMOST = 1 - 2.0**-24
+"""The largest float32 below 1."""
 
 SPAN = Draw.constant(3.0)
 """Width of all levels into which a parent is cut, in its deviations: codes of up to six equally likely levels are told
@@ -21,6 +25,11 @@ def uniform(noise: Tensor) -> Tensor:
     """A variable uniform on [0, 1] made of noise of any kind and of any scale well above FOLD."""
     periods = noise / FOLD
     return periods - periods.floor()
+
+
+def normal(noise: Tensor) -> Tensor:
+    """A standard normal variable, finite, like noise [...] of any kind and of any scale well above FOLD."""
+    return math.sqrt(2.0) * torch.erfinv((2.0 * uniform(noise) - 1.0).clamp(-OUTERMOST, OUTERMOST))
 
 
 def cut(

@@ -1,6 +1,5 @@
 """Discrete variables."""
 
-import math
 from collections.abc import Callable
 
 import attrs
@@ -10,7 +9,7 @@ from torch import Tensor
 
 from tabscm import Draw, Function, Mechanism, within
 from tabscm_builtin.mechanisms._common import STRENGTH, TRIAL_ROWS, signed
-from tabscm_builtin.mechanisms._levels import address, codes, cut, deviation, uniform
+from tabscm_builtin.mechanisms._levels import address, codes, cut, deviation, normal
 
 
 @attrs.frozen
@@ -62,7 +61,7 @@ class ConditionalTable(Mechanism):
         inner = torch.where(root, 0.0, 1.0 / a)
 
         def function(parents: Tensor, noise: Tensor) -> Tensor:
-            latent = torch.where(root, _normal(noise), torch.addcmul(entry(parents), noise, inner))
+            latent = torch.where(root, normal(noise), torch.addcmul(entry(parents), noise, inner))
             return code.gather(1, level(latent[:, None]).squeeze(1).long())
 
         return function
@@ -92,8 +91,3 @@ class ConditionalTable(Mechanism):
             return raw(parents).sub_(mean).mul_(unit)
 
         return entry
-
-
-def _normal(noise: Tensor) -> Tensor:
-    """A standard normal variable made of noise of any scale well above FOLD."""
-    return math.sqrt(2.0) * torch.erfinv(2.0 * uniform(noise) - 1.0)

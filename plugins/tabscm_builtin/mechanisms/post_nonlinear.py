@@ -6,7 +6,7 @@ from attrs.validators import ge
 from torch import Tensor
 
 from tabscm import Draw, Function, Mechanism, within
-from tabscm_builtin.mechanisms._common import weighted_sum
+from tabscm_builtin.mechanisms._common import adds_noise, weighted_sum
 
 
 @attrs.frozen
@@ -22,7 +22,7 @@ class PostNonlinear(Mechanism):
 
     name = "post-nonlinear"
 
-    of: Mechanism
+    of: Mechanism = attrs.field(validator=adds_noise)
     """f(x) + noise: a mechanism that adds its noise, such as "linear"."""
     slope: Draw = attrs.field(default=Draw(low=0.1, high=0.5), validator=within(0.001))
     """a: how steeply h rises where all bends are far."""
@@ -34,11 +34,6 @@ class PostNonlinear(Mechanism):
     """g: how sharp a bend is; at 3 nearly a step."""
     centre: Draw = Draw(low=-3.0, high=3.0)
     """c: where a bend is."""
-
-    def __attrs_post_init__(self) -> None:
-        for part, _ in self.of.parts:
-            if not part.additive:
-                raise ValueError(f"of must be a mechanism that adds its noise, and {part.name} does not")
 
     @property
     def parts(self) -> tuple[tuple[Mechanism, float], ...]:
