@@ -35,7 +35,7 @@ class Gate(nn.Module):
     def __init__(self, embedding: nn.Module, width: int, count: int) -> None:
         super().__init__()
         self.embedding = embedding
-        self.of_nodes, self.of_pairs = _Gather(width), _Gather(width)
+        self.of_nodes, self.of_pairs = _Pool(width), _Pool(width)
         self.norm = nn.LayerNorm(2 * width)  # of means that hardly differ from table to table
         self.mix = nn.Linear(2 * width, width)
         self.score = nn.Linear(width, count)
@@ -44,23 +44,32 @@ class Gate(nn.Module):
 
     def forward(self, evidence: Evidence) -> Tensor:
         """Of nodes [B, D, E] and pairs [B, D, D, E] or None: [B, X] float32, logarithms of shares that add up to 1."""
-        nodes = self.of_nodes(evidence.nodes).mean(1)
-        pairs = torch.zeros_like(nodes) if evidence.pairs is None else self.of_pairs(evidence.pairs).mean((1, 2))
+        nodes = self.of_nodes(evidence.nodes)
+        pairs = torch.zeros_like(nodes) if evidence.pairs is None else self.of_pairs(evidence.pairs)
         score: Tensor = self.score(F.hardswish(self.mix(self.norm(torch.cat([nodes, pairs], -1)))))
         return score.float().log_softmax(-1)
 
 
-class _Gather(nn.Module):
-    """What there is of everything: to be averaged."""
+class _Pool(nn.Module):
+    """A weighted mean over variables or pairs: of each channel, by the softmax of itself times an inverse temperature.
+
+    At 0, as it is at first, that is the mean; where it is large, the maximum.
+
+    Source: softmax aggregation, Li et al. 2020, arXiv:2006.07739. Differs: an inverse temperature for each channel.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width)
         self.linear = nn.Linear(width, width)
+        self.inverse_temperature = nn.Parameter(torch.zeros(width))
 
     def forward(self, x: Tensor) -> Tensor:
-        """[..., E] -> [..., E]."""
-        return F.hardswish(self.linear(self.norm(x)))
+        """[B, ..., E] -> [B, E] float32, over whatever lies between, n in all."""
+        found = F.hardswish(self.linear(self.norm(x))).flatten(1, -2)  # [B, n, E]
+        with torch.autocast(x.device.type, enabled=False):  # weights of D^2 pairs are too small for bfloat16
+            found = found.float()
+            return torch.einsum("bne,bne->be", (self.inverse_temperature * found).softmax(1), found)
 
 
 def asked(log_shares: Tensor, rows: int) -> Tensor:

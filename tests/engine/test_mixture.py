@@ -11,7 +11,7 @@ import torch
 from tabscm import CheckpointError, ConfigError
 from tabscm.engine.checkpoint import restore, restore_weights
 from tabscm.engine.loading import load_model
-from tabscm.engine.mixture import LONG, asked, mixed
+from tabscm.engine.mixture import LONG, Gate, asked, mixed
 from tabscm.engine.model import Model
 from tabscm.engine.predict import predict
 from tabscm.engine.recompute import recompute_layers
@@ -24,7 +24,7 @@ from tabscm.engine.trainer import train
 from tabscm.kernel.config import dump, load, load_network
 from tabscm.kernel.errors import Problem
 from tabscm.kernel.experiment import Weighted
-from tabscm.kernel.interfaces import Encoder, Table
+from tabscm.kernel.interfaces import Encoder, Evidence, Table
 
 CPU = torch.device("cpu")
 NAMES = ("first", "second", "third")
@@ -93,6 +93,35 @@ def test_at_first_all_are_believed_alike(several, tables):
     with torch.inference_mode():
         shares = Model(several).train()(tables).aux["beliefs"].exp()
     torch.testing.assert_close(shares, torch.full((len(tables.x), 3), 1 / 3))
+
+
+@pytest.mark.parametrize("part", ["of_nodes", "of_pairs"])
+def test_a_gate_takes_means_at_first_and_may_learn_to_look_for_what_is_rare(part):
+    torch.manual_seed(0)
+    gate = Gate(torch.nn.Identity(), width=4, count=2)
+    pool = getattr(gate, part)
+    x = torch.randn(1, 10, 10, 4) if part == "of_pairs" else torch.randn(1, 100, 4)
+    flat = x.reshape(1, 100, 4)
+    (gradient,) = torch.autograd.grad(pool(x).sum(), pool.inverse_temperature)
+    assert (gradient != 0).all()
+    with torch.no_grad():
+        each = torch.stack([pool(flat[:, [index]]) for index in range(100)], 1)  # [1, 100, 4]
+        torch.testing.assert_close(pool(x), each.mean(1))
+        # repeating every element changes nothing
+        torch.testing.assert_close(pool(x), pool(torch.cat([x, x], 1)))
+        with torch.autocast("cpu", torch.bfloat16):
+            assert pool(x).dtype == torch.float32
+        pool.inverse_temperature.fill_(1e4)
+        torch.testing.assert_close(pool(x), each.max(1).values)
+
+
+def test_what_a_gate_takes_of_pairs_counts():
+    torch.manual_seed(0)
+    gate = Gate(torch.nn.Identity(), width=4, count=2)
+    torch.nn.init.normal_(gate.score.weight)
+    nodes, pairs = torch.randn(1, 10, 4), torch.randn(2, 1, 10, 10, 4)
+    first, second = (gate(Evidence(nodes=nodes, pairs=one)) for one in pairs)
+    assert not torch.allclose(first, second)
 
 
 def test_equal_networks_say_what_one_of_them_says(model, tables, alone):
