@@ -33,7 +33,9 @@ def ordered(levels: Iterable[str]) -> list[str]:
 def note(name: str, levels: Sequence[str], *, given: bool = False) -> str:
     """Say which number each of the ordered `levels` became; `given` is an order that came with the table."""
     text = ", ".join(f"{show(level)} = {number}" for number, level in enumerate(levels))
-    advice = "; if another order is meant, write numbers in that order"
+    advice = (
+        "; if another order is meant, write numbers in that order, and where there is none, trust arrows at it less"
+    )
     if given or len(levels) == 2:  # two have no distances to keep
         advice = ""
     elif notation.one_unit(levels):

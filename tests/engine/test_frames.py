@@ -94,7 +94,7 @@ def test_categories(dtype):
     assert found == [2, 1, 0, 1]
     assert notes == [
         "column 'b' is read as numbers: 'step 1' = 0, 'step 9' = 1, 'step 10' = 2; if another order is meant, write "
-        "numbers in that order; leave out what is no variable"
+        "numbers in that order, and where there is none, trust arrows at it less; leave out what is no variable"
     ]
 
 

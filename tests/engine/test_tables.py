@@ -338,7 +338,7 @@ def test_text_is_categories_or_left_aside_with_a_note():
     assert table.x[:3].tolist() == [[0, 0, 0, 1], [1, 1, 1, 0], [4, 2, 2, 1]]
     assert table.notes == (
         "column 'kind' is read as numbers: 'x w' = 0, 'y w' = 1, 'z w' = 2; if another order is meant, write numbers "
-        "in that order; leave out what is no variable",
+        "in that order, and where there is none, trust arrows at it less; leave out what is no variable",
         "column 'on' is read as numbers: 'False' = 0, 'True' = 1",
         "column 'id' is text and left aside: 1000 different values or more, and at most 20 are read as categories",
         "column 'site' is text and left aside: 'A' is its only value",
@@ -436,7 +436,7 @@ def test_text_that_is_asked_for_is_a_variable():
     assert table.notes == (
         "kept 12000 of 16000 rows with 'kind' = 'x'",
         "column 'dose' is read as numbers: '5 mg' = 0, '10 mg' = 1, 'none' = 2; if another order is meant, write "
-        "numbers in that order",
+        "numbers in that order, and where there is none, trust arrows at it less",
         "column 'on' is read as numbers: 'no' = 0, 'yes' = 1",
     )
     whole = read_table("t.csv", categories=["dose", "kind"])
@@ -488,7 +488,10 @@ def test_sachs():
     assert table.notes == ("kept 853 of 7466 rows with 'condition' = 'cd3_cd28'",)
     (note,) = read_table(SACHS).notes
     assert note.startswith("column 'condition' is read as numbers: 'b2camp' = 0, 'cd3_cd28' = 1, ")
-    assert note.endswith("; if another order is meant, write numbers in that order; leave out what is no variable")
+    assert note.endswith(
+        "; if another order is meant, write numbers in that order, and where there is none, trust arrows at it less; "
+        "leave out what is no variable"
+    )
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
