@@ -15,8 +15,8 @@ from tabscm_builtin.embeddings._common import parts
 from tabscm_builtin.embeddings._knots import Counts, count_values, joined, value_of
 from tabscm_builtin.embeddings._ranks import RANKED
 
-AT_ONCE = 1 << 24
-"""Numbers that counting holds at one time."""
+AT_ONCE = {"cpu": 1 << 20, "cuda": 1 << 24}
+"""Numbers that counting holds at one time: few enough for the cache of a CPU, many enough to keep a GPU busy."""
 
 
 class Tally:
@@ -129,6 +129,10 @@ def levels_of(cells: Tensor, borders: Tensor) -> Levels:
     return Levels(of, seen, seen & (cells[..., 1] == 0), borders.shape[-1] + 1)
 
 
+def _at_once(levels: Levels) -> int:
+    return AT_ONCE.get(levels.of.device.type, AT_ONCE["cpu"])
+
+
 def count_pairs(levels: Levels) -> Tensor:
     """[B, D, D, L, L]; [b, i, j, a, c]: rows in which i is at level a, and j by itself at level c."""
     tasks, _, variables = levels.of.shape
@@ -151,7 +155,7 @@ def count_triples(levels: Levels, candidates: Tensor) -> Tensor:
     cause = levels.indicators(levels.seen).transpose(1, 2)  # [B, D, n, L]
     effect = levels.indicators(levels.natural).transpose(1, 2)
     found = []
-    for part in parts(variables, AT_ONCE // (tasks * rows * most * count**2)):
+    for part in parts(variables, _at_once(levels) // (tasks * rows * most * count**2)):
         chosen = candidates[:, part]
         size = chosen.shape[1]
         index = chosen.reshape(tasks, -1, 1, 1).expand(-1, -1, rows, count)
@@ -176,27 +180,25 @@ def count_with(levels: Levels, candidates: Tensor, parents: Tensor, active: Tens
         [B, D, M, L^R, L, L]; [b, k, i, p, a, c]: rows with the parents of k at combination p, candidate i of k at a,
         and k by itself at c; the level of parent r is the digit of p that counts L^r.
     """
-    tasks, rows, variables = levels.of.shape
+    # columns first: what is counted of one candidate of one variable is counted together, and its counts fit a cache
+    of, seen, natural = (x.transpose(1, 2).contiguous() for x in (levels.of, levels.seen, levels.natural))  # [B, D, n]
+    tasks, variables, rows = of.shape
     slots, most, count = parents.shape[2], candidates.shape[2], levels.count
-
-    def of_others(x: Tensor, others: Tensor) -> Tensor:
-        """Of cells [B, n, D] those of the others [B, d, S] of each variable: [B, n, d, S]."""
-        found = x.gather(2, others.flatten(1)[:, None].expand(-1, rows, -1))
-        return found.view(tasks, rows, *others.shape[1:])
-
-    idle = ~active[:, None]  # [B, 1, D, R]
-    digits = count ** torch.arange(slots, device=parents.device)
-    combination = (of_others(levels.of, parents).masked_fill(idle, 0) * digits).sum(-1)  # [B, n, D]
-    known = (of_others(levels.seen, parents) | idle).all(-1) & levels.natural
-    of_effect = combination * count**2 + levels.of
+    task = torch.arange(tasks, device=of.device)[:, None, None]
+    idle = ~active[..., None]  # [B, D, R, 1]
+    digits = count ** torch.arange(slots, device=of.device)[:, None]
+    combination = (of[task, parents].masked_fill(idle, 0) * digits).sum(2)  # [B, D, n]
+    known = (seen[task, parents] | idle).all(2) & natural
+    of_effect = combination * count**2 + of
     size = count ** (slots + 2)
     found = []
-    for part in parts(variables, AT_ONCE // (tasks * rows * most)):
+    for part in parts(variables, _at_once(levels) // (tasks * rows * most)):
         chosen = candidates[:, part]
-        place = of_effect[:, :, part, None] + count * of_others(levels.of, chosen)  # [B, n, d, M]
-        table = torch.arange(chosen[0].numel(), device=place.device).view(chosen.shape[1:])
-        weight = known[:, :, part, None] & of_others(levels.seen, chosen)
-        counted = torch.zeros(tasks, chosen[0].numel() * size, device=place.device)
-        counted.scatter_add_(1, (place + size * table).flatten(1), weight.float().flatten(1))
+        table = torch.arange(chosen[0].numel(), device=of.device).view(*chosen.shape[1:], 1)
+        # in place, for these are the largest tensors of all: [B, d, M, n]
+        place = of[task, chosen].mul_(count).add_(of_effect[:, part, None]).add_(size * table)
+        weight = seen[task, chosen].logical_and_(known[:, part, None])
+        counted = torch.zeros(tasks, chosen[0].numel() * size, device=of.device)
+        counted.scatter_add_(1, place.flatten(1), weight.float().flatten(1))
         found.append(counted.view(*chosen.shape, size))
     return torch.cat(found, 1).view(tasks, variables, most, -1, count, count)
