@@ -129,10 +129,6 @@ def levels_of(cells: Tensor, borders: Tensor) -> Levels:
     return Levels(of, seen, seen & (cells[..., 1] == 0), borders.shape[-1] + 1)
 
 
-def _at_once(levels: Levels) -> int:
-    return AT_ONCE.get(levels.of.device.type, AT_ONCE["cpu"])
-
-
 def count_pairs(levels: Levels) -> Tensor:
     """[B, D, D, L, L]; [b, i, j, a, c]: rows in which i is at level a, and j by itself at level c."""
     tasks, _, variables = levels.of.shape
@@ -202,3 +198,8 @@ def count_with(levels: Levels, candidates: Tensor, parents: Tensor, active: Tens
         counted.scatter_add_(1, place.flatten(1), weight.float().flatten(1))
         found.append(counted.view(*chosen.shape, size))
     return torch.cat(found, 1).view(tasks, variables, most, -1, count, count)
+
+
+def _at_once(levels: Levels) -> int:
+    """AT_ONCE, where these levels are."""
+    return AT_ONCE.get(levels.of.device.type, AT_ONCE["cpu"])

@@ -12,16 +12,15 @@ from tabscm import Draw, Mechanism
 STRENGTH = Draw(low=0.5, high=2.0)
 """Size of a weight, where the experiment does not say otherwise."""
 
+TRIAL_ROWS = 64
+"""Rows on which the mean and deviation of a smooth function are measured."""
+
 
 def adds_noise(_: object, field: "attrs.Attribute[Mechanism]", of: Mechanism) -> None:
     """A validator: `of` adds its noise, and so does each part of it."""
     for part, _ in of.parts:
         if not part.additive:
             raise ValueError(f"{field.name} must be a mechanism that adds its noise, and {part.name} does not")
-
-
-TRIAL_ROWS = 64
-"""Rows on which the mean and deviation of a smooth function are measured."""
 
 
 def signed(size: Draw, shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
