@@ -40,6 +40,7 @@ from tabscm_builtin.losses.skeleton import Skeleton
 from tabscm_builtin.losses.weighted_bce import WeightedBCE
 from tabscm_builtin.measurements.censored import Censored
 from tabscm_builtin.measurements.chain import Chain
+from tabscm_builtin.measurements.common_factor import CommonFactor
 from tabscm_builtin.measurements.counts import Counts
 from tabscm_builtin.measurements.exact import Exact
 from tabscm_builtin.measurements.levels import Levels
@@ -137,6 +138,7 @@ def tabscm_components() -> list[type]:
         Noisy,
         Positive,
         Warped,
+        CommonFactor,
         Counts,
         Rounded,
         Levels,

@@ -4,6 +4,7 @@ import pytest
 import torch
 from tabscm_builtin.measurements.censored import Censored
 from tabscm_builtin.measurements.chain import Chain
+from tabscm_builtin.measurements.common_factor import CommonFactor
 from tabscm_builtin.measurements.counts import Counts
 from tabscm_builtin.measurements.exact import Exact
 from tabscm_builtin.measurements.levels import Levels
@@ -39,6 +40,16 @@ def test_noisy_adds_an_error_of_the_size_it_says():
     error = Noisy(size=Draw.constant(0.5)).record(values(), rng()) - values()
     assert error.std() == pytest.approx(0.5, rel=0.02)
     assert (error * values()).mean().abs() < 0.01
+
+
+def test_a_common_factor_is_one_for_a_row_felt_by_each_column_as_it_loads():
+    given = torch.zeros(50, 1000, 4)
+    found = CommonFactor(size=Draw.constant(0.5), loading=Draw(low=0.2, high=1.0)).record(given, rng())
+    moved = found.std(1)
+    assert moved.min() > 0.09
+    assert moved.max() < 0.56
+    torch.testing.assert_close(found / moved[:, None], (found / moved[:, None])[..., :1].expand_as(found))
+    assert (found[..., 0] * values()[..., 0]).mean().abs() < 0.01
 
 
 @pytest.mark.parametrize("rising", [Positive(), Warped(), Rounded(), Censored()], ids=lambda one: one.name)
