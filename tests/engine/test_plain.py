@@ -33,7 +33,7 @@ def both(path):
             found = read_table(path)
         except DataError as error:
             return str(error)
-        return found.names, found.x.tolist(), found.notes
+        return found.names, repr(found.x.tolist()), found.notes  # NaN equals nothing
 
     with pytest.MonkeyPatch.context() as patch:
         first = told()
@@ -97,6 +97,22 @@ def test_what_is_unusual_is_left_to_the_careful_reader(file, rows):
     file.write_text("a,b\n" + rows, encoding="utf-8", newline="")
     x = read_plain(file, 2, ",")
     assert x is None or len(x) < 2
+    fast, careful = both(file)
+    assert fast == careful
+
+
+@pytest.mark.parametrize("header", ['"a","b"', '\ufeff"a",b', '"a,b", "c ""d"""'])
+def test_names_in_quotes_are_no_reason_to_read_slowly(file, header):
+    file.write_text(header + "\n1,2\n3,4\n", encoding="utf-8")
+    assert read_plain(file, 2, ",").tolist() == [[1, 2], [3, 4]]
+    fast, careful = both(file)
+    assert fast == careful
+
+
+@settings(max_examples=300)
+@given(st.text('ab", \n\r', max_size=14))
+def test_whatever_the_header_both_say_the_same(file, header):
+    file.write_text(header + "\n1,2\n3,4\n", newline="")
     fast, careful = both(file)
     assert fast == careful
 
