@@ -10,6 +10,7 @@ from tabscm_builtin.embeddings._independence import curves, dependence, spread
 from tabscm_builtin.embeddings._moments import cross_moments, gram
 from tabscm_builtin.embeddings._ranks import gaussian_rank
 from tabscm_builtin.embeddings._regression import regress, single_changes
+from tabscm_builtin.embeddings._threads import on_all_cores
 from tabscm_builtin.embeddings.axial import Axial
 from tabscm_builtin.embeddings.cross_moment import CrossMoment
 from tabscm_builtin.embeddings.gated_fusion import GatedFusion, by_value, selective_scan
@@ -379,6 +380,48 @@ def test_long_columns_are_read_by_bins_and_give_the_same(known, levels, monkeypa
     torch.testing.assert_close(turned.pairs[:, off], by_bins.pairs[:, off], atol=5e-5, rtol=1e-4)
 
 
+@pytest.fixture
+def threads():
+    """Sets how many threads torch may use, for one test."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("levels", [0, 4])
+def test_long_columns_are_read_alike_on_one_core_and_on_several(levels, threads, monkeypatch):
+    module, given = moved(CrossMoment(steps=1, levels=levels)), random_table(tasks=1, rows=4000)
+    monkeypatch.setattr(cross_moment, "LONG", 1000)
+    monkeypatch.setattr(cross_moment, "WHOLE", 1000)
+    monkeypatch.setitem(cross_moment.CELLS, "cpu", 3000)
+    monkeypatch.setattr(_levels, "ROWS", 1500)
+    off, found = ~torch.eye(given.x.shape[2], dtype=torch.bool), {}
+    for count in (1, 3):
+        threads(count)
+        for dtype in (None, torch.bfloat16):
+            with torch.inference_mode(), torch.autocast("cpu", dtype, enabled=dtype is not None):
+                found[count, dtype] = module(given).pairs[:, off]
+        assert torch.get_num_threads() == count
+    for dtype in (None, torch.bfloat16):
+        torch.testing.assert_close(found[3, dtype], found[1, dtype], atol=5e-5, rtol=1e-4)
+    assert not torch.equal(found[3, None], found[3, torch.bfloat16])  # which threads are told of
+
+
+def test_what_fails_on_one_of_several_cores_is_raised(threads):
+    threads(3)
+
+    def halved(number):
+        assert torch.get_num_threads() == 1
+        assert torch.is_inference_mode_enabled()
+        return 12 // number
+
+    with torch.inference_mode():
+        assert on_all_cores(halved, [4, 3, 2, 1]) == [3, 4, 6, 12]
+        with pytest.raises(ZeroDivisionError):
+            on_all_cores(halved, [4, 0, 2])
+    assert torch.get_num_threads() == 3
+
+
 def test_bins_are_the_same_counted_and_sorted(monkeypatch):
     given = random_table(tasks=2, rows=3000)
     given.x[:, :, 0] = given.x[:, :, 0].round()  # ties
@@ -580,13 +623,13 @@ def test_few_values_are_a_level_each_and_more_are_cut_by_their_ranks():
     cuts = _levels.borders(given, 3)
     cells = torch.stack([x, torch.zeros_like(x), given.observed.float()], -1)
     levels = _levels.levels_of(cells, cuts)
-    assert levels.of[0].T.tolist() == [
+    assert levels.of[0].tolist() == [
         [0, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2],
         [0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2],
         [0, 0, 0, 0, 0, 0, 0, 1, 1, 2, 2, 2],
         [0] * 12,
     ]
-    assert (~levels.seen[0]).nonzero().tolist() == [[0, 1]]
+    assert (~levels.seen[0]).nonzero().tolist() == [[1, 0]]
 
 
 def test_borders_are_the_same_counted_elsewhere(monkeypatch):
@@ -643,7 +686,7 @@ def family_score(given, levels, effect, causes, among):
     """By the book, of rows in which all `among` are known and nobody set the effect: (Dirichlet, penalised) nats."""
     seen, natural = given.observed[0], given.observed[0] & ~given.intervened[0]
     rows = [row for row in range(300) if natural[row, effect] and all(seen[row, one] for one in among)]
-    cells = levels.of[0].tolist()
+    cells = levels.of[0].T.tolist()
     counts = Counter((tuple(cells[row][one] for one in causes), cells[row][effect]) for row in rows)
     whole = Counter(tuple(cells[row][one] for one in causes) for row in rows)
     kinds = [len({cells[row][one] for row in range(300) if natural[row, one]}) for one in range(5)]

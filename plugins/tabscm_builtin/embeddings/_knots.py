@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from tabscm import Rows, Table, room
 from tabscm_builtin.embeddings._ranks import quantile_of_rank
+from tabscm_builtin.embeddings._threads import on_all_cores
 
 GRID = 2.0**-20
 """Values are counted by multiples of this: what differs by less is as good as equal."""
@@ -115,11 +116,10 @@ def knots(table: Table, phi: nn.Module) -> Knots:
     shape = (tasks, variables, rows)
     on_device = torch.empty(shape, dtype=torch.int16, device=device) if device.type != "cpu" else None
     bins = (torch.from_numpy(room(shape, "int16")) if on_device is None else on_device).transpose(1, 2)
-    columns = [
-        _sort_into_bins(table.x[task, :, variable], bins[task, :, variable])
-        for task in range(tasks)
-        for variable in range(variables)
+    each = [
+        (table.x[task, :, variable], bins[task, :, variable]) for task in range(tasks) for variable in range(variables)
     ]
+    columns = on_all_cores(_sort_into_bins, each) if device.type == "cpu" else list(map(_sort_into_bins, each))
     return Knots(table, bins, ByBin(columns, tasks, _states(table), phi))
 
 
@@ -154,8 +154,9 @@ def knots_elsewhere(rows: Rows, phi: nn.Module, *, width: float) -> Elsewhere:
     return Elsewhere(tuple(bins.start for bins in columns), ByBin(columns, 1, states, phi))
 
 
-def _sort_into_bins(column: Tensor, into: Tensor) -> Bins:
-    """Write the bin of each cell of a column [N] into `into`."""
+def _sort_into_bins(both: tuple[Tensor, Tensor]) -> Bins:
+    """Write the bin of each cell of the first, a column [N], into the second."""
+    column, into = both
     if len(column) <= ROWS:
         occupied, place, inside = torch.unique(_places(column), return_inverse=True, return_counts=True)
         own = _numbers(occupied, inside, len(column), WIDTH)

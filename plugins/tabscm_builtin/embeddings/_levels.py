@@ -4,6 +4,7 @@ What two causes do together need not show in what either does alone: curves of s
 combinations are not. Counts are sums over rows. Letters: B tasks, N rows, n some of them, D variables, L levels.
 """
 
+from collections.abc import Iterable, Iterator
 from functools import partial
 
 import attrs
@@ -17,29 +18,30 @@ from tabscm_builtin.embeddings._ranks import RANKED
 
 AT_ONCE = {"cpu": 1 << 20, "cuda": 1 << 24}
 """Numbers that counting holds at one time: few enough for the cache of a CPU, many enough to keep a GPU busy."""
+ROWS = 1 << 13
+"""Rows that are counted together where more come in smaller pieces: what they are counted into is large."""
 
 
 class Tally:
-    """Counts of pieces of rows, added up."""
+    """Counts of pieces of rows, added up; of one piece in float32, which is exact below 16 million."""
 
     def __init__(self) -> None:
         self.total: Tensor | None = None
 
     def add(self, counts: Tensor) -> None:
-        """Take those of the next rows: any shape, always the same."""
-        counts = counts.double()
-        self.total = counts if self.total is None else self.total.add_(counts)
+        """Take those of the next rows: float32 of any shape, always the same."""
+        self.total = counts if self.total is None else self.total.double().add_(counts)
 
     def join(self, other: "Tally") -> "Tally":
         """The counts of the rows of both."""
         assert self.total is not None
         assert other.total is not None
         both = Tally()
-        both.total = self.total + other.total
+        both.total = self.total.double() + other.total
         return both
 
     def moments(self) -> Tensor:
-        """float64, whole numbers."""
+        """float32 or float64, whole numbers."""
         assert self.total is not None
         return self.total
 
@@ -109,31 +111,52 @@ def _borders_of_counts(counts: Counts, *, levels: int) -> Tensor:
 
 @attrs.define(eq=False)  # torch.compile cannot trace what attrs writes for frozen classes
 class Levels:
-    """The level of each cell of some rows, and which of them count."""
+    """The level of each cell of some rows, and which of them count; rows last, for it is along them that is counted."""
 
-    of: Tensor  # [B, n, D] int64, from 0
-    seen: Tensor  # [B, n, D] bool
-    natural: Tensor  # [B, n, D] bool: seen, and nobody set it
+    of: Tensor  # [B, D, n] int64, from 0
+    seen: Tensor  # [B, D, n] bool
+    natural: Tensor  # [B, D, n] bool: seen, and nobody set it
     count: int  # L
 
     def indicators(self, which: Tensor) -> Tensor:
-        """[B, n, D, L] float32, 0 or 1, of those of the cells [B, n, D] bool."""
-        level = torch.arange(self.count, device=self.of.device)
-        return ((self.of[..., None] == level) & which[..., None]).float()
+        """[B, D, L, n] float32, 0 or 1, of those of the cells [B, D, n] bool."""
+        level = torch.arange(self.count, device=self.of.device)[:, None]
+        return ((self.of[:, :, None] == level) & which[:, :, None]).float()
 
 
 def levels_of(cells: Tensor, borders: Tensor) -> Levels:
     """cells: [B, n, D, C] of value, intervened, observed, ...; borders: [B, D, L - 1], see `borders`."""
-    seen = cells[..., 2] > 0
-    of = (cells[..., :1] > borders[:, None]).sum(-1)
-    return Levels(of, seen, seen & (cells[..., 1] == 0), borders.shape[-1] + 1)
+    value, intervened, observed = (cells[..., channel].transpose(1, 2).contiguous() for channel in range(3))
+    seen = observed > 0
+    of = (value[:, :, None] > borders[..., None]).sum(2)
+    return Levels(of, seen, seen & (intervened == 0), borders.shape[-1] + 1)
+
+
+def levels_by_rows(pieces: Iterable[Tensor], borders: Tensor) -> Iterator[Levels]:
+    """The levels of pieces of cells [B, n, D, C], of at least ROWS rows together but for the last."""
+    some: list[Tensor] = []
+    for cells in pieces:
+        some.append(cells)
+        if sum(one.shape[1] for one in some) >= ROWS:
+            yield _together(some, borders)
+            some = []
+    if some:
+        yield _together(some, borders)
+
+
+def _together(some: list[Tensor], borders: Tensor) -> Levels:
+    if len(some) == 1:
+        return levels_of(some[0], borders)
+    each = [levels_of(cells, borders) for cells in some]
+    of, seen, natural = (torch.cat(rows, -1) for rows in zip(*((x.of, x.seen, x.natural) for x in each), strict=True))
+    return Levels(of, seen, natural, each[0].count)
 
 
 def count_pairs(levels: Levels) -> Tensor:
     """[B, D, D, L, L]; [b, i, j, a, c]: rows in which i is at level a, and j by itself at level c."""
-    tasks, _, variables = levels.of.shape
-    cause, effect = (levels.indicators(which).flatten(2) for which in (levels.seen, levels.natural))
-    return (cause.mT @ effect).view(tasks, variables, levels.count, variables, -1).transpose(2, 3)
+    tasks, variables, _ = levels.of.shape
+    cause, effect = (levels.indicators(which).flatten(1, 2) for which in (levels.seen, levels.natural))
+    return (cause @ effect.mT).view(tasks, variables, levels.count, variables, -1).transpose(2, 3)
 
 
 def count_triples(levels: Levels, candidates: Tensor) -> Tensor:
@@ -146,19 +169,14 @@ def count_triples(levels: Levels, candidates: Tensor) -> Tensor:
     Returns:
         [B, D, M, M, L, L, L]; [b, k, i, j, a, a', c]: rows with candidate i of k at a, j at a', k by itself at c.
     """
-    tasks, rows, variables = levels.of.shape
+    tasks, variables, rows = levels.of.shape
     most, count = candidates.shape[2], levels.count
-    cause = levels.indicators(levels.seen).transpose(1, 2)  # [B, D, n, L]
-    effect = levels.indicators(levels.natural).transpose(1, 2)
+    cause, effect = (levels.indicators(which) for which in (levels.seen, levels.natural))
     found = []
     for part in parts(variables, _at_once(levels) // (tasks * rows * most * count**2)):
-        chosen = candidates[:, part]
-        size = chosen.shape[1]
-        index = chosen.reshape(tasks, -1, 1, 1).expand(-1, -1, rows, count)
-        causes = cause.gather(1, index).view(tasks, size, most, rows, count)
-        causes = causes.permute(0, 1, 3, 2, 4).flatten(3)  # [B, d, n, M L]
-        both = (effect[:, part, :, :, None] * causes[:, :, :, None]).flatten(3)  # [B, d, n, L M L]
-        counted = (both.mT @ causes).view(tasks, size, count, most, count, most, count)
+        causes = of_others(cause, candidates[:, part]).flatten(2, 3)  # [B, d, M L, n]
+        both = (effect[:, part, :, None] * causes[:, :, None]).flatten(2, 3)  # [B, d, L M L, n]
+        counted = (both @ causes.mT).view(tasks, -1, count, most, count, most, count)
         found.append(counted.permute(0, 1, 3, 5, 4, 6, 2))
     return torch.cat(found, 1)
 
@@ -176,28 +194,31 @@ def count_with(levels: Levels, candidates: Tensor, parents: Tensor, active: Tens
         [B, D, M, L^R, L, L]; [b, k, i, p, a, c]: rows with the parents of k at combination p, candidate i of k at a,
         and k by itself at c; the level of parent r is the digit of p that counts L^r.
     """
-    # columns first: what is counted of one candidate of one variable is counted together, and its counts fit a cache
-    of, seen, natural = (x.transpose(1, 2).contiguous() for x in (levels.of, levels.seen, levels.natural))  # [B, D, n]
-    tasks, variables, rows = of.shape
+    tasks, variables, rows = levels.of.shape
     slots, most, count = parents.shape[2], candidates.shape[2], levels.count
-    task = torch.arange(tasks, device=of.device)[:, None, None]
     idle = ~active[..., None]  # [B, D, R, 1]
-    digits = count ** torch.arange(slots, device=of.device)[:, None]
-    combination = (of[task, parents].masked_fill(idle, 0) * digits).sum(2)  # [B, D, n]
-    known = (seen[task, parents] | idle).all(2) & natural
-    of_effect = combination * count**2 + of
-    size = count ** (slots + 2)
+    digits = count ** torch.arange(slots, device=levels.of.device)[:, None]
+    combination = (of_others(levels.of, parents).masked_fill(idle, 0) * digits).sum(2)  # [B, D, n]
+    known = (of_others(levels.seen, parents) | idle).all(2) & levels.natural
+    # of each candidate, what is not known is a level of its own, the last, which is left out in the end
+    of_candidate = levels.of.masked_fill(~levels.seen, count) * count
+    of_effect = combination * (count + 1) * count + levels.of
+    size = count**slots * (count + 1) * count
     found = []
     for part in parts(variables, _at_once(levels) // (tasks * rows * most)):
-        chosen = candidates[:, part]
-        table = torch.arange(chosen[0].numel(), device=of.device).view(*chosen.shape[1:], 1)
-        # in place, for these are the largest tensors of all: [B, d, M, n]
-        place = of[task, chosen].mul_(count).add_(of_effect[:, part, None]).add_(size * table)
-        weight = seen[task, chosen].logical_and_(known[:, part, None])
-        counted = torch.zeros(tasks, chosen[0].numel() * size, device=of.device)
-        counted.scatter_add_(1, place.flatten(1), weight.float().flatten(1))
-        found.append(counted.view(*chosen.shape, size))
-    return torch.cat(found, 1).view(tasks, variables, most, -1, count, count)
+        place = of_others(of_candidate, candidates[:, part]).add_(of_effect[:, part, None])  # [B, d, M, n]
+        counted = torch.zeros(*place.shape[:3], size, device=place.device)
+        found.append(counted.scatter_add_(3, place, known[:, part, None].float().expand_as(place)))
+    whole = torch.cat(found, 1).view(tasks, variables, most, -1, count + 1, count)
+    return whole[..., :count, :]
+
+
+def of_others(x: Tensor, others: Tensor) -> Tensor:
+    """Of x [B, D, ...] those of the others [B, D, S] of each variable: [B, D, S, ...]."""
+    tasks, variables = x.shape[:2]
+    first = variables * torch.arange(tasks, device=x.device)[:, None, None]
+    chosen = x.flatten(0, 1).index_select(0, (others + first).flatten())
+    return chosen.view(*others.shape, *x.shape[2:])
 
 
 def _at_once(levels: Levels) -> int:

@@ -1,5 +1,6 @@
 """A table some rows at a time. Letters: as in a table; n some of its rows, m features of a cell."""
 
+import math
 from collections.abc import Callable, Iterator
 from functools import cache, partial
 
@@ -52,6 +53,11 @@ class Binned:
     table: Table
     knots: Knots
     parts: list[slice]
+
+    def shares(self, count: int) -> list["Binned"]:
+        """The rows in as many shares, or fewer."""
+        each = math.ceil(len(self.parts) / count)
+        return [attrs.evolve(self, parts=self.parts[first : first + each]) for first in range(0, len(self.parts), each)]
 
     def __iter__(self) -> Iterator[Piece]:
         for part in self.parts:

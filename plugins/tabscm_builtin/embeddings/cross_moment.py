@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable
-from functools import partial
+from functools import partial, reduce
 
 import attrs
 import torch
@@ -21,11 +21,12 @@ from tabscm_builtin.embeddings._independence import (
     together,
 )
 from tabscm_builtin.embeddings._knots import WIDTH, Elsewhere, knots, knots_elsewhere
-from tabscm_builtin.embeddings._levels import Levels, Tally, borders, borders_elsewhere, levels_of
+from tabscm_builtin.embeddings._levels import Levels, Tally, borders, borders_elsewhere, levels_by_rows
 from tabscm_builtin.embeddings._moments import Sums, SumsOfCurves, gram, linear_evidence
 from tabscm_builtin.embeddings._pieces import Binned, Piece, Pieces, cells_of
 from tabscm_builtin.embeddings._ranks import ranks
 from tabscm_builtin.embeddings._regression import UNEXPLAINED, regress, single_changes
+from tabscm_builtin.embeddings._threads import on_all_cores
 from tabscm_builtin.encoders._common import block_diagonal
 from tabscm_builtin.encoders.triangle import Triangle
 
@@ -125,7 +126,7 @@ class _CrossMoment(nn.Module):
         pieces = self._pieces(table)
         correlation = gram(table.x) / table.x.shape[1]
         cuts = borders(table, self.levels) if self.levels else None
-        return self._evidence(lambda reading: _moments(reading(pieces)), correlation, table.x.shape[1], cuts)
+        return self._evidence(lambda reading: _moments(_read(reading, pieces)), correlation, table.x.shape[1], cuts)
 
     def read(self, rows: Rows) -> Evidence:
         """The same of a table whose rows lie elsewhere."""
@@ -191,7 +192,14 @@ class _OfPiece:
 
     def __call__(self, piece: Table) -> tuple[Sums | Tally, ...]:
         most = CELLS["cpu"] // piece.x.shape[2]
-        return self.reading(Binned(piece, self.elsewhere.of(piece), parts(piece.x.shape[1], most)))
+        return _read(self.reading, Binned(piece, self.elsewhere.of(piece), parts(piece.x.shape[1], most)))
+
+
+def _read(reading: Reading, pieces: Iterable[Piece]) -> tuple[Sums | Tally, ...]:
+    """What a reading adds up over all pieces."""
+    if not isinstance(pieces, Binned) or pieces.table.x.device.type != "cpu":
+        return reading(pieces)
+    return reduce(_joined, on_all_cores(reading, pieces.shares(torch.get_num_threads())))
 
 
 def _joined(first: tuple[Sums | Tally, ...], second: tuple[Sums | Tally, ...]) -> tuple[Sums | Tally, ...]:
@@ -215,8 +223,8 @@ def _count(counting: Callable[[Levels], Tensor], *, total: Total, cuts: Tensor) 
 def _counted(pieces: Iterable[Piece], *, counting: Callable[[Levels], Tensor], cuts: Tensor) -> tuple[Tally]:
     tally = Tally()
     with torch.autocast(cuts.device.type, enabled=False):  # in bfloat16 no number above 256 is counted to
-        for cells, _ in pieces:
-            tally.add(counting(levels_of(cells, cuts)))
+        for levels in levels_by_rows((cells for cells, _ in pieces), cuts):
+            tally.add(counting(levels))
     return (tally,)
 
 
