@@ -15,6 +15,7 @@ from tabscm import Rows, Table
 from tabscm_builtin.embeddings._common import parts
 from tabscm_builtin.embeddings._knots import Counts, count_values, joined, value_of
 from tabscm_builtin.embeddings._ranks import RANKED
+from tabscm_builtin.embeddings._threads import on_all_cores
 
 AT_ONCE = {"cpu": 1 << 20, "cuda": 1 << 24}
 """Numbers that counting holds at one time: few enough for the cache of a CPU, many enough to keep a GPU busy."""
@@ -64,12 +65,16 @@ def borders(table: Table, levels: int) -> Tensor:
     if rows == 1:
         return table.x.new_full((tasks, variables, levels - 1), torch.inf)
     most = variables if table.x.numel() <= RANKED else RANKED // (tasks * rows)
-    found = [_borders(table.x[:, :, part], table.observed[:, :, part], levels) for part in parts(variables, most)]
-    return torch.cat(found, 1)
+    each = [(table.x[:, :, part], table.observed[:, :, part]) for part in parts(variables, most)]
+    of_some = partial(_borders, levels=levels)
+    many = len(each) > 1 and table.x.device.type == "cpu"
+    return torch.cat(on_all_cores(of_some, each) if many else list(map(of_some, each)), 1)
 
 
-def _borders(x: Tensor, observed: Tensor, levels: int) -> Tensor:
-    """[B, N, D] both -> [B, D, L - 1]; nothing is counted out, so that no device is waited for."""
+def _borders(both: tuple[Tensor, Tensor], levels: int) -> Tensor:
+    """Values and what of them is observed, [B, N, D] -> [B, D, L - 1]; nothing is counted out, so that no device is
+    waited for."""
+    x, observed = both
     ordered = torch.where(observed, x, torch.inf).transpose(1, 2).contiguous().sort(-1).values  # [B, D, N]
     count = observed.sum(1)[:, :, None]  # [B, D, 1]
     last = ordered.shape[-1] - 1
