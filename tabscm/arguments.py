@@ -7,6 +7,7 @@ from pathlib import Path
 from tabscm.argument_types import column_and_value, key_and_values, port, positive, seconds, seeds, threshold
 
 RELEASED = "or name of a released model (default: the one that ships)"
+OR_ONE = "; RUN:SPECIALIST asks one of several networks alone"
 
 
 def parser_of_all() -> argparse.ArgumentParser:
@@ -61,7 +62,7 @@ def parser_of_all() -> argparse.ArgumentParser:
         help="CSV or TSV whose first row names the columns, perhaps packed (.gz), or Parquet: a file, or a folder of "
         "parts",
     )
-    predict.add_argument("--run", type=Path, metavar="RUN", help=f"folder of a trained run {RELEASED}")
+    predict.add_argument("--run", type=Path, metavar="RUN", help=f"folder of a trained run {RELEASED}{OR_ONE}")
     predict.add_argument(
         "--where",
         action="append",
@@ -152,7 +153,7 @@ def parser_of_all() -> argparse.ArgumentParser:
         help="do the same in a browser: drop a table, explore its graph",
         description="A web app for this machine alone. It prints its address, which holds a token.",
     )
-    serve.add_argument("--run", type=Path, metavar="RUN", help=f"folder of a trained run {RELEASED}")
+    serve.add_argument("--run", type=Path, metavar="RUN", help=f"folder of a trained run {RELEASED}{OR_ONE}")
     serve.add_argument("--port", type=port, default=0, metavar="N", help="to listen on (default: any that is free)")
     serve.add_argument("--no-browser", action="store_true", help="open no browser, only print the address")
     serve.set_defaults(command="serve")
@@ -289,7 +290,7 @@ def _add_bench(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         description="Judge a trained network and the classical methods on the same tables, which no training has seen. "
         "Called again, it does what is missing.",
     )
-    accuracy.add_argument("--run", type=Path, metavar="RUN", help=f"folder of a run {RELEASED}")
+    accuracy.add_argument("--run", type=Path, metavar="RUN", help=f"folder of a run {RELEASED}{OR_ONE}")
     accuracy.add_argument(
         "--suites",
         nargs="+",

@@ -139,7 +139,7 @@ def _check(args: argparse.Namespace, registry: Registry) -> int:
 
 def _eval(args: argparse.Namespace, registry: Registry) -> int:
     device = chosen_device(args.device)
-    run = released.find(args.run)
+    run = released.find(args.run, whole=True)
     if is_released(run) and args.overwrite:
         raise TabSCMError(f"{run}: a released model keeps the figures of its card. Leave out --overwrite.")
     if args.cells is None:

@@ -98,7 +98,7 @@ def bench_invariance(args: argparse.Namespace, registry: Registry) -> int:
 
 
 def bench_familiarity(args: argparse.Namespace, registry: Registry) -> int:
-    run = released.find(args.run)
+    run = released.find(args.run, whole=True)
     others = [(path.stem, load(path, registry)) for path in _cells(args)]
     if args.renew:
         renew_familiarity(run, registry, out=sys.stderr)

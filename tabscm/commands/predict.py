@@ -68,8 +68,9 @@ def predict_graph(args: argparse.Namespace, registry: Registry) -> int:
     adj = read_graph(args.graph, data.names) if args.graph and data is not None else None
     knowledge = read_knowledge(args.knowledge) if args.knowledge else None
     model = load_model(run, registry, device)
-    if not is_released(run) and not (run / RESULTS).exists():
-        print(f"note: {run} has not finished its training", file=sys.stderr)
+    folder, _ = released.one_of(run)
+    if not is_released(folder) and not (folder / RESULTS).exists():
+        print(f"note: {folder} has not finished its training", file=sys.stderr)
     threshold = model.threshold if args.threshold == "chosen" else args.threshold
     if data is None:
         result = predict_on_cluster(model, args.table, args.cluster, wishes=wishes, knowledge=knowledge, out=sys.stderr)

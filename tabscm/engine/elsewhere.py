@@ -22,7 +22,7 @@ from tabscm.engine.familiarity import familiarity
 from tabscm.engine.knowledge import Knowledge
 from tabscm.engine.model import Model, read_as
 from tabscm.engine.parquet import Part, is_parquet, read_layout
-from tabscm.engine.predict import check_flat, check_width, provenance, size_notes
+from tabscm.engine.predict import check_flat, check_width, provenance, reading_notes
 from tabscm.engine.preflight import MOST_SORTED, SAMPLED, preflight, sortable
 from tabscm.engine.provenance import fingerprint, fingerprint_of_parts
 from tabscm.engine.reading import Plan, Reading, Seen, Wishes, look, reading
@@ -92,7 +92,7 @@ def predict_on_cluster(
             prediction = model.read(held)
     logits = prediction.logits[0]
     expect(logits, "D D", what="logits", finite=True, D=len(how.names))
-    sizes = size_notes(model, how.rows, dict(zip(how.names, cut, strict=True)))
+    sizes = reading_notes(model, how.rows, dict(zip(how.names, cut, strict=True)))
     result = Result(
         names=how.names,
         edge_prob=logits.double().sigmoid().fill_diagonal_(0).numpy(),

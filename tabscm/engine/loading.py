@@ -1,7 +1,7 @@
 """A trained network read back: of a run or a released model, ready to predict, and whether it is what it was."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -21,36 +21,41 @@ from tabscm.engine.checkpoint import (
 from tabscm.engine.familiarity import read_reference
 from tabscm.engine.limits import check_sizes
 from tabscm.engine.model import Model
+from tabscm.engine.released import one_of
 from tabscm.engine.state import State
 from tabscm.engine.untrusted import read_object
 from tabscm.kernel.config import load, load_network, origins
-from tabscm.kernel.errors import CheckpointError, ConfigError
+from tabscm.kernel.errors import CheckpointError, ConfigError, did_you_mean
 from tabscm.kernel.experiment import Experiment, Network
 from tabscm.kernel.registry import Registry
 
 
 def load_model(run: Path, registry: Registry, device: torch.device) -> Model:
-    """The best network of a run, or a released one, ready to predict.
+    """The best network of a run, or a released one, ready to predict; of RUN:SPECIALIST that specialist alone.
 
     Raises:
         CheckpointError: as `load_run`.
         ConfigError: the network needs a plugin that is not installed.
     """
+    run, of = one_of(run)
     if not (is_released(run) and (run / NETWORK).is_file()):
-        return load_run(run, registry, device)[0]
+        return _alone(load_run(run, registry, device)[0], of, run)
     weights, state = restore_weights(run, "best")  # whether the network is the one it was is seen here
     with _absent_named(run, registry):
         network = load_network(run / NETWORK, registry)
-    return _ready(network, weights, state, run, device)
+    return _alone(_ready(network, weights, state, run, device), of, run)
 
 
 def load_run(run: Path, registry: Registry, device: torch.device) -> tuple[Model, Experiment]:
-    """The best network of a run, or a released one, ready to predict, and the experiment it was trained by.
+    """The best network of a run, or a released one, ready to predict, and the experiment it was trained by; of
+    RUN:SPECIALIST that specialist alone.
 
     Raises:
-        CheckpointError: not a run folder, no checkpoint, only damaged ones, or an experiment that changed.
+        CheckpointError: not a run folder, no checkpoint, only damaged ones, or an experiment that changed; or there is
+            no such specialist.
         ConfigError: the experiment needs a plugin that is not installed.
     """
+    run, of = one_of(run)
     if not (run / EXPERIMENT).is_file():
         raise CheckpointError(
             f"{run}: not a run folder, it has no {EXPERIMENT}. Train one: python -m tabscm run EXPERIMENT --out {run}"
@@ -60,7 +65,23 @@ def load_run(run: Path, registry: Registry, device: torch.device) -> tuple[Model
         experiment = load(run / EXPERIMENT, registry)
     if not is_released(run):  # which was tried with the components it ships with
         compare_origins(run, experiment, registry)
-    return _ready(experiment, weights, state, run, device), experiment
+    return _alone(_ready(experiment, weights, state, run, device), of, run), experiment
+
+
+def unknown_specialist(of: str, known: Sequence[str], run: Path | str) -> CheckpointError:
+    """What to raise where a run has no specialist of this name."""
+    there = f"{did_you_mean(of, known)} There are: {', '.join(known)}" if known else " It is one network."
+    return CheckpointError(f'{run}: there is no specialist called "{of}".{there}')
+
+
+def _alone(model: Model, of: str, run: Path) -> Model:
+    """The model, of which the specialist `of` alone is asked where one is named."""
+    if of:
+        known = list(model.specialists) if model.gate is not None else []
+        if of not in known:
+            raise unknown_specialist(of, known, run)
+        model.ask_alone(of)
+    return model
 
 
 def load_weights(model: torch.nn.Module, weights: Mapping[str, Tensor], run: Path) -> None:

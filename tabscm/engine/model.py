@@ -35,6 +35,7 @@ class Model(Parts):
         self._wirings = [Wiring(network, name) for name in network.specialists or [""]]
         self._gate = network.gate
         self.gate: Gate | None = None
+        self._alone: int | None = None
         self._gate_alone = isinstance(experiment, Experiment) and experiment.trainer.train == "gate"
         if network.specialists:
             self.specialists = nn.ModuleDict()
@@ -87,10 +88,20 @@ class Model(Parts):
             self.specialists.eval()
         return self
 
+    @property
+    def alone(self) -> str:
+        """The specialist that is asked alone; "" where the gate says who is asked."""
+        return "" if self._alone is None else list(self.specialists)[self._alone]
+
+    def ask_alone(self, specialist: str) -> None:
+        """From here on ask this specialist alone about any table, whatever the gate would say; not in training."""
+        self._alone = list(self.specialists).index(specialist)
+
     def forward(self, table: Table) -> Prediction:
         """Predict the graph of every table of a batch.
 
-        In training mode all specialists are asked about all tables, else only those that are believed.
+        In training mode all specialists are asked about all tables, else only those that are believed, or the one that
+        is asked alone.
 
         Raises:
             ContractError: a component returned something its interface does not allow.
@@ -104,6 +115,8 @@ class Model(Parts):
 
         if self.gate is None:
             return self._wirings[0].answer(self, self.embedding(table), tasks, variables)
+        if self._alone is not None and not self.training:
+            return self._of_asked(self._certain(tasks, table.x.device), table.x.shape[1], variables, answer)
         log_shares = self.gate(self._checked(self.gate.embedding(table), tasks, variables))
         if not self.training:
             return self._of_asked(log_shares, table.x.shape[1], variables, answer)
@@ -126,6 +139,8 @@ class Model(Parts):
 
         if self.gate is None:
             return self._wirings[0].answer(self, self.embedding.read(rows), 1, variables)  # type: ignore[operator]
+        if self._alone is not None:
+            return self._of_asked(self._certain(1, torch.device("cpu")), rows.count, variables, answer)
         evidence = self.gate.embedding.read(rows)  # type: ignore[operator] # of a bare module
         log_shares = self.gate(self._checked(evidence, 1, variables))
         return self._of_asked(log_shares, rows.count, variables, answer)
@@ -134,6 +149,13 @@ class Model(Parts):
         """What the embedding of the gate returned."""
         assert self._gate is not None
         return checked(found, self._gate, tasks, variables, self._wirings[0].width, evidence_given(self._gate))
+
+    def _certain(self, tasks: int, device: torch.device) -> Tensor:
+        """What a gate would say that believes the one that is asked alone: [B, X]."""
+        assert self._alone is not None
+        shares = torch.full((tasks, len(self.specialists)), -torch.inf, device=device)
+        shares[:, self._alone] = 0.0
+        return shares
 
     def _of_asked(
         self, log_shares: Tensor, rows: int, variables: int, answer: Callable[[int, Tensor | None], Tensor]
@@ -152,8 +174,9 @@ class Model(Parts):
 
 
 def read_as(model: Model, prediction: Prediction) -> dict[str, float]:
-    """How far each specialist was believed that was asked about the first table, the most first; {} of one network."""
-    if not isinstance(model, Model) or model.gate is None:
+    """How far each specialist was believed that was asked about the first table, the most first; {} of one network, and
+    of one that was asked alone."""
+    if not isinstance(model, Model) or model.gate is None or model.alone:
         return {}
     shares = zip(model.specialists, prediction.aux[BELIEFS][0].exp().tolist(), strict=True)
     return {name: share for name, share in sorted(shares, key=lambda one: -one[1]) if share > 0}

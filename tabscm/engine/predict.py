@@ -110,7 +110,7 @@ def predict(
         names=data.names,
         edge_prob=edge_prob,
         read_as=read_as(model, prediction),
-        notes=(*data.notes, *size_notes(model, rows, cut)),
+        notes=(*data.notes, *reading_notes(model, rows, cut)),
         provenance=provenance(model, data.source, rows, fingerprint(data.names, data.x)),
     )
     if knowledge is not None:
@@ -175,9 +175,12 @@ def _flags(given: NDArray[np.bool_] | None, shape: tuple[int, int], *, default: 
     return torch.from_numpy(given)[None]
 
 
-def size_notes(model: Model, rows: int, cut: Mapping[str, int]) -> list[str]:
-    """Say where a table is larger or smaller than those of the training, and how many of its cells were cut."""
+def reading_notes(model: Model, rows: int, cut: Mapping[str, int]) -> list[str]:
+    """Say which specialist was asked alone, where a table is larger or smaller than those of the training, and how many
+    of its cells were cut."""
     notes = []
+    if isinstance(model, Model) and model.alone:
+        notes.append(f"the specialist {model.alone} alone was asked, and no gate whether the table is of its kind")
     for size, (low, high), what in (
         (len(cut), model.trained_variables, "variables"),
         (rows, model.trained_rows, "rows"),

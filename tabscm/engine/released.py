@@ -35,16 +35,22 @@ def names() -> list[str]:
     return sorted(path.name for path in WEIGHTS.glob("*") if is_released(path)) if WEIGHTS.is_dir() else []
 
 
-def find(run: Path | None) -> Path:
+def find(run: Path | None, *, whole: bool = False) -> Path:
     """The folder that somebody means who says `run`: that folder, a released model of that name, or, by None, the
-    default one.
+    default one; RUN:SPECIALIST likewise, see `one_of`.
 
     Raises:
-        CheckpointError: None was said, and there is no released model; or a specialist of one was asked for.
+        CheckpointError: None was said, and there is no released model; or a specialist by itself, and `whole` is asked.
     """
     if run is None:
         return released()
-    whole, colon, _ = str(run).partition(":")
-    if colon and whole in names() and not run.exists():
-        raise CheckpointError(f"{run}: a specialist by itself is for --init of `run`; the whole is {whole}")
-    return WEIGHTS / run if not run.exists() and str(run) in names() else run
+    folder, of = one_of(run)
+    if of and whole:
+        raise CheckpointError(f"{run}: a specialist by itself; this is of the whole, {folder}")
+    return WEIGHTS / run if not folder.exists() and str(folder) in names() else run
+
+
+def one_of(run: Path) -> tuple[Path, str]:
+    """RUN:SPECIALIST as the folder and the name of the specialist; RUN as the folder and ""."""
+    name, colon, of = run.name.rpartition(":")
+    return (run.with_name(name), of) if colon and name and not run.exists() else (run, "")

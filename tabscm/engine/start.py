@@ -16,7 +16,7 @@ from torch import Tensor
 
 from tabscm.engine import released
 from tabscm.engine.checkpoint import restore_weights, save, seal
-from tabscm.engine.loading import check_fit
+from tabscm.engine.loading import check_fit, unknown_specialist
 from tabscm.engine.model import Model
 from tabscm.engine.state import Ancestor, State
 from tabscm.kernel.errors import CheckpointError, did_you_mean
@@ -68,18 +68,15 @@ def _read(source: str, model: Model) -> tuple[dict[str, Tensor], Ancestor]:
     """The weights that a source has for the model, by the names that they have there."""
     specialists = [] if model.gate is None else list(model.specialists)
     into, rest = _split(source, specialists)
-    path, of = rest, ""
-    if not Path(rest).exists() and ":" in rest:
-        path, _, of = rest.rpartition(":")
-    folder = released.find(Path(path))
+    path, of = released.one_of(Path(rest))
+    folder = released.find(path)
     weights, state = restore_weights(folder, "best")
     called = folder.resolve().name + (f":{of}" if of else "")
     ancestor = Ancestor(name=called, sha256=seal(folder, "best")[1], steps=state.all_steps, tables=state.all_tables)
     known = list(dict.fromkeys(name.split(".")[1] for name in weights if name.startswith(SPECIALISTS)))
     if of:
         if of not in known:
-            there = f"{did_you_mean(of, known)} There are: {', '.join(known)}" if known else " It is one network."
-            raise CheckpointError(f'{path}: there is no specialist called "{of}".{there}')
+            raise unknown_specialist(of, known, path)
         prefix = f"{SPECIALISTS}{of}."
         weights = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
     elif known and (into or not specialists):

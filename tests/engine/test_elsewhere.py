@@ -105,6 +105,10 @@ def test_several_networks_say_there_what_they_say_here(tiny, cluster, table):
     assert len(here.read_as) == 2
     assert there.read_as == pytest.approx(here.read_as, abs=1e-5)
     assert list(there.read_as) == list(here.read_as)
+    mixture.ask_alone("three")
+    here, there = predict(mixture, read_table(folder), device=CPU), predict_on_cluster(mixture, folder, cluster)
+    np.testing.assert_allclose(there.edge_prob, here.edge_prob, atol=1e-5, rtol=0)
+    assert there.notes == here.notes
 
 
 def test_one_file_is_read_by_its_row_groups(model, cluster, table):

@@ -2,6 +2,7 @@
 
 import io
 import json
+from pathlib import Path
 
 import attrs
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from tabscm import CheckpointError, ConfigError
+from tabscm.engine.benchmark.methods import fingerprint
 from tabscm.engine.checkpoint import restore, restore_weights
 from tabscm.engine.loading import load_model
 from tabscm.engine.mixture import LONG, Gate, asked, mixed
@@ -245,6 +247,20 @@ def test_a_result_says_what_the_table_was_taken_for(model):
     assert "<p>Taken for a table of the kind <bdi>third 75 %, second 25 %</bdi>:" in found.to_html()
 
 
+def test_a_specialist_can_be_asked_alone(model, tables, alone, monkeypatch):
+    shares_are(model, 0.98, 0.01, 0.01)
+    monkeypatch.setattr(model.gate, "embedding", None)  # which is not called
+    model.ask_alone("second")
+    with torch.inference_mode():
+        found = model(tables)
+    torch.testing.assert_close(found.logits, alone("second", tables))
+    assert found.aux["beliefs"].exp().tolist() == [[0.0, 1.0, 0.0]] * len(tables.x)
+    x = np.random.default_rng(0).normal(size=(30, 4))
+    said = predict(model, DataTable(names=("a", "b", "c", "d"), x=x, source="the table"), device=CPU)
+    assert said.read_as == {}
+    assert said.notes == ("the specialist second alone was asked, and no gate whether the table is of its kind",)
+
+
 def test_one_network_takes_tables_for_nothing(tiny):
     x = np.random.default_rng(0).normal(size=(30, 4))
     found = predict(Model(tiny), DataTable(names=("a", "b", "c", "d"), x=x, source="the table"), device=CPU)
@@ -358,6 +374,18 @@ def test_released_they_say_the_same_and_each_can_be_trained_on(runs, tiny, regis
         "3 networks of the same parts side by side: first, second, third; and a gate"
         in (folder / "card.md").read_text()
     )
+    for run in (runs["three"], folder):
+        second, whole = load_model(Path(f"{run}:second"), registry, CPU), load_model(run, registry, CPU)
+        assert second.alone == "second"
+        assert fingerprint(second) != fingerprint(whole)
+        with pytest.raises(CheckpointError) as refusal:
+            load_model(Path(f"{run}:secnd"), registry, CPU)
+        there = "there is no specialist called"
+        names = "first, second, third"
+        assert str(refusal.value) == f'{run}: {there} "secnd". Did you mean "second"? There are: {names}'
+    with pytest.raises(CheckpointError) as refusal:
+        load_model(Path(f"{runs['one']}:second"), registry, CPU)
+    assert str(refusal.value) == f'{runs["one"]}: there is no specialist called "second". It is one network.'
     found = read_start([f"{folder}:second"], Model(tiny))
     assert same(found.weights, network_of(restore_weights(runs["three"], "best")[0], "second"))
 

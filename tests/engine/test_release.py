@@ -228,9 +228,11 @@ def test_names(run, into, registry):
     with pytest.raises(CheckpointError) as refusal:
         released.released("larg")
     assert str(refusal.value) == 'no released model is called "larg". Did you mean "large"? There are: base, large'
+    assert released.find(Path("large")) == into / "large"
+    assert released.find(Path("large:discrete")) == into / "large:discrete"
     with pytest.raises(CheckpointError) as refusal:
-        released.find(Path("large:discrete"))
-    assert str(refusal.value) == "large:discrete: a specialist by itself is for --init of `run`; the whole is large"
+        released.find(Path("large:discrete"), whole=True)
+    assert str(refusal.value) == "large:discrete: a specialist by itself; this is of the whole, large"
     assert released.find(None) == into / "base"
     assert released.find(run) == run
 

@@ -63,8 +63,9 @@ def obtain(run: Path | None) -> Model:
 
 
 def fingerprint(model: Model) -> str:
-    """What tells a network from others: of its weights, 16 hexadecimal digits."""
-    digest = hashlib.sha256()
+    """What tells a network from others: of its weights, and of which of several is asked alone; 16 hexadecimal
+    digits."""
+    digest = hashlib.sha256(model.alone.encode())
     for name, value in sorted(model.state_dict().items()):
         digest.update(name.encode())
         digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
