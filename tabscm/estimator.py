@@ -42,7 +42,8 @@ class TabSCM:
         est.result_.to_dag()          # and everything else that `Result` offers
 
     Args:
-        model: folder of a trained run, or name of a released network; None is the one of the package.
+        model: folder of a trained run, or name of a released network; None is the one of the package; RUN:SPECIALIST
+            asks one of several alone, such as "base:discrete".
         threshold: probability above which an edge belongs to `adjacency_matrix_` and `causal_graph_`, in [0, 1], or
             "chosen", the one that was best in the network's validation.
         acyclic: whether these two are the best graph without a cycle; else edges are judged one by one.

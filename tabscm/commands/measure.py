@@ -91,7 +91,7 @@ def bench_speed(args: argparse.Namespace, registry: Registry) -> int:
 
 def bench_invariance(args: argparse.Namespace, registry: Registry) -> int:
     device = chosen_device(args.device)
-    model, experiment = load_run(released.find(args.run), registry, device)
+    model, experiment = load_run(released.find(args.run, whole=True), registry, device)
     found = invariance.invariance(model, experiment, device=device, tables=args.tables)
     print(invariance.render(found, args.tables))
     return 0

@@ -34,7 +34,7 @@ def load_model(run: Path, registry: Registry, device: torch.device) -> Model:
     """The best network of a run, or a released one, ready to predict; of RUN:SPECIALIST that specialist alone.
 
     Raises:
-        CheckpointError: as `load_run`.
+        CheckpointError: as `load_run`, or there is no such specialist.
         ConfigError: the network needs a plugin that is not installed.
     """
     run, of = one_of(run)
@@ -47,15 +47,12 @@ def load_model(run: Path, registry: Registry, device: torch.device) -> Model:
 
 
 def load_run(run: Path, registry: Registry, device: torch.device) -> tuple[Model, Experiment]:
-    """The best network of a run, or a released one, ready to predict, and the experiment it was trained by; of
-    RUN:SPECIALIST that specialist alone.
+    """The best network of a run, or a released one, ready to predict, and the experiment it was trained by.
 
     Raises:
-        CheckpointError: not a run folder, no checkpoint, only damaged ones, or an experiment that changed; or there is
-            no such specialist.
+        CheckpointError: not a run folder, no checkpoint, only damaged ones, or an experiment that changed.
         ConfigError: the experiment needs a plugin that is not installed.
     """
-    run, of = one_of(run)
     if not (run / EXPERIMENT).is_file():
         raise CheckpointError(
             f"{run}: not a run folder, it has no {EXPERIMENT}. Train one: python -m tabscm run EXPERIMENT --out {run}"
@@ -65,7 +62,7 @@ def load_run(run: Path, registry: Registry, device: torch.device) -> tuple[Model
         experiment = load(run / EXPERIMENT, registry)
     if not is_released(run):  # which was tried with the components it ships with
         compare_origins(run, experiment, registry)
-    return _alone(_ready(experiment, weights, state, run, device), of, run), experiment
+    return _ready(experiment, weights, state, run, device), experiment
 
 
 def unknown_specialist(of: str, known: Sequence[str], run: Path | str) -> CheckpointError:

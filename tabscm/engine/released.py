@@ -37,20 +37,29 @@ def names() -> list[str]:
 
 def find(run: Path | None, *, whole: bool = False) -> Path:
     """The folder that somebody means who says `run`: that folder, a released model of that name, or, by None, the
-    default one; RUN:SPECIALIST likewise, see `one_of`.
+    default one; of RUN:SPECIALIST that and the specialist, for `loading.load_model`.
 
     Raises:
-        CheckpointError: None was said, and there is no released model; or a specialist by itself, and `whole` is asked.
+        CheckpointError: None was said, and there is no released model; or a specialist by itself, and `whole` is asked;
+            or as `one_of`.
     """
     if run is None:
         return released()
     folder, of = one_of(run)
     if of and whole:
-        raise CheckpointError(f"{run}: a specialist by itself; this is of the whole, {folder}")
+        raise CheckpointError(f"{run}: a specialist by itself, and this is of whole networks; name {folder}")
     return WEIGHTS / run if not folder.exists() and str(folder) in names() else run
 
 
 def one_of(run: Path) -> tuple[Path, str]:
-    """RUN:SPECIALIST as the folder and the name of the specialist; RUN as the folder and ""."""
+    """RUN:SPECIALIST as the folder and the name of the specialist; RUN as the folder and "".
+
+    Raises:
+        CheckpointError: there is nothing after the colon.
+    """
     name, colon, of = run.name.rpartition(":")
-    return (run.with_name(name), of) if colon and name and not run.exists() else (run, "")
+    if not (colon and name) or run.exists():
+        return run, ""
+    if not of:
+        raise CheckpointError(f"{run}: names no specialist after the colon")
+    return run.with_name(name), of

@@ -25,6 +25,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from tabscm import Table
 
 WIDTH = 16
+CPU = torch.device("cpu")
 
 
 def table(x):
@@ -395,16 +396,19 @@ def test_long_columns_are_read_alike_on_one_core_and_on_several(levels, threads,
     monkeypatch.setattr(cross_moment, "WHOLE", 1000)
     monkeypatch.setitem(cross_moment.CELLS, "cpu", 3000)
     monkeypatch.setattr(_levels, "ROWS", 1500)
-    off, found = ~torch.eye(given.x.shape[2], dtype=torch.bool), {}
+    off, found, shares = ~torch.eye(given.x.shape[2], dtype=torch.bool), {}, []
+    own = _pieces.Binned.__iter__
+    monkeypatch.setattr(_pieces.Binned, "__iter__", lambda pieces: shares.append(len(pieces.parts)) or own(pieces))
     for count in (1, 3):
         threads(count)
+        shares.clear()
         for dtype in (None, torch.bfloat16):
             with torch.inference_mode(), torch.autocast("cpu", dtype, enabled=dtype is not None):
                 found[count, dtype] = module(given).pairs[:, off]
         assert torch.get_num_threads() == count
+        assert sorted({*shares}) == ([7] if count == 1 else [1, 3])  # of seven pieces of 600 rows
     for dtype in (None, torch.bfloat16):
         torch.testing.assert_close(found[3, dtype], found[1, dtype], atol=5e-5, rtol=1e-4)
-    assert not torch.equal(found[3, None], found[3, torch.bfloat16])  # which threads are told of
 
 
 def test_what_fails_on_one_of_several_cores_is_raised(threads):
@@ -416,10 +420,16 @@ def test_what_fails_on_one_of_several_cores_is_raised(threads):
         return 12 // number
 
     with torch.inference_mode():
-        assert on_all_cores(halved, [4, 3, 2, 1]) == [3, 4, 6, 12]
+        assert on_all_cores(halved, [4, 3, 2, 1], device=CPU) == [3, 4, 6, 12]
         with pytest.raises(ZeroDivisionError):
-            on_all_cores(halved, [4, 0, 2])
+            on_all_cores(halved, [4, 0, 2], device=CPU)
     assert torch.get_num_threads() == 3
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_no_core_keeps_gradients(count, threads):
+    threads(count)
+    assert on_all_cores(lambda _: torch.is_grad_enabled(), [1, 2, 3], device=CPU) == [False] * 3
 
 
 def test_bins_are_the_same_counted_and_sorted(monkeypatch):
@@ -792,6 +802,13 @@ def test_joining_counts_changes_neither():
     first.add(torch.ones(2))
     second.add(torch.ones(2))
     assert [first.join(second).moments().tolist() for _ in range(2)] == [[2.0, 2.0]] * 2
+
+
+def test_counts_are_exact_beyond_what_float32_holds():
+    tally, many = _levels.Tally(), 2.0**24
+    for more in (many, 1.0, 1.0):
+        tally.add(torch.tensor([more]))
+    assert tally.moments().item() == many + 2
 
 
 @pytest.mark.parametrize("shape", [(2, 1, 3), (2, 9, 1), (1, 2, 2), (2, 40, 30)])

@@ -119,7 +119,7 @@ def knots(table: Table, phi: nn.Module) -> Knots:
     each = [
         (table.x[task, :, variable], bins[task, :, variable]) for task in range(tasks) for variable in range(variables)
     ]
-    columns = on_all_cores(_sort_into_bins, each) if device.type == "cpu" else list(map(_sort_into_bins, each))
+    columns = on_all_cores(_sort_into_bins, each, device=device)
     return Knots(table, bins, ByBin(columns, tasks, _states(table), phi))
 
 

@@ -18,9 +18,11 @@ from tabscm_builtin.embeddings._ranks import RANKED
 from tabscm_builtin.embeddings._threads import on_all_cores
 
 AT_ONCE = {"cpu": 1 << 20, "cuda": 1 << 24}
-"""Numbers that counting holds at one time: few enough for the cache of a CPU, many enough to keep a GPU busy."""
+"""Numbers that counting holds at one time, or those of one variable where these are more: few enough for the cache of a
+CPU, many enough to keep a GPU busy."""
 ROWS = 1 << 13
-"""Rows that are counted together where more come in smaller pieces: what they are counted into is large."""
+"""Rows that are put together before they are counted: what they are counted into is large, and clearing it and adding
+it up costs as much as counting some thousands of rows."""
 
 
 class Tally:
@@ -66,9 +68,9 @@ def borders(table: Table, levels: int) -> Tensor:
         return table.x.new_full((tasks, variables, levels - 1), torch.inf)
     most = variables if table.x.numel() <= RANKED else RANKED // (tasks * rows)
     each = [(table.x[:, :, part], table.observed[:, :, part]) for part in parts(variables, most)]
-    of_some = partial(_borders, levels=levels)
-    many = len(each) > 1 and table.x.device.type == "cpu"
-    return torch.cat(on_all_cores(of_some, each) if many else list(map(of_some, each)), 1)
+    if len(each) == 1:  # also where torch.compile traces it
+        return _borders(each[0], levels)
+    return torch.cat(on_all_cores(partial(_borders, levels=levels), each, device=table.x.device), 1)
 
 
 def _borders(both: tuple[Tensor, Tensor], levels: int) -> Tensor:

@@ -26,7 +26,7 @@ from tabscm_builtin.embeddings._moments import Sums, SumsOfCurves, gram, linear_
 from tabscm_builtin.embeddings._pieces import Binned, Piece, Pieces, cells_of
 from tabscm_builtin.embeddings._ranks import ranks
 from tabscm_builtin.embeddings._regression import UNEXPLAINED, regress, single_changes
-from tabscm_builtin.embeddings._threads import on_all_cores
+from tabscm_builtin.embeddings._threads import cores, on_all_cores
 from tabscm_builtin.encoders._common import block_diagonal
 from tabscm_builtin.encoders.triangle import Triangle
 
@@ -197,9 +197,11 @@ class _OfPiece:
 
 def _read(reading: Reading, pieces: Iterable[Piece]) -> tuple[Sums | Tally, ...]:
     """What a reading adds up over all pieces."""
-    if not isinstance(pieces, Binned) or pieces.table.x.device.type != "cpu":
+    if not isinstance(pieces, Binned):
         return reading(pieces)
-    return reduce(_joined, on_all_cores(reading, pieces.shares(torch.get_num_threads())))
+    device = pieces.table.x.device
+    shares = pieces.shares(cores(device, len(pieces.parts)))
+    return reduce(_joined, on_all_cores(reading, shares, device=device))
 
 
 def _joined(first: tuple[Sums | Tally, ...], second: tuple[Sums | Tally, ...]) -> tuple[Sums | Tally, ...]:

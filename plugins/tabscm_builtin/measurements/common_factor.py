@@ -14,7 +14,8 @@ class CommonFactor(Measurement):
     The size of a cell and how well it took the stain, the exposure of a plate, how a person uses a scale: columns
     correlate that have nothing to do with one another, and none causes it.
 
-    Source: the single-factor model, Spearman 1904, doi:10.2307/1412107. Differs: on top of what causes what.
+    Source: the single-factor model, Spearman 1904, doi:10.2307/1412107. Differs: added to variables that cause one
+    another.
     """
 
     name = "common-factor"
