@@ -47,7 +47,7 @@ def find(run: Path | None, *, whole: bool = False) -> Path:
         return released()
     folder, of = one_of(run)
     if of and whole:
-        raise CheckpointError(f"{run}: a specialist by itself, and this is of whole networks; name {folder}")
+        raise CheckpointError(f"{run}: one specialist is for predict, serve and bench accuracy; here use {folder}")
     return WEIGHTS / run if not folder.exists() and str(folder) in names() else run
 
 
@@ -61,5 +61,5 @@ def one_of(run: Path) -> tuple[Path, str]:
     if not (colon and name) or run.exists():
         return run, ""
     if not of:
-        raise CheckpointError(f"{run}: names no specialist after the colon")
+        raise CheckpointError(f"{run} names no specialist after the colon; leave out the colon, or say which")
     return run.with_name(name), of

@@ -7,6 +7,7 @@ Spaces around a cell or a name mean nothing. A row is called by the line on whic
 import csv
 import difflib
 import gzip
+import re
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -92,7 +93,7 @@ def check_names(where: str, names: Sequence[str]) -> None:
         if not name:
             hint = ""
             if position == 1:
-                hint = "; if it numbers the rows, remove it (pandas: index=False)"
+                hint = "; if it numbers the rows, remove it (pandas: index=False, R: row.names=FALSE)"
             elif position == len(names):
                 hint = "; if every row ends with a separator, remove these"
             raise DataError(f"{where}: column {position} has no name; give it one{hint}")
@@ -183,6 +184,11 @@ def _checked(path: Path, lines: TextIO, separator: str) -> Iterator[Row]:
                 f"{path}, row {start}, column {long[0]}: a field of {long[1]:,} characters, and at most "
                 f"{csv.field_size_limit():,} are read; shorten it, or remove the column"
             ) from error
+        if start == 1 and (other := _other_separator(path, separator)):
+            raise DataError(
+                f"{path}, row 1: the header is separated by {show(other)}; separate columns by commas (by tabs in a "
+                ".tsv file)"
+            ) from error
         fault = "a quote that opens here is not closed" if _unclosed(error) else "text follows a closing quote"
         raise DataError(f'{path}, row {start}: {fault}; write a quote inside a quoted field twice: ""') from error
     if not width:
@@ -201,6 +207,13 @@ def _without_nul(path: Path, lines: TextIO) -> Iterator[str]:
                 "row a line of its own"
             )
         yield line
+
+
+def _other_separator(path: Path, separator: str) -> str | None:
+    """What stands between names in quotes in the first row, other than the separator."""
+    with _open(path) as lines:
+        found = re.findall(r'"([;|\t,])"', lines.readline(LONGEST))
+    return found[0] if found and separator not in found else None
 
 
 def _too_long(path: Path, start: int, separator: str) -> tuple[int, int] | None:

@@ -184,6 +184,11 @@ TEXT = {
         'a,b\n1,2\n"3"x,4\n',
         ', row 3: text follows a closing quote; write a quote inside a quoted field twice: ""',
     ),
+    "semicolons, as R writes them with decimal commas": (
+        "t.csv",
+        '"a";"b"\n1,5;2\n3;4,5\n',
+        ", row 1: the header is separated by ';'; separate columns by commas (by tabs in a .tsv file)",
+    ),
     "a title above the header": (
         "t.csv",
         "Results of 2024\na,b\n1,2\n3,5\n",
@@ -231,7 +236,8 @@ TEXT = {
     "the index of a data frame": (
         "t.csv",
         ",a,b\n0,1,2\n1,3,5\n",
-        ", row 1: column 1 has no name; give it one; if it numbers the rows, remove it (pandas: index=False)",
+        ", row 1: column 1 has no name; give it one; if it numbers the rows, remove it (pandas: "
+        "index=False, R: row.names=FALSE)",
     ),
     "merged cells in the header": (
         "t.csv",

@@ -232,10 +232,12 @@ def test_names(run, into, registry):
     assert released.find(Path("large:discrete")) == into / "large:discrete"
     with pytest.raises(CheckpointError) as refusal:
         released.find(Path("large:discrete"), whole=True)
-    assert str(refusal.value) == "large:discrete: a specialist by itself, and this is of whole networks; name large"
+    assert (
+        str(refusal.value) == "large:discrete: one specialist is for predict, serve and bench accuracy; here use large"
+    )
     with pytest.raises(CheckpointError) as refusal:
         released.find(Path("large:"))
-    assert str(refusal.value) == "large:: names no specialist after the colon"
+    assert str(refusal.value) == "large: names no specialist after the colon; leave out the colon, or say which"
     assert released.find(None) == into / "base"
     assert released.find(run) == run
 

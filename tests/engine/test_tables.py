@@ -126,7 +126,8 @@ REFUSED = {
     ),
     "row index of pandas": (
         ",a,b\n0,1,2\n1,3,5\n",
-        "t.csv, row 1: column 1 has no name; give it one; if it numbers the rows, remove it (pandas: index=False)",
+        "t.csv, row 1: column 1 has no name; give it one; if it numbers the rows, remove it (pandas: "
+        "index=False, R: row.names=FALSE)",
     ),
     "tabs": ("a\tb\n1\t2\n", "t.csv, row 1: columns are separated by tabs; rename the file to end in .tsv"),
     "an Excel file": (
