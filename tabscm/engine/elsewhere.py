@@ -92,12 +92,12 @@ def predict_on_cluster(
             prediction = model.read(held)
     logits = prediction.logits[0]
     expect(logits, "D D", what="logits", finite=True, D=len(how.names))
-    sizes = reading_notes(model, how.rows, dict(zip(how.names, cut, strict=True)))
+    of_reading = reading_notes(model, how.rows, dict(zip(how.names, cut, strict=True)))
     result = Result(
         names=how.names,
         edge_prob=logits.double().sigmoid().fill_diagonal_(0).numpy(),
         read_as=read_as(model, prediction),
-        notes=(*how.notes, *notes, *how.described, *sizes),
+        notes=(*how.notes, *notes, *how.described, *of_reading),
         provenance=provenance(model, str(path), how.rows, fingerprint_of_parts(how.names, found.digests)),
     )
     if knowledge is not None:

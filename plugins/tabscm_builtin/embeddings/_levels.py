@@ -145,18 +145,10 @@ def levels_by_rows(pieces: Iterable[Tensor], borders: Tensor) -> Iterator[Levels
     for cells in pieces:
         some.append(cells)
         if sum(one.shape[1] for one in some) >= ROWS:
-            yield _together(some, borders)
+            yield levels_of(torch.cat(some, 1), borders)
             some = []
     if some:
-        yield _together(some, borders)
-
-
-def _together(some: list[Tensor], borders: Tensor) -> Levels:
-    if len(some) == 1:
-        return levels_of(some[0], borders)
-    each = [levels_of(cells, borders) for cells in some]
-    of, seen, natural = (torch.cat(rows, -1) for rows in zip(*((x.of, x.seen, x.natural) for x in each), strict=True))
-    return Levels(of, seen, natural, each[0].count)
+        yield levels_of(torch.cat(some, 1), borders)
 
 
 def count_pairs(levels: Levels) -> Tensor:
