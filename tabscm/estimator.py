@@ -271,7 +271,7 @@ def _knowledge(known: Knowledge | str | Path | None) -> Knowledge | None:
 
 def _threshold(threshold: float | str, model: Model) -> float:
     if threshold == CHOSEN:
-        return model.threshold
+        return model.chosen_threshold()
     if isinstance(threshold, str | bool) or not 0 <= threshold <= 1:
         raise ValueError(f'threshold: expected a number from 0 to 1, or "{CHOSEN}", found {threshold!r}')
     return float(threshold)

@@ -71,7 +71,7 @@ def predict_graph(args: argparse.Namespace, registry: Registry) -> int:
     folder, _ = released.one_of(run)
     if not is_released(folder) and not (folder / RESULTS).exists():
         print(f"note: {folder} has not finished its training", file=sys.stderr)
-    threshold = model.threshold if args.threshold == "chosen" else args.threshold
+    threshold = model.chosen_threshold() if args.threshold == "chosen" else args.threshold
     if data is None:
         result = predict_on_cluster(model, args.table, args.cluster, wishes=wishes, knowledge=knowledge, out=sys.stderr)
         adj = read_graph(args.graph, result.names) if args.graph else None
@@ -100,6 +100,8 @@ def predict_graph(args: argparse.Namespace, registry: Registry) -> int:
         print(f"note: {note}", file=sys.stderr)
     if any(note.endswith(NO_VARIABLE) for note in result.notes):
         print(f"note: {HOW_TO_LEAVE_OUT}", file=sys.stderr)
+    for one in [*args.out, *([] if file is None else [file])]:
+        print(f"written: {one}", file=sys.stderr)
     print(result.render(threshold, acyclic=args.acyclic))
     if score is not None:
         print(f"\n{render_score(score)}")

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from tabscm.engine.familiarity import Reference
 from tabscm.engine.mixture import BELIEFS, EACH, Gate, asked, mixed
 from tabscm.engine.wiring import Parts, Wiring, build, checked, unwired
-from tabscm.kernel.errors import ConfigError
+from tabscm.kernel.errors import ConfigError, TabSCMError
 from tabscm.kernel.experiment import Experiment, Network
 from tabscm.kernel.interfaces import Embedding, Evidence, Prediction, Rows, Table
 from tabscm.kernel.nesting import evidence_given
@@ -96,6 +96,19 @@ class Model(Parts):
     def ask_alone(self, specialist: str) -> None:
         """From here on ask this specialist alone about any table, whatever the gate would say; not in training."""
         self._alone = list(self.specialists).index(specialist)
+
+    def chosen_threshold(self) -> float:
+        """The probability above which edges were best in validation.
+
+        Raises:
+            TabSCMError: one specialist is asked alone, for which nobody chose one.
+        """
+        if self.alone:
+            raise TabSCMError(
+                f'threshold "chosen": validation chose one for all networks together, and none for {self.alone} '
+                "alone; give a number"
+            )
+        return self.threshold
 
     def forward(self, table: Table) -> Prediction:
         """Predict the graph of every table of a batch.

@@ -165,6 +165,7 @@ def provenance(model: Model, source: str, rows: int, data: str) -> Provenance:
         trained_variables=model.trained_variables,
         trained_rows=model.trained_rows,
         versions=versions(),
+        specialist=model.alone if isinstance(model, Model) else "",
     )
 
 

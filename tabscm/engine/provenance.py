@@ -29,6 +29,8 @@ class Provenance:
     """Fewest and most of the tables that the network was trained on."""
     versions: tuple[tuple[str, str], ...]
     """What was running, and in which version."""
+    specialist: str = ""
+    """The one of several networks that was asked alone; "" where a gate says who is, or there is but one."""
 
     @property
     def name(self) -> str:

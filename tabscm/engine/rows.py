@@ -26,6 +26,9 @@ PROBE = 1 << 26
 RATIO = 200
 """Times that a table may be larger than packed: digits are 2 to 10 times, the emptiest file is 1000 times."""
 
+WHOLE = re.compile(r"\s*[+-]?\d+\s*")
+"""A field that may be the half of a number with a decimal comma."""
+
 Row = tuple[int, list[str]]
 """The line on which a row starts, counted from 1, and its cells."""
 
@@ -170,10 +173,12 @@ def _checked(path: Path, lines: TextIO, separator: str) -> Iterator[Row]:
                     )
                 width = width or len(row)
                 if len(row) != width:
-                    title = "; if the first row is a title, remove it" if width == 1 else ""
+                    hint = "; if the first row is a title, remove it" if width == 1 else ""
+                    if separator == "," and 1 < width < len(row) and all(WHOLE.fullmatch(field) for field in row):
+                        hint = "; if commas are decimal points here, write points"
                     raise DataError(
                         f"{path}, row {start}: {_fields(len(row))} where the header has {width}; "
-                        f"give every row one field per column, and quote a field that contains a separator{title}"
+                        f"give every row one field per column, and quote a field that contains a separator{hint}"
                     )
                 yield start, row
             start = reader.line_num + 1

@@ -151,6 +151,18 @@ TEXT = {
         "t.csv",
         "a,b\n1,2\n3,4,5\n",
         ", row 3: 3 fields where the header has 2; give every row one field per column, and quote a field that "
+        "contains a separator; if commas are decimal points here, write points",
+    ),
+    "decimal commas without quotes": (
+        "t.csv",
+        "a,b\n1,5,-2,25\n3,1,0,5\n",
+        ", row 2: 4 fields where the header has 2; give every row one field per column, and quote a field that "
+        "contains a separator; if commas are decimal points here, write points",
+    ),
+    "text with a comma without quotes": (
+        "t.csv",
+        "a,b\n1,Bonn, Rhein\n",
+        ", row 2: 3 fields where the header has 2; give every row one field per column, and quote a field that "
         "contains a separator",
     ),
     "one separator too many in a row": (

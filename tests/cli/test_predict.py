@@ -205,8 +205,9 @@ def test_predict_writes_what_the_endings_of_files_say(call, trained, tmp_path):
     files = [tmp_path / f"graph{ending}" for ending in (".html", ".json", ".csv", ".gml", ".DOT")]
     words = ["predict", SACHS, "--run", trained, *PREDICT, "--threshold", "0.1"]
     out = [word for file in files for word in ("--out", file)]
-    code, printed, _ = call(*words, *out)
+    code, printed, told = call(*words, *out, "--json", tmp_path / "all.json")
     assert code == 0
+    assert told.endswith("".join(f"written: {file}\n" for file in [*files, tmp_path / "all.json"]))
     page, whole, edges, gml, dot = (file.read_text("utf-8") for file in files)
     assert "<title>sachs.csv · TabSCM</title>" in page
     assert json.loads(whole) == json.loads(call(*words, "--json")[1])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from tabscm import CheckpointError, ConfigError
+from tabscm import CheckpointError, ConfigError, TabSCMError
 from tabscm.engine.benchmark.methods import fingerprint
 from tabscm.engine.checkpoint import restore, restore_weights
 from tabscm.engine.loading import load_model
@@ -258,6 +258,13 @@ def test_a_specialist_can_be_asked_alone(model, tables, alone, monkeypatch):
     x = np.random.default_rng(0).normal(size=(30, 4))
     said = predict(model, DataTable(names=("a", "b", "c", "d"), x=x, source="the table"), device=CPU)
     assert said.read_as == {}
+    assert said.provenance.to_json()["specialist"] == "second"
+    assert "of which <bdi>second</bdi> alone was asked" in said.to_html()
+    with pytest.raises(TabSCMError) as refusal:
+        model.chosen_threshold()
+    assert str(refusal.value) == (
+        'threshold "chosen": validation chose one for all networks together, and none for second alone; give a number'
+    )
     assert said.notes == ("the specialist second alone was asked, and no gate whether the table is of its kind",)
 
 
