@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor, nn
 
+from tabscm.engine import mirrors
 from tabscm.engine.familiarity import Reference
 from tabscm.engine.mixture import BELIEFS, EACH, Gate, asked, mixed
 from tabscm.engine.wiring import Parts, Wiring, build, checked, unwired
@@ -33,7 +34,7 @@ class Model(Parts):
         network = experiment.network if isinstance(experiment, Experiment) else experiment
         problems = unwired(experiment)
         self._wirings = [Wiring(network, name) for name in network.specialists or [""]]
-        self._gate = network.gate
+        self._gate, self.mirrored = network.gate, network.mirrored
         self.gate: Gate | None = None
         self._alone: int | None = None
         self._gate_alone = isinstance(experiment, Experiment) and experiment.trainer.train == "gate"
@@ -121,10 +122,17 @@ class Model(Parts):
         """
         tasks, variables = len(table.x), table.x.shape[2]
 
-        def answer(index: int, chosen: Tensor | None) -> Tensor:
-            given = table if chosen is None else table.of_tasks(chosen)
+        def logits_of(index: int, given: Table) -> Tensor:
             network = self.networks[index]
             return self._wirings[index].answer(network, network.embedding(given), len(given.x), variables).logits
+
+        def answer(index: int, chosen: Tensor | None) -> Tensor:
+            given = table if chosen is None else table.of_tasks(chosen)
+            some = self._images(index, *given.x.shape[1:])
+            if some == 1:
+                return logits_of(index, given)
+            signs = mirrors.draw(mirrors.third_moments(given), some)
+            return logits_of(index, mirrors.images(given, signs)).view(*signs.shape, variables).mean(0)
 
         if self.gate is None:
             return self._wirings[0].answer(self, self.embedding(table), tasks, variables)
@@ -133,7 +141,7 @@ class Model(Parts):
         log_shares = self.gate(self._checked(self.gate.embedding(table), tasks, variables))
         if not self.training:
             return self._of_asked(log_shares, table.x.shape[1], variables, answer)
-        logits = torch.stack([answer(index, None) for index in range(len(self.specialists))])
+        logits = torch.stack([logits_of(index, table) for index in range(len(self.specialists))])
         return Prediction(logits=mixed(logits, log_shares), aux={BELIEFS: log_shares, EACH: logits.transpose(0, 1)})
 
     def read(self, rows: Rows) -> Prediction:
@@ -145,10 +153,17 @@ class Model(Parts):
         assert not self.not_additive
         variables = rows.variables
 
-        def answer(index: int, _: Tensor | None) -> Tensor:
+        def logits_of(index: int, given: Rows) -> Tensor:
             network = self.networks[index]
-            evidence = network.embedding.read(rows)  # type: ignore[operator] # of a bare module
+            evidence = network.embedding.read(given)  # type: ignore[operator] # of a bare module
             return self._wirings[index].answer(network, evidence, 1, variables).logits
+
+        def answer(index: int, _: Tensor | None) -> Tensor:
+            some = self._images(index, rows.count, variables)
+            if some == 1:
+                return logits_of(index, rows)
+            signs = mirrors.draw(mirrors.third_moments_elsewhere(rows), some)[:, 0]
+            return torch.stack([logits_of(index, mirrors.Mirrored(rows, one)) for one in signs]).mean(0)
 
         if self.gate is None:
             return self._wirings[0].answer(self, self.embedding.read(rows), 1, variables)  # type: ignore[operator]
@@ -157,6 +172,11 @@ class Model(Parts):
         evidence = self.gate.embedding.read(rows)  # type: ignore[operator] # of a bare module
         log_shares = self.gate(self._checked(evidence, 1, variables))
         return self._of_asked(log_shares, rows.count, variables, answer)
+
+    def _images(self, index: int, rows: int, variables: int) -> int:
+        """How many images of a table of this size a specialist reads."""
+        symmetric = list(self.specialists)[index] in self.mirrored
+        return mirrors.count(rows, variables) if symmetric else 1
 
     def _checked(self, found: object, tasks: int, variables: int) -> Evidence:
         """What the embedding of the gate returned."""

@@ -174,14 +174,18 @@ def _of_gate(experiment: Experiment | Network) -> list[Problem]:
         if not experiment.specialists:
             line = "chooses among specialists, and none are named; name at least two, or leave the gate out"
             problems.append(Problem("gate", (line,)))
-    for name in experiment.embeddings:
+    named = [
+        *((_own(name), name) for name in experiment.embeddings),
+        *(("mirrored", name) for name in experiment.mirrored),
+    ]
+    for where, name in named:
         if name not in experiment.specialists:
             names = (
                 ", ".join(experiment.specialists) or "none, for `specialists` names none; [embedding] is that of all"
             )
             there = f"there are: {names}"
             line = f'no specialist is called "{name}".{did_you_mean(name, experiment.specialists)}'
-            problems.append(Problem(_own(name), (line, there)))
+            problems.append(Problem(where, (line, there)))
     if experiment.specialists and experiment.auxiliary_heads:
         line = "specialists are mixed in their edges alone; leave out auxiliary heads, or specialists"
         problems.append(Problem("auxiliary_heads", (line,)))

@@ -270,6 +270,8 @@ class Network:
     """As of the experiment."""
     embeddings: dict[str, Embedding] = attrs.field(factory=dict)
     """As of the experiment."""
+    mirrored: tuple[str, ...] = ()
+    """As of the experiment."""
     gate: Embedding | None = None
     """As of the experiment."""
     variables: Draw = attrs.field(validator=_count(1))
@@ -299,6 +301,9 @@ class Experiment:
     embeddings: dict[str, Embedding] = attrs.field(factory=dict)
     """Those of specialists that have another than the rest, by their names. In TOML each says only where it differs
     from `[embedding]`."""
+    mirrored: tuple[str, ...] = ()
+    """Names of those on whose tables a column is as likely as its negative. Where nothing is learned, each of them
+    reads small tables up to four times, with some columns negated, and says the mean."""
     gate: Embedding | None = None
     """With what a table is read to say how far to believe each specialist; there where they are."""
     auxiliary_losses: tuple[Weighted[Loss], ...] = attrs.field(default=(), validator=_weights)
@@ -320,6 +325,7 @@ class Experiment:
             auxiliary_heads=self.auxiliary_heads,
             specialists=self.specialists,
             embeddings=self.embeddings,
+            mirrored=self.mirrored,
             gate=self.gate,
             variables=self.stream.variables,
             rows=self.stream.rows,

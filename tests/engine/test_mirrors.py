@@ -1,0 +1,192 @@
+"""Images of a table: which columns are negated follows from what they hold, and the mean of what is said comes back."""
+
+import attrs
+import numpy as np
+import pytest
+import torch
+
+from tabscm import ConfigError
+from tabscm.engine import mirrors
+from tabscm.engine.benchmark.methods import fingerprint
+from tabscm.engine.model import Model
+from tabscm.engine.predict import predict
+from tabscm.engine.stream import Stream
+from tabscm.engine.tables import DataTable
+from tabscm.kernel.config import dump, load
+from tabscm.kernel.errors import Problem
+from tabscm.kernel.interfaces import Table
+from tabscm.testing.samples import Apart
+
+CPU = torch.device("cpu")
+NAMES = ("symmetric", "other")
+
+
+@pytest.fixture
+def two(tiny):
+    return attrs.evolve(tiny, specialists=NAMES, gate=attrs.evolve(tiny.embedding, steps=0), mirrored=("symmetric",))
+
+
+@pytest.fixture
+def model(two):
+    torch.manual_seed(1)
+    model = Model(two)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    return model.eval()
+
+
+@pytest.fixture
+def tables(two):
+    settings = attrs.evolve(two.stream, tables=6)
+    return Stream(settings, seed=5, device=CPU).batch(0)[0]
+
+
+def drawn(table, some=mirrors.MOST):
+    return mirrors.draw(mirrors.third_moments(table), some)
+
+
+def logits(model, table):
+    with torch.inference_mode():
+        return model(table).logits
+
+
+def plain(two, model):
+    """The same network that reads no images."""
+    same = Model(attrs.evolve(two, mirrored=()))
+    same.load_state_dict(model.state_dict())
+    return same.eval()
+
+
+@pytest.mark.parametrize(
+    ("rows", "variables", "some"),
+    [
+        (2, 1, 4),
+        (5000, 45, 4),
+        (1000, 50, 3),
+        (1000, 64, 2),
+        (1000, 65, 1),
+        (100_000, 10, 4),
+        (200_000, 10, 2),
+        (10**6, 50, 1),
+        (10, 500, 1),
+    ],
+)
+def test_the_larger_a_table_the_fewer_of_its_images_are_read(rows, variables, some):
+    assert mirrors.count(rows, variables) == some
+
+
+def test_the_first_image_is_the_table_and_every_two_differ(tables):
+    signs = drawn(tables)
+    assert signs.shape == (4, len(tables.x), tables.x.shape[2])
+    assert set(signs.unique().tolist()) == {-1.0, 1.0}
+    assert (signs[0] == 1).all()
+    torch.testing.assert_close(signs[1] * signs[2], signs[3])
+    for one, other in ((0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)):
+        assert not torch.equal(signs[one], signs[other])
+    assert torch.equal(drawn(tables, 2), signs[:2])
+
+
+def test_about_half_of_all_columns_are_negated():
+    x = torch.from_numpy(np.random.default_rng(0).normal(size=(1, 300, 2000))).float()
+    signs = drawn(Table(x, torch.zeros_like(x, dtype=torch.bool), torch.ones_like(x, dtype=torch.bool)))
+    assert (signs[1:].mean((1, 2)).abs() < 0.1).all()
+
+
+def test_the_order_of_rows_and_columns_makes_no_difference(tables):
+    by_row, by_column = torch.randperm(tables.x.shape[1]), torch.randperm(tables.x.shape[2])
+    moved = Table(*(cells[:, by_row][:, :, by_column] for cells in (tables.x, tables.intervened, tables.observed)))
+    assert torch.equal(drawn(moved), drawn(tables)[:, :, by_column])
+
+
+def test_what_is_missing_does_not_count(tables):
+    x, observed = tables.x.clone(), tables.observed.clone()
+    x[:, -1], observed[:, -1] = 0.0, False
+    there = Table(x[:, :-1], tables.intervened[:, :-1], observed[:, :-1])
+    torch.testing.assert_close(
+        mirrors.third_moments(Table(x, tables.intervened, observed)), mirrors.third_moments(there)
+    )
+
+
+def test_an_image_is_negated_in_its_columns_alone(tables):
+    signs = drawn(tables)
+    images = mirrors.images(tables, signs)
+    one = images.of_tasks(slice(2 * len(tables.x), 3 * len(tables.x)))
+    assert torch.equal(one.x, tables.x * signs[2][:, None])
+    assert torch.equal(one.observed, tables.observed)
+    assert torch.equal(one.intervened, tables.intervened)
+
+
+def test_a_mirrored_specialist_says_the_mean_of_what_it_says_of_the_images(two, model, tables):
+    once = plain(two, model)
+    for name in NAMES:
+        model.ask_alone(name)
+        once.ask_alone(name)
+        each = torch.stack(
+            [logits(once, Table(tables.x * one[:, None], tables.intervened, tables.observed)) for one in drawn(tables)]
+        )
+        if name == "symmetric":
+            torch.testing.assert_close(logits(model, tables), each.mean(0), atol=1e-4, rtol=1e-4)
+            assert not torch.allclose(each[0], each[1], atol=1e-2)
+        else:
+            assert torch.equal(logits(model, tables), each[0])
+
+
+def test_directions_that_exclude_each_other_do_so_in_the_mean(model, tables):
+    model.ask_alone("symmetric")
+    probability = logits(model, tables).sigmoid()
+    assert (probability + probability.mT)[:, ~torch.eye(tables.x.shape[2], dtype=torch.bool)].max() <= 1 + 1e-6
+
+
+def test_a_gate_mixes_what_the_images_came_to(two, model, tables):
+    once = plain(two, model)
+    with torch.inference_mode():
+        mixture, alike = model(tables), once(tables)
+    assert torch.equal(mixture.aux["beliefs"], alike.aux["beliefs"])
+    assert not torch.allclose(mixture.logits, alike.logits, atol=1e-3)
+
+
+def test_in_training_no_images_are_read(two, model, tables):
+    once = plain(two, model)
+    assert torch.equal(model.train()(tables).logits, once.train()(tables).logits)
+
+
+def test_a_table_whose_rows_lie_elsewhere_is_read_alike(model, tables):
+    one = tables.of_tasks(slice(0, 1))
+    for name in NAMES:
+        model.ask_alone(name)
+        with torch.inference_mode():
+            found = model.read(Apart(one)).logits
+        torch.testing.assert_close(found, logits(model, one), atol=1e-4, rtol=1e-4)
+
+
+def test_the_order_of_columns_changes_no_digit_of_a_prediction(model):
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(80, 6)) @ rng.normal(size=(6, 6))
+    order = rng.permutation(6)
+    names = tuple("abcdef")
+    model.ask_alone("symmetric")
+    one = predict(model, DataTable(names=names, x=x, source="the table"), device=CPU)
+    moved = DataTable(
+        names=tuple(names[index] for index in order), x=x[rng.permutation(80)][:, order], source="the table"
+    )
+    other = predict(model, moved, device=CPU)
+    np.testing.assert_array_equal(other.edge_prob, one.edge_prob[np.ix_(order, order)])
+
+
+def test_who_is_mirrored_is_written_down_and_tells_networks_apart(two, model, registry, tmp_path):
+    file = tmp_path / "written.toml"
+    file.write_text(dump(two), "utf-8")
+    assert load(str(file), registry).mirrored == ("symmetric",)
+    assert two.network.mirrored == ("symmetric",)
+    assert fingerprint(model) != fingerprint(plain(two, model))
+
+
+def test_who_is_mirrored_has_to_be_there(two, tiny):
+    with pytest.raises(ConfigError) as refusal:
+        Model(attrs.evolve(two, mirrored=("symetric",)))
+    lines = ('no specialist is called "symetric". Did you mean "symmetric"?', "there are: symmetric, other")
+    assert refusal.value.problems == (Problem("mirrored", lines),)
+    with pytest.raises(ConfigError) as refusal:
+        Model(attrs.evolve(tiny, mirrored=("all",)))
+    assert refusal.value.problems[0].where == "mirrored"
