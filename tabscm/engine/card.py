@@ -86,6 +86,11 @@ def _weights(facts: Facts, experiment: Experiment) -> list[str]:
             f"{', '.join(experiment.specialists)}; and a gate that reads a table first and says how far to believe "
             "each."
         )
+    if experiment.mirrored:
+        lines.append(
+            f"Mirrored: {', '.join(experiment.mirrored)}. They read a small table up to four times, as it is and with "
+            "columns negated, and the mean of their log-odds is what they say."
+        )
     return [_bullets(lines)]
 
 

@@ -329,7 +329,7 @@ def runs(tiny, several, registry, tmp_path_factory):
     return {
         "one": run(short, folder / "one", registry),
         "other": run(attrs.evolve(short, seed=3), folder / "other", registry),
-        "three": run(several, folder / "three", registry),
+        "three": run(attrs.evolve(several, mirrored=("third",)), folder / "three", registry),
     }
 
 
@@ -377,10 +377,10 @@ def test_released_they_say_the_same_and_each_can_be_trained_on(runs, tiny, regis
     with torch.inference_mode():
         before, after = (load_model(path, registry, CPU)(tables).logits for path in (runs["three"], folder))
     assert torch.equal(before, after)
-    assert (
-        "3 networks of the same parts side by side: first, second, third; and a gate"
-        in (folder / "card.md").read_text()
-    )
+    card = (folder / "card.md").read_text()
+    assert "3 networks of the same parts side by side: first, second, third; and a gate" in card
+    assert "Mirrored: third. They read a small table up to four times, " in card
+    assert load_model(folder, registry, CPU).mirrored == ("third",)
     for run in (runs["three"], folder):
         second, whole = load_model(Path(f"{run}:second"), registry, CPU), load_model(run, registry, CPU)
         assert second.alone == "second"
