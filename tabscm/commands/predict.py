@@ -89,19 +89,17 @@ def predict_graph(args: argparse.Namespace, registry: Registry) -> int:
         )
     score = result.score(adj, threshold, acyclic=args.acyclic) if adj is not None else None
     for out in args.out:
-        write_text(out, _written(result, out.suffix.lower(), threshold, args.acyclic, score))
+        _write(out, _written(result, out.suffix.lower(), threshold, args.acyclic, score))
     if args.json is not None:
         text = _written(result, ".json", threshold, args.acyclic, score)
         if file is None:
             print(text, end="")
             return 0
-        write_text(file, text)
+        _write(file, text)
     for note in result.doubts():
         print(f"note: {note}", file=sys.stderr)
     if any(note.endswith(NO_VARIABLE) for note in result.notes):
         print(f"note: {HOW_TO_LEAVE_OUT}", file=sys.stderr)
-    for one in [*args.out, *([] if file is None else [file])]:
-        print(f"written: {one}", file=sys.stderr)
     print(result.render(threshold, acyclic=args.acyclic))
     if score is not None:
         print(f"\n{render_score(score)}")
@@ -148,6 +146,11 @@ def _labels(args: argparse.Namespace) -> Asked | None:
     if args.interventions is not None:
         return Asked(args.interventions, "--interventions")
     return None if args.conditions is None else Asked(args.conditions, "--conditions")
+
+
+def _write(file: Path, text: str) -> None:
+    write_text(file, text)
+    print(f"written: {file}", file=sys.stderr)
 
 
 def _written(result: Result, suffix: str, threshold: float, acyclic: bool, score: dict[str, float] | None) -> str:

@@ -34,7 +34,9 @@ class Model(Parts):
         network = experiment.network if isinstance(experiment, Experiment) else experiment
         problems = unwired(experiment)
         self._wirings = [Wiring(network, name) for name in network.specialists or [""]]
-        self._gate, self.mirrored = network.gate, network.mirrored
+        self._gate = network.gate
+        self.mirrored = network.mirrored
+        """Specialists that read images of tables, see `mirrors`."""
         self.gate: Gate | None = None
         self._alone: int | None = None
         self._gate_alone = isinstance(experiment, Experiment) and experiment.trainer.train == "gate"
@@ -114,8 +116,8 @@ class Model(Parts):
     def forward(self, table: Table) -> Prediction:
         """Predict the graph of every table of a batch.
 
-        In training mode all specialists are asked about all tables, else only those that are believed, or the one that
-        is asked alone.
+        In training mode all specialists are asked about all tables, as they are, for time; else only those that are
+        believed, or the one that is asked alone, and those that are mirrored also about images of the tables.
 
         Raises:
             ContractError: a component returned something its interface does not allow.
@@ -131,8 +133,11 @@ class Model(Parts):
             some = self._images(index, *given.x.shape[1:])
             if some == 1:
                 return logits_of(index, given)
-            signs = mirrors.draw(mirrors.third_moments(given), some)
-            return logits_of(index, mirrors.images(given, signs)).view(*signs.shape, variables).mean(0)
+            signs = mirrors.draw(mirrors.moments(given), some)  # [K, b, D]
+            # of one table all at once, for time; of a batch one after the other, for memory
+            parts = [signs] if len(given.x) == 1 else signs[:, None]
+            found = torch.cat([logits_of(index, mirrors.images(given, part)) for part in parts])  # [K b, D, D]
+            return found.view(*signs.shape, variables).mean(0)  # [b, D, D]
 
         if self.gate is None:
             return self._wirings[0].answer(self, self.embedding(table), tasks, variables)
@@ -162,8 +167,9 @@ class Model(Parts):
             some = self._images(index, rows.count, variables)
             if some == 1:
                 return logits_of(index, rows)
-            signs = mirrors.draw(mirrors.third_moments_elsewhere(rows), some)[:, 0]
-            return torch.stack([logits_of(index, mirrors.Mirrored(rows, one)) for one in signs]).mean(0)
+            signs = mirrors.draw(mirrors.moments_elsewhere(rows), some)[:, 0]  # [K, D]
+            found = torch.stack([logits_of(index, mirrors.Mirrored(rows, one)) for one in signs])  # [K, 1, D, D]
+            return found.mean(0)  # [1, D, D]
 
         if self.gate is None:
             return self._wirings[0].answer(self, self.embedding.read(rows), 1, variables)  # type: ignore[operator]

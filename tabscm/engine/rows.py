@@ -174,7 +174,11 @@ def _checked(path: Path, lines: TextIO, separator: str) -> Iterator[Row]:
                 width = width or len(row)
                 if len(row) != width:
                     hint = "; if the first row is a title, remove it" if width == 1 else ""
-                    if separator == "," and 1 < width < len(row) and all(WHOLE.fullmatch(field) for field in row):
+                    if (
+                        separator == ","
+                        and 1 < width < len(row) <= 2 * width
+                        and all(WHOLE.fullmatch(field) for field in row)
+                    ):
                         hint = "; if commas are decimal points here, write points"
                     raise DataError(
                         f"{path}, row {start}: {_fields(len(row))} where the header has {width}; "

@@ -180,9 +180,7 @@ def _of_gate(experiment: Experiment | Network) -> list[Problem]:
     ]
     for where, name in named:
         if name not in experiment.specialists:
-            names = (
-                ", ".join(experiment.specialists) or "none, for `specialists` names none; [embedding] is that of all"
-            )
+            names = ", ".join(experiment.specialists) or "none, for `specialists` names none"
             there = f"there are: {names}"
             line = f'no specialist is called "{name}".{did_you_mean(name, experiment.specialists)}'
             problems.append(Problem(where, (line, there)))

@@ -302,8 +302,8 @@ class Experiment:
     """Those of specialists that have another than the rest, by their names. In TOML each says only where it differs
     from `[embedding]`."""
     mirrored: tuple[str, ...] = ()
-    """Names of those on whose tables a column is as likely as its negative. Where nothing is learned, each of them
-    reads small tables up to four times, with some columns negated, and says the mean."""
+    """Names of those for whom it makes no difference, or next to none, which way up a column is measured. Where nothing
+    is learned, each of them reads small tables up to four times, with some columns negated, and says the mean."""
     gate: Embedding | None = None
     """With what a table is read to say how far to believe each specialist; there where they are."""
     auxiliary_losses: tuple[Weighted[Loss], ...] = attrs.field(default=(), validator=_weights)

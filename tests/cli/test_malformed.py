@@ -159,6 +159,18 @@ TEXT = {
         ", row 2: 4 fields where the header has 2; give every row one field per column, and quote a field that "
         "contains a separator; if commas are decimal points here, write points",
     ),
+    "one whole number too many between tabs": (
+        "t.tsv",
+        "a\tb\n1\t5\t2\n",
+        ", row 2: 3 fields where the header has 2; give every row one field per column, and quote a field that "
+        "contains a separator",
+    ),
+    "more whole numbers than decimal commas would make": (
+        "t.csv",
+        "a,b\n1,5,2,2,5\n",
+        ", row 2: 5 fields where the header has 2; give every row one field per column, and quote a field that "
+        "contains a separator",
+    ),
     "text with a comma without quotes": (
         "t.csv",
         "a,b\n1,Bonn, Rhein\n",

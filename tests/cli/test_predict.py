@@ -134,6 +134,15 @@ def test_predict_at_the_threshold_that_was_chosen_on_validation(call, trained):
     assert " above 0.999999, of " in call(*words[:-1], "--threshold", "0.999999")[1]
 
 
+def test_predict_knows_no_threshold_that_was_chosen_for_one_specialist(call):
+    message = (
+        'threshold "chosen": validation chose one for all networks together, and none for gaussian alone; give a '
+        "number\n"
+    )
+    words = ["predict", SACHS, "--run", "base:gaussian", "--where", "condition=cd3_cd28", "--threshold", "chosen"]
+    assert call(*words) == (2, "", message)
+
+
 def test_predict_for_machines(call, trained, tmp_path):
     graph = ["--graph", ROOT / "tabscm/data/sachs_edges_17.csv"]
     code, out, err = call("predict", SACHS, "--run", trained, *PREDICT, *graph, "--json")
@@ -207,7 +216,7 @@ def test_predict_writes_what_the_endings_of_files_say(call, trained, tmp_path):
     out = [word for file in files for word in ("--out", file)]
     code, printed, told = call(*words, *out, "--json", tmp_path / "all.json")
     assert code == 0
-    assert told.endswith("".join(f"written: {file}\n" for file in [*files, tmp_path / "all.json"]))
+    assert told.startswith("".join(f"written: {file}\n" for file in [*files, tmp_path / "all.json"]))
     page, whole, edges, gml, dot = (file.read_text("utf-8") for file in files)
     assert "<title>sachs.csv · TabSCM</title>" in page
     assert json.loads(whole) == json.loads(call(*words, "--json")[1])

@@ -259,7 +259,7 @@ def test_a_specialist_can_be_asked_alone(model, tables, alone, monkeypatch):
     said = predict(model, DataTable(names=("a", "b", "c", "d"), x=x, source="the table"), device=CPU)
     assert said.read_as == {}
     assert said.provenance.to_json()["specialist"] == "second"
-    assert "of which <bdi>second</bdi> alone was asked" in said.to_html()
+    assert "of these networks <bdi>second</bdi> alone was asked" in said.to_html()
     with pytest.raises(TabSCMError) as refusal:
         model.chosen_threshold()
     assert str(refusal.value) == (

@@ -65,7 +65,7 @@ def obtain(run: Path | None) -> Model:
 def fingerprint(model: Model) -> str:
     """What tells a network from others: of its weights, of which of several is asked alone, and of which read images of
     tables; 16 hexadecimal digits."""
-    digest = hashlib.sha256(" ".join([model.alone, *model.mirrored]).strip().encode())
+    digest = hashlib.sha256(" ".join([model.alone, *model.mirrored]).encode())
     for name, value in sorted(model.state_dict().items()):
         digest.update(name.encode())
         digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
