@@ -116,8 +116,8 @@ class Model(Parts):
     def forward(self, table: Table) -> Prediction:
         """Predict the graph of every table of a batch.
 
-        In training mode all specialists are asked about all tables, as they are, for time; else only those that are
-        believed, or the one that is asked alone, and those that are mirrored also about images of the tables.
+        In training mode all specialists are asked about all tables, else only those that are believed, or the one that
+        is asked alone. Those that are mirrored are asked about images of the tables, too, but where they learn.
 
         Raises:
             ContractError: a component returned something its interface does not allow.
@@ -146,7 +146,8 @@ class Model(Parts):
         log_shares = self.gate(self._checked(self.gate.embedding(table), tasks, variables))
         if not self.training:
             return self._of_asked(log_shares, table.x.shape[1], variables, answer)
-        logits = torch.stack([logits_of(index, table) for index in range(len(self.specialists))])
+        ask = answer if self._gate_alone else lambda index, _: logits_of(index, table)
+        logits = torch.stack([ask(index, None) for index in range(len(self.specialists))])
         return Prediction(logits=mixed(logits, log_shares), aux={BELIEFS: log_shares, EACH: logits.transpose(0, 1)})
 
     def read(self, rows: Rows) -> Prediction:

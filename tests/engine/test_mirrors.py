@@ -172,9 +172,18 @@ def test_of_tables_that_ask_others_each_is_answered_as_by_itself(model, tables, 
         torch.testing.assert_close(together[[place]], one, atol=1e-4, rtol=1e-4)
 
 
-def test_in_training_no_images_are_read(two, model, tables):
+def test_specialists_that_learn_read_no_images(two, model, tables):
     once = plain(two, model)
     assert torch.equal(model.train()(tables).logits, once.train()(tables).logits)
+
+
+def test_a_gate_learns_what_those_say_that_read_images(two, model, tables):
+    only = Model(attrs.evolve(two, trainer=attrs.evolve(two.trainer, train="gate")))
+    only.load_state_dict(model.state_dict())
+    each = only.train()(tables).aux["specialists"].transpose(0, 1)
+    for name, found in zip(NAMES, each, strict=True):
+        model.ask_alone(name)
+        torch.testing.assert_close(found, logits(model, tables), atol=1e-4, rtol=1e-4)
 
 
 def test_a_table_whose_rows_lie_elsewhere_is_read_alike(model, tables):
