@@ -71,7 +71,7 @@ bad.toml: 11 problems
   widht
     unknown key. Did you mean "width"?
     allowed: auxiliary_heads, auxiliary_losses, curriculum, embedding, embeddings, encoder, evaluation, gate, head, \
-loss, regularisers, seed, specialists, stream, trainer, width"""
+loss, mirrored, regularisers, seed, specialists, stream, trainer, width"""
 
 
 def test_eleven_mistakes_make_one_report(tmp_path, monkeypatch, shelf):

@@ -404,6 +404,7 @@ def test_plain_values_say_which_table_it_was_but_not_in_whose_folder():
         "trained_variables": [2, 4],
         "trained_rows": [10, 1000],
         "versions": dict(found.provenance.versions),
+        "specialist": "",
     }
 
 

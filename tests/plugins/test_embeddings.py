@@ -407,8 +407,12 @@ def test_long_columns_are_read_alike_on_one_core_and_on_several(levels, threads,
                 found[count, dtype] = module(given).pairs[:, off]
         assert torch.get_num_threads() == count
         assert sorted({*shares}) == ([7] if count == 1 else [1, 3])  # of seven pieces of 600 rows
-    for dtype in (None, torch.bfloat16):
-        torch.testing.assert_close(found[3, dtype], found[1, dtype], atol=5e-5, rtol=1e-4)
+    torch.testing.assert_close(found[3, None], found[1, None], atol=5e-5, rtol=1e-4)
+    # a last digit of bfloat16 may fall either way; a core that forgets the precision is as far off as float32 is
+    off_by, rounding = (
+        (found[1, torch.bfloat16] - other).abs().mean() for other in (found[3, torch.bfloat16], found[1, None])
+    )
+    assert off_by < 0.25 * rounding
 
 
 def test_what_fails_on_one_of_several_cores_is_raised(threads):
