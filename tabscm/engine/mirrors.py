@@ -23,10 +23,10 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 MOST = 4
-"""Images of a table that are read at most: of the gain of four, two have more than half."""
+"""Images of a table that are read at most."""
 PAIRS, CELLS = 1 << 13, 1 << 22
-"""Pairs of variables, and cells, of all images of a table together: larger tables are read less often, or once. What
-they gain is less, and each reading takes the longer."""
+"""Pairs of variables, and cells, of all images of a table together: larger tables are read less often, or once, for
+each reading takes the longer."""
 STEPS = 1024.0
 """Moments are told apart by so many steps a unit."""
 
@@ -46,7 +46,7 @@ def draw(moments: Tensor, some: int) -> Tensor:
     those that are in one of these two.
 
     Args:
-        moments: [B, D] float64, see `moments`.
+        moments: [B, D] float64, see `joint_moments`.
         some: K, from 1 to MOST.
 
     Returns:
@@ -67,7 +67,7 @@ def images(table: Table, signs: Tensor) -> Table:
     )
 
 
-def moments(table: Table) -> Tensor:
+def joint_moments(table: Table) -> Tensor:
     """Of each column the mean, over its observed rows, of its product with the square of the sum of all columns.
 
     It tells columns apart also where all have the same values in another order, as ranks have.
@@ -78,7 +78,7 @@ def moments(table: Table) -> Tensor:
     return _quotient(_sums(table))
 
 
-def moments_elsewhere(rows: Rows) -> Tensor:
+def joint_moments_elsewhere(rows: Rows) -> Tensor:
     """The same of a table whose rows lie elsewhere: [1, D]."""
     return rows.fold(_sums, torch.add, _quotient)
 

@@ -133,7 +133,7 @@ class Model(Parts):
             some = self._images(index, *given.x.shape[1:])
             if some == 1:
                 return logits_of(index, given)
-            signs = mirrors.draw(mirrors.moments(given), some)  # [K, b, D]
+            signs = mirrors.draw(mirrors.joint_moments(given), some)  # [K, b, D]
             # of one table all at once, for time; of a batch one after the other, for memory
             parts = [signs] if len(given.x) == 1 else signs[:, None]
             found = torch.cat([logits_of(index, mirrors.images(given, part)) for part in parts])  # [K b, D, D]
@@ -168,7 +168,7 @@ class Model(Parts):
             some = self._images(index, rows.count, variables)
             if some == 1:
                 return logits_of(index, rows)
-            signs = mirrors.draw(mirrors.moments_elsewhere(rows), some)[:, 0]  # [K, D]
+            signs = mirrors.draw(mirrors.joint_moments_elsewhere(rows), some)[:, 0]  # [K, D]
             found = torch.stack([logits_of(index, mirrors.Mirrored(rows, one)) for one in signs])  # [K, 1, D, D]
             return found.mean(0)  # [1, D, D]
 

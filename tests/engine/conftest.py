@@ -41,14 +41,15 @@ def quick(registry):
 
 @pytest.fixture(scope="session")
 def moved(tiny):
-    """moved(seed) is a network of tiny.toml whose branches do not start at zero."""
+    """moved(seed) is a network of tiny.toml, or of another experiment, whose branches do not start at zero; several
+    networks in it differ."""
 
-    def do(seed):
+    def do(seed, experiment=tiny, by=0.1):
         torch.manual_seed(seed)
-        model = Model(tiny)
+        model = Model(experiment)
         with torch.no_grad():
             for parameter in model.parameters():
-                parameter.add_(0.1 * torch.randn_like(parameter))
+                parameter.add_(by * torch.randn_like(parameter))
         return model
 
     return do

@@ -74,12 +74,8 @@ def written(folder, columns, files=3):
 
 @pytest.mark.parametrize("long", [False, True])
 @pytest.mark.parametrize("levels", [0, 4])
-def test_probabilities_are_those_of_one_machine(tiny, cluster, table, monkeypatch, long, levels):
-    torch.manual_seed(1)
-    model = Model(attrs.evolve(tiny, embedding=attrs.evolve(tiny.embedding, levels=levels)))
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.1 * torch.randn_like(parameter))
+def test_probabilities_are_those_of_one_machine(tiny, moved, cluster, table, monkeypatch, long, levels):
+    model = moved(1, attrs.evolve(tiny, embedding=attrs.evolve(tiny.embedding, levels=levels)))
     if long:
         monkeypatch.setattr(cross_moment, "LONG", ROWS - 1)
     folder = table()
@@ -91,12 +87,11 @@ def test_probabilities_are_those_of_one_machine(tiny, cluster, table, monkeypatc
     assert np.ptp(here.edge_prob[~np.eye(5, dtype=bool)]) > 1e-3  # the network has something to say
 
 
-def test_several_networks_say_there_what_they_say_here(tiny, cluster, table):
-    torch.manual_seed(2)
-    mixture = Model(attrs.evolve(tiny, specialists=("one", "two", "three"), gate=tiny.embedding))
+@pytest.mark.parametrize("mirrored", [(), ("two",)])
+def test_several_networks_say_there_what_they_say_here(tiny, moved, cluster, table, mirrored):
+    several = attrs.evolve(tiny, specialists=("one", "two", "three"), gate=tiny.embedding, mirrored=mirrored)
+    mixture = moved(2, several)
     with torch.no_grad():
-        for parameter in mixture.parameters():
-            parameter.add_(0.1 * torch.randn_like(parameter))
         mixture.gate.score.bias.copy_(torch.tensor([3.0, 2.0, -20.0]))
     folder = table()
     here = predict(mixture, read_table(folder), device=CPU)

@@ -40,14 +40,9 @@ def several(tiny):
 
 
 @pytest.fixture
-def model(several):
+def model(several, moved):
     """Networks that differ, behind a gate that is of some mind."""
-    torch.manual_seed(1)
-    model = Model(several)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.2 * torch.randn_like(parameter))
-    return model.eval()
+    return moved(1, several, by=0.2).eval()
 
 
 @pytest.fixture
