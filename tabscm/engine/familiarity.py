@@ -24,8 +24,9 @@ from tabscm.kernel.errors import CheckpointError
 from tabscm.kernel.experiment import StreamSettings
 from tabscm.kernel.interfaces import Table
 
-TABLES = 1500
-"""T, unless said otherwise: of the widest stream they take half a minute of one core."""
+TABLES = 6000
+"""T, unless said otherwise: of the widest stream they take some two minutes of one core. By four draws of 1 500, of
+tables with few hidden factors 38 to 81 % were warned of; by two of 3 000, 79 % both times."""
 AT_ONCE = 4
 """Tables of one size that are taken from the stream."""
 PATIENCE = 1000
