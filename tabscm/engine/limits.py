@@ -41,7 +41,9 @@ def _streams(experiment: Experiment) -> dict[str, StreamSettings]:
 
 def _of_network(experiment: Experiment | Network, memory: int) -> Iterator[Problem]:
     try:
-        with torch.device("meta"):  # shapes without numbers
+        # shapes without numbers. Arithmetic on such, and randn, make torch import its compiler, which takes longer than
+        # reading a table: the components that ship draw their weights as large as they are to be
+        with torch.device("meta"):
             model = Model(experiment)
     except (ConfigError, ContractError):
         return  # which building it says as well

@@ -41,6 +41,18 @@ assert not {{"torch", "numpy", "networkx"}} & set(sys.modules)
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_a_prediction_loads_no_compiler():
+    """Its import takes longer than reading a table, and torch does it for arithmetic on what has no numbers."""
+    code = f"""
+import sys
+from tabscm.__main__ import main
+code = main(["predict", {str(ROOT / "tabscm/data/sachs.csv")!r}, "--where", "condition=cd3_cd28"])
+print(code, *({{"torch._dynamo", "sympy"}} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "0"
+
+
 def test_every_command_is_in_the_help(call):
     code, out, err = call()
     assert (code, err) == (2, "")

@@ -119,7 +119,7 @@ class _CrossMoment(nn.Module):
         self.asymmetry = _from_zero(4 * (CURVES + 1), width) if spec.independence else None
         self.levels = spec.levels
         self.families = Families(width) if spec.levels else None
-        self.diagonal = nn.Parameter(torch.randn(width) * 0.1)
+        self.diagonal = nn.Parameter(torch.normal(0.0, 0.1, (width,)))
         self.steps = nn.ModuleList(_ResidualStep(spec, width) for _ in range(spec.steps))
 
     def forward(self, table: Table) -> Evidence:

@@ -96,7 +96,8 @@ class _Experts(nn.Module):
         self.top_k = spec.top_k
         self.norm = nn.LayerNorm(width)
         self.router = nn.Linear(width, spec.experts)
-        self.up = nn.Parameter(torch.empty(spec.experts, hidden, width).uniform_(-1, 1) / math.sqrt(width))
+        bound = 1 / math.sqrt(width)
+        self.up = nn.Parameter(torch.empty(spec.experts, hidden, width).uniform_(-bound, bound))
         self.up_bias = nn.Parameter(torch.zeros(spec.experts, hidden))
         self.down = nn.Parameter(torch.zeros(spec.experts, width, hidden))
         self.down_bias = nn.Parameter(torch.zeros(spec.experts, width))

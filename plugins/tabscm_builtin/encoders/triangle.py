@@ -97,7 +97,8 @@ class _Block(nn.Module):
         super().__init__()
         self.norm = nn.LayerNorm(width)
         # six matrices in a stack: Muon makes each of them orthogonal, not all six together, which learns faster
-        self.factors = nn.Parameter(torch.empty(6, channels, width).uniform_(-1, 1) / math.sqrt(width))
+        bound = 1 / math.sqrt(width)
+        self.factors = nn.Parameter(torch.empty(6, channels, width).uniform_(-bound, bound))
         self.factor_bias = nn.Parameter(torch.zeros(6 * channels))
         self.gate = nn.Linear(width, width)
         self.norm_out = nn.LayerNorm(3 * channels)
