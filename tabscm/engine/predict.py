@@ -99,7 +99,8 @@ def predict(
         intervened=_flags(intervened, (rows, variables), default=False),
         observed=_flags(observed, (rows, variables), default=True),
     )
-    model.eval()
+    if model.training:  # turning it takes longer than reading a small table
+        model.eval()
     with torch.inference_mode(), Waiting(out, f"the network reads {rows} rows"):
         prediction = model(table.to(device))
     logits = prediction.logits[0].cpu()
