@@ -41,8 +41,8 @@ def _streams(experiment: Experiment) -> dict[str, StreamSettings]:
 
 def _of_network(experiment: Experiment | Network, memory: int) -> Iterator[Problem]:
     try:
-        # shapes without numbers. Arithmetic on such, and randn, make torch import its compiler, which takes longer than
-        # reading a table: the components that ship draw their weights as large as they are to be
+        # shapes without numbers. For arithmetic on such, and normal numbers, torch imports its compiler, which takes
+        # longer than reading a table: the network that ships does without
         with torch.device("meta"):
             model = Model(experiment)
     except (ConfigError, ContractError):

@@ -119,7 +119,9 @@ class _CrossMoment(nn.Module):
         self.asymmetry = _from_zero(4 * (CURVES + 1), width) if spec.independence else None
         self.levels = spec.levels
         self.families = Families(width) if spec.levels else None
-        self.diagonal = nn.Parameter(torch.normal(0.0, 0.1, (width,)))
+        self.diagonal = nn.Parameter(torch.empty(width))
+        if not self.diagonal.is_meta:  # there, torch would import its compiler to draw nothing
+            nn.init.normal_(self.diagonal, std=0.1)
         self.steps = nn.ModuleList(_ResidualStep(spec, width) for _ in range(spec.steps))
 
     def forward(self, table: Table) -> Evidence:

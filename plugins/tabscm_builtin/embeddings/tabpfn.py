@@ -49,7 +49,7 @@ class _TabPFN(nn.Module):
             nn.Sequential(SelfAttention(width, spec.heads), FeedForward(width)) for _ in range(spec.layers)
         )
         self.norm_rows = nn.LayerNorm(width)
-        self.query = nn.Parameter(torch.normal(0.0, 1.0, (spec.heads, 1, width // spec.heads)))
+        self.query = nn.Parameter(torch.randn(spec.heads, 1, width // spec.heads))
         self.key_value = nn.Linear(width, 2 * width)
         self.out = nn.Linear(width, width)
         self.norm = nn.LayerNorm(width)
