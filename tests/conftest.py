@@ -38,6 +38,13 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # the plugin in there is tested as a stranger would test it, see test_door.py
 collect_ignore = ["third_party"]
 
+LONG = ["test_local", "test_readme", "test_model", "test_door", "test_processes", "test_check", "test_runner"]
+"""Files of tests that take a minute or more: first, so that no process waits for another in the end."""
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
+
 
 @attrs.frozen
 class Ring(GraphSampler):
