@@ -164,6 +164,19 @@ def test_shipped_component_lives_where_its_kind_and_name_say(component):
     assert component.__module__ == f"tabscm_builtin.{folder}.{component.name.replace('-', '_')}"
 
 
+@pytest.mark.parametrize(
+    "component",
+    [one for one in SHIPPED if one.kind in ("embedding", "encoder", "head")],
+    ids=lambda component: f"{component.kind}-{component.name}",
+)
+def test_how_large_a_shipped_network_is_can_be_seen_without_its_numbers(component):
+    """What takes memory all the same would take it for any width that a stranger's file names."""
+    for settings in settings_of(component):
+        with torch.device("meta"):
+            network = settings.build(32)
+        assert all(numbers.is_meta for numbers in network.state_dict().values())
+
+
 def test_shipped_components_are_not_derived_from_each_other():
     derived = [one.__name__ for one in SHIPPED for other in SHIPPED if one is not other and issubclass(one, other)]
     assert not derived

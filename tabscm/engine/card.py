@@ -78,7 +78,7 @@ def _weights(facts: Facts, experiment: Experiment) -> list[str]:
     stored = f"{facts.parameters:,} parameters, stored in {facts.stored} ({facts.bytes / 1e6:.2f} MB)"
     if facts.change is not None:
         stored += f"; storing them so changes no figure below by more than {facts.change:.4f}"
-    lines = [f"{stored}; computed with in float32.", f"sha256 of `{MODEL}`: `{facts.sha256}`"]
+    lines = [f"{stored}; computed in float32.", f"sha256 of `{MODEL}`: `{facts.sha256}`"]
     if experiment.specialists:
         own = f", but for the embedding of {', '.join(experiment.embeddings)}," if experiment.embeddings else ""
         lines.append(

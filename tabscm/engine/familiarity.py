@@ -1,6 +1,6 @@
 """Does a table look like those that a network was trained on?
 
-Of some hundred tables of its stream a reference remembers how their statistics, see likeness.py, are distributed. Each
+Of some thousand tables of its stream a reference remembers how their statistics, see likeness.py, are distributed. Each
 statistic is bent until it is standard normal over these tables; what the number of rows and variables explains of its
 mean and spread is taken away, for statistics of small tables scatter; and a table is as unusual as it is far from the
 mean, in units of the covariance (Mahalanobis), beside tables of its size. How far tables of the stream are is measured
@@ -25,8 +25,8 @@ from tabscm.kernel.experiment import StreamSettings
 from tabscm.kernel.interfaces import Table
 
 TABLES = 6000
-"""T, unless said otherwise: of the widest stream they take some two minutes of one core. By four draws of 1 500, of
-tables with few hidden factors 38 to 81 % were warned of; by two of 3 000, 79 % both times."""
+"""T, unless said otherwise: of the widest stream they take some two minutes of one core. With 1 500, four draws warned
+of 38 to 81 % of tables with few hidden factors; with 3 000, two draws warned of 79 % each."""
 AT_ONCE = 4
 """Tables of one size that are taken from the stream."""
 PATIENCE = 1000
@@ -38,7 +38,7 @@ LEVELS = 41
 FOLDS = 5
 """Parts of the tables, of which each in turn is judged by the others."""
 SHRUNK = 0.1
-"""Weight of the identity in the covariance: few tables for so many statistics leave some directions without spread."""
+"""Weight of the identity in the covariance: statistics that follow from others leave some directions without spread."""
 BEYOND = 5.0
 """Deviations by which a statistic may lie beyond all tables of the reference."""
 FARTHEST = 6.0

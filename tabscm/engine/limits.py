@@ -1,8 +1,11 @@
 """Sizes that no machine bears, found before memory is taken for them."""
 
+import contextlib
 from collections.abc import Iterator
 
 import torch
+from torch import nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from tabscm.engine.model import Model
 from tabscm.engine.stream import tables_per_batch
@@ -13,6 +16,8 @@ from tabscm.kernel.scratch import installed_memory
 GIGABYTE = 2**30
 CELL, PAIR = 6, 5
 """Bytes that a cell of a table and a pair of variables take at the least: number and two flags, logit and edge."""
+MOST_WEIGHTS = 20_000
+"""Weights and biases of a network, each a tensor: the released one has 1 294. Python makes some 5 000 a second."""
 
 
 def check_sizes(experiment: Experiment | Network) -> None:
@@ -41,19 +46,45 @@ def _streams(experiment: Experiment) -> dict[str, StreamSettings]:
 
 def _of_network(experiment: Experiment | Network, memory: int) -> Iterator[Problem]:
     try:
-        # shapes without numbers. For arithmetic on such, and normal numbers, torch imports its compiler, which takes
-        # longer than reading a table: the network that ships does without
-        with torch.device("meta"):
+        # shapes without numbers. Arithmetic on them, and drawing normal numbers, makes torch import its compiler, which
+        # takes longer than reading a table: the network that ships does without
+        with _counted(), torch.device("meta"):
             model = Model(experiment)
+    except _TooMany:
+        advice = "lower its numbers of blocks, layers and steps"
+        yield Problem("the network", (f"has more than {MOST_WEIGHTS:,} tensors of weights; {advice}",))
+        return
     except (ConfigError, ContractError):
         return  # which building it says as well
-    except (RuntimeError, NotImplementedError) as error:
+    except RuntimeError as error:
         if "overflow" in str(error).lower():
             yield Problem("the network", ("has weights beyond counting; lower its width and sizes",))
         return  # a component whose building needs numbers
     bytes_ = sum(weight.numel() * weight.element_size() for weight in model.parameters())
     if bytes_ > memory:
         yield Problem("the network", (f"its weights alone are {_show(bytes_, memory)}; lower its width and sizes",))
+
+
+class _TooMany(Exception):
+    """A network has more weights than MOST_WEIGHTS."""
+
+
+@contextlib.contextmanager
+def _counted() -> Iterator[None]:
+    """Stop building a network after MOST_WEIGHTS: each number of layers may be allowed, and their product take days."""
+    count = 0
+
+    def counted(module: nn.Module, name: str, weight: nn.Parameter | None) -> None:
+        nonlocal count
+        count += 1
+        if count > MOST_WEIGHTS:
+            raise _TooMany
+
+    hook = register_module_parameter_registration_hook(counted)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def _of_batch(where: str, settings: StreamSettings, memory: int) -> Iterator[Problem]:

@@ -99,7 +99,7 @@ def predict(
         intervened=_flags(intervened, (rows, variables), default=False),
         observed=_flags(observed, (rows, variables), default=True),
     )
-    if model.training:  # turning it takes longer than reading a small table
+    if model.training:  # else to walk over its thousand modules would be for nothing
         model.eval()
     with torch.inference_mode(), Waiting(out, f"the network reads {rows} rows"):
         prediction = model(table.to(device))

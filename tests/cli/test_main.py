@@ -50,7 +50,7 @@ code = main(["predict", {str(ROOT / "tabscm/data/sachs.csv")!r}, "--where", "con
 print(code, *({{"torch._dynamo", "sympy"}} & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.stdout.splitlines()[-1] == "0"
+    assert (done.returncode, done.stdout.splitlines()[-1:]) == (0, ["0"]), done.stderr
 
 
 def test_every_command_is_in_the_help(call):

@@ -67,6 +67,14 @@ def test_a_cell_cannot_choose_a_folder(tmp_path):
         ("[encoder]\nuse = 'triangle'\nblocks = 1000000000", "blocks must be at most 16384, found 1000000000"),
         ("[stream]\nvariables = 1000000000", "one table takes at least over a billion GiB"),
         ("[stream]\nrows = 1e15", "one table takes at least"),
+        (
+            "[embedding]\nuse = 'cross-moment'\nsteps = 16384\nbetween = { use = 'triangle', blocks = 16384 }",
+            "has more than 20,000 tensors of weights; lower its numbers of blocks, layers and steps",
+        ),
+        (
+            "width = 16384\n[embedding]\nuse = 'cross-moment'\nfeatures = 16384",
+            "its weights alone are",
+        ),
     ],
 )
 def test_sizes_that_no_machine_bears_are_refused_before_memory_is_taken(tmp_path, change, message):

@@ -120,7 +120,7 @@ class _CrossMoment(nn.Module):
         self.levels = spec.levels
         self.families = Families(width) if spec.levels else None
         self.diagonal = nn.Parameter(torch.empty(width))
-        if not self.diagonal.is_meta:  # there, torch would import its compiler to draw nothing
+        if not self.diagonal.is_meta:  # there torch would import its compiler, and torch.normal would draw on the host
             nn.init.normal_(self.diagonal, std=0.1)
         self.steps = nn.ModuleList(_ResidualStep(spec, width) for _ in range(spec.steps))
 
