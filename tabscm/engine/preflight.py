@@ -24,6 +24,9 @@ COMMON = 0.98
 """Share of the cells of a column with one value, above which it is nearly constant."""
 TIED = 0.7
 """The same, above which a column of many values is mostly ties."""
+BEYOND, BEYOND_LEVELS = 1.0, 5.0
+"""A value that recurs may stand for a missing cell when it is so many times farther from all others than they are from
+each other: the first, or in a column of few levels the second."""
 DETERMINED = 1e-6
 """Share of a variance that others leave unexplained, below which a column is a combination of them."""
 TAKES_PART = 1e-3
@@ -75,8 +78,8 @@ def preflight(data: DataTable, intervened: NDArray[np.bool_] | None = None) -> t
         intervened: [N, D] bool, True where an intervention set the cell; None means nowhere.
 
     Returns:
-        Findings of the kinds "few-rows", "id-like", "duplicate", "missing", "near-constant", "heavy-ties", "collinear"
-        and "time-ordered", at most one of each for the same columns.
+        Findings of the kinds "few-rows", "id-like", "duplicate", "missing", "missing-code", "near-constant",
+        "heavy-ties", "collinear" and "time-ordered", at most one of each for the same columns.
     """
     rows = len(data.x)
     starts = np.arange(rows) if rows <= SAMPLED else np.linspace(0, rows - 2, SAMPLED).astype(np.intp)
@@ -86,7 +89,7 @@ def preflight(data: DataTable, intervened: NDArray[np.bool_] | None = None) -> t
     seen = _Seen(data, data.x[starts], starts, groups)
     ids = [_id_like(name, column) for name, column in zip(data.names, data.x.T, strict=True)]
     twins = _twins(seen)
-    looked_at = (*_missing(seen), *_ties(seen), *_collinear(seen, twins), *_time_ordered(seen, ids))
+    looked_at = (*_missing(seen), *_codes(seen), *_ties(seen), *_collinear(seen, twins), *_time_ordered(seen, ids))
     if rows > SAMPLED:
         how = f" (seen in {SAMPLED:,} of {rows:,} rows, spread evenly)"
         looked_at = tuple(attrs.evolve(finding, line=finding.line + how) for finding in looked_at)
@@ -151,6 +154,31 @@ def _missing(seen: _Seen) -> Iterator[Finding]:
             columns,
             f"{_columns(columns)} miss{_es(columns)} {most} of the cells, more than any table of the training; read as "
             "unknown. Where a cell is missing because of its value, edges can be wrong",
+        )
+
+
+def _codes(seen: _Seen) -> Iterator[Finding]:
+    """Columns in which a value such as -999 stands for what is missing, by the looks of it."""
+    found = []
+    for name, column in zip(seen.data.names, seen.x.T, strict=True):
+        there = column[~np.isnan(column)]
+        values, counts = np.unique(there, return_counts=True)
+        factor = BEYOND if len(values) > MOST_LEVELS else BEYOND_LEVELS
+        for end, others in ((0, values[1:]), (-1, values[:-1])):
+            # of columns this far apart the differences are finite, those of the largest numbers aside
+            with np.errstate(over="ignore", invalid="ignore"):
+                if len(others) > 2 and counts[end] > 1:
+                    gap = abs(others[end] - values[end])
+                    if gap > factor * (others[-1] - others[0]):
+                        found.append(
+                            (name, f"{show(name)} ({values[end]:g} in {counts[end] / len(there):.1%} of cells)")
+                        )
+    if found:
+        yield Finding(
+            "missing-code",
+            tuple(dict.fromkeys(name for name, _ in found)),
+            f"a value that recurs, far from all others: {_some([said for _, said in found])}; kept as it is. If it "
+            "stands for a missing cell, leave these cells empty: it hides what the others say",
         )
 
 

@@ -53,6 +53,23 @@ print(code, *({{"torch._dynamo", "sympy"}} & set(sys.modules)))
     assert (done.returncode, done.stdout.splitlines()[-1:]) == (0, ["0"]), done.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["predict", "x.csv", "--without", "a", "b"], "b. A second value needs its option again: --without b"),
+        (["predict", "x.csv", "--threshhold", ".4"], '--threshhold .4. Did you mean "--threshold"?'),
+        (["bench", "accuracy", "--suitess=core"], '--suitess=core. Did you mean "--suites"?'),
+        (["predict", "x.csv", "y.csv"], "y.csv."),
+    ],
+)
+def test_words_that_make_no_sense_are_named_with_their_command(words, said, capsys):
+    with pytest.raises(SystemExit) as end:
+        main(words)
+    assert end.value.code == 2
+    command = " ".join(word for word in words[:2] if word != "x.csv")
+    assert capsys.readouterr().err.splitlines()[-1] == f"tabscm {command}: error: unrecognized arguments: {said}"
+
+
 def test_every_command_is_in_the_help(call):
     code, out, err = call()
     assert (code, err) == (2, "")

@@ -91,6 +91,40 @@ def test_heavy_ties():
 @pytest.mark.parametrize(
     ("column", "said"),
     [
+        (np.where(np.arange(500) % 20 == 0, -999.0, RNG.normal(size=500)), "-999 in 5.0%"),
+        (np.where(np.arange(500) % 250 == 0, 1e6, RNG.exponential(size=500)), "1e+06 in 0.4%"),
+        (np.where(np.arange(500) % 2 == 0, 0.0, RNG.uniform(60, 100, size=500)), "0 in 50.0%"),
+        (np.where(np.arange(500) % 10 == 0, 99.0, RNG.integers(1, 6, size=500)), "99 in 10.0%"),
+    ],
+    ids=["negative", "positive", "zero", "among levels"],
+)
+def test_codes_of_missing_cells(column, said):
+    line = (
+        f"a value that recurs, far from all others: 'code' ({said} of cells); kept as it is. If it stands for a "
+        "missing cell, leave these cells empty: it hides what the others say"
+    )
+    assert the_one(table(code=RNG.permutation(column))) == ("missing-code", ("code",), line)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        np.where(np.arange(500) % 3 == 0, 0.0, RNG.exponential(size=500)),
+        np.where(np.arange(500) == 7, -999.0, RNG.normal(size=500)),
+        np.where(np.arange(500) % 10 == 0, 9.0, RNG.integers(1, 6, size=500)),
+        RNG.integers(0, 2, size=500) * 1e6,
+        RNG.standard_cauchy(size=500),
+        RNG.poisson(3.0, size=500),
+    ],
+    ids=["many zeros", "one alone", "levels", "two levels", "heavy tails", "counts"],
+)
+def test_values_that_belong_to_a_column_are_no_codes(column):
+    assert preflight(table(plain=RNG.permutation(column))) == ()
+
+
+@pytest.mark.parametrize(
+    ("column", "said"),
+    [
         (np.arange(5, 505), "counts the rows"),
         (np.cumsum(RNG.integers(1, 9, size=500)), "is a different whole number in every row, in order"),
         (-np.cumsum(RNG.integers(1, 9, size=500)), "is a different whole number in every row, in order"),
