@@ -112,3 +112,16 @@ def test_targets_that_cannot_be_read(predict):
     assert predict(CONDITIONS, *BY_CONDITION, targets='mek = 1\nboth = ["mek", 2]\n') == (2, "", message)
     message = "the targets of 'mek': no variable is called 'meck'; did you mean 'mek'?\n"
     assert predict(CONDITIONS, *BY_CONDITION, targets=TARGETS.replace('= "mek"', '= "meck"')) == (2, "", message)
+
+
+def test_a_column_of_targets_that_nobody_asked_for_is_suspected(call, tmp_path, trained):
+    rows = "".join(f"{i % 7},{i * i % 11},{['', 'dose', 'dose;pulse'][i % 3]},{'ab'[i % 2]}\n" for i in range(60))
+    table = tmp_path / "t.csv"
+    table.write_text(f"dose,pulse,set by,town\n{rows}")
+    line = (
+        "note: the texts of column 'set by' are names of columns: if it says what was set in each row, "
+        "--interventions 'set by'\n"
+    )
+    code, _, err = call("predict", str(table), "--run", str(trained))
+    assert (code, err.count(line)) == (0, 1)
+    assert line not in call("predict", str(table), "--run", str(trained), "--interventions", "set by")[2]
