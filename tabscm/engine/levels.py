@@ -2,7 +2,8 @@
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+import shlex
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +42,15 @@ def note(name: str, levels: Sequence[str], *, given: bool = False) -> str:
     elif notation.one_unit(levels):
         advice = f"; to keep their distances, {notation.ALONE}"
     return f"column {show(name)}{_READ}{text}{advice}"
+
+
+def as_targets(name: str, levels: Iterable[str], columns: Collection[str]) -> str | None:
+    """A note where a column may say what was set in each row: its `levels` name others, perhaps with ; between."""
+    named = {part.strip() for level in levels for part in level.split(";")} - {""}
+    if not named or not named <= set(columns) - {name}:
+        return None
+    option = f"--interventions {shlex.quote(name)}"
+    return f"the texts of column {show(name)} are names of columns: if it says what was set in each row, {option}"
 
 
 def together(notes: Iterable[str]) -> list[str]:

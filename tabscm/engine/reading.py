@@ -225,6 +225,7 @@ def reading(plan: Plan, seen: Seen | None) -> Reading:
         return Reading(plan, columns, rows, layout.parts, notes=tuple(left_out))
     seen.choice.check()
     columns, notes, aside = {}, [*seen.choice.notes(), *left_out], []
+    suspected = []
     for place in plan.candidates():
         if place in seen.categories:
             columns[place] = tuple(levels.ordered(seen.categories[place]))
@@ -236,10 +237,12 @@ def reading(plan: Plan, seen: Seen | None) -> Reading:
         else:
             found = seen.looks[place].verdict(typed=True)
             notes += [found.note] if found.note else []
+            suspected.append(levels.as_targets(layout.names[place], found.levels, layout.names))
             if found.numeric or found.levels:
                 columns[place] = found.levels
             elif found.note:
                 aside.append(found.note)
+    notes += filter(None, suspected)
     names = [layout.names[place] for place in columns]
     check_count(plan.path, names, aside)
     parts = tuple(part for part, kept in zip(layout.parts, seen.kept, strict=True) if kept)

@@ -4,7 +4,6 @@ A cell that is empty or says so, see `notation.MISSING`, is missing.
 """
 
 import re
-import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from copy import copy
 from itertools import islice
@@ -113,7 +112,8 @@ def read_table(
     choice.check()
     said = {column.name: column.settle() for column in columns.values()}
     variables = [column for column in columns.values() if column.numeric]
-    notes = [*choice.notes(), *without_note(names, without), *filter(None, said.values()), *_targets(names, columns)]
+    suspected = [levels.as_targets(column.name, column.levels, names) for column in columns.values()]
+    notes = [*choice.notes(), *without_note(names, without), *filter(None, said.values()), *filter(None, suspected)]
     aside = [note for column in columns.values() if not column.numeric and (note := said[column.name])]
     check_count(path, [column.name for column in variables], aside)
     x = room((len(variables), choice.count), np.float64).T  # columns contiguous
@@ -135,18 +135,6 @@ def read_table(
             aside=tuple(aside),
         )
     )
-
-
-def _targets(names: Sequence[str], columns: Mapping[int, Column]) -> Iterator[str]:
-    """Notes on columns that nobody asked for whose texts are names of others, several with ; between."""
-    for column in columns.values():
-        if type(column) is Column:
-            found = {part.strip() for text in column.coded.found for part in (text or "").split(";")} - {""}
-            if found and found <= set(names) - {column.name}:
-                yield (
-                    f"the texts of column {show(column.name)} are names of columns: if it says what was set in each "
-                    f"row, --interventions {shlex.quote(column.name)}"
-                )
 
 
 def _chunks(rows: Iterator[Row]) -> Iterator[Chunk]:
