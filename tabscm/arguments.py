@@ -1,37 +1,19 @@
 """The arguments of each command."""
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
+from tabscm.argument_parser import Parser
 from tabscm.argument_types import column_and_value, key_and_values, port, positive, seconds, seeds, threshold
-from tabscm.kernel.errors import did_you_mean
 
 RELEASED = "or name of a released model (default: the one that ships)"
 OR_ONE = "; RUN:SPECIALIST asks one of several networks alone"
 
 
-class _Parser(argparse.ArgumentParser):
-    """Says which command a word makes no sense to, where argparse speaks of the whole program, and what is near it."""
-
-    def parse_known_args(  # type: ignore[override]
-        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
-    ) -> tuple[argparse.Namespace, list[str]]:
-        found, rest = super().parse_known_args(args, namespace)
-        if rest:
-            word = rest[0].split("=")[0]
-            options = self._option_string_actions
-            hint = did_you_mean(word, options)
-            repeated = [one for one in args or () if isinstance(options.get(one), argparse._AppendAction)]
-            if repeated and not word.startswith("-"):
-                hint = f" A second value needs its option again: {repeated[-1]} {word}"
-            self.error(f"unrecognized arguments: {' '.join(rest)}.{hint}")
-        return found, rest
-
-
 def parser_of_all() -> argparse.ArgumentParser:
     """The arguments of all commands."""
-    parser: argparse.ArgumentParser = _Parser(prog="tabscm", description="Give it a table, get the causal graph.")
+    parser: argparse.ArgumentParser = Parser(prog="tabscm", description="Give it a table, get the causal graph.")
     parser.add_argument("--version", action="store_true", help="print the version")
     parser.set_defaults(command=None, no_plugins=[], only_plugins=[])
     _add_plugins(parser, several=False)

@@ -53,6 +53,10 @@ PANDAS_INDEX = re.compile(r"__index_level_\d+__|Unnamed: 0(\.\d+)?")
 """What pandas calls an index that was written as a column."""
 
 
+_Counted = tuple[NDArray[np.float64], NDArray[np.intp]]
+"""The distinct values of a column, in order, and how often each is there."""
+
+
 @attrs.frozen(eq=False)
 class _Seen:
     """The rows of a table that are looked at."""
@@ -89,7 +93,14 @@ def preflight(data: DataTable, intervened: NDArray[np.bool_] | None = None) -> t
     seen = _Seen(data, data.x[starts], starts, groups)
     ids = [_id_like(name, column) for name, column in zip(data.names, data.x.T, strict=True)]
     twins = _twins(seen)
-    looked_at = (*_missing(seen), *_codes(seen), *_ties(seen), *_collinear(seen, twins), *_time_ordered(seen, ids))
+    counted = [np.unique(column[~np.isnan(column)], return_counts=True) for column in seen.x.T]
+    looked_at = (
+        *_missing(seen),
+        *_codes(seen, counted),
+        *_ties(seen, counted),
+        *_collinear(seen, twins),
+        *_time_ordered(seen, ids),
+    )
     if rows > SAMPLED:
         how = f" (seen in {SAMPLED:,} of {rows:,} rows, spread evenly)"
         looked_at = tuple(attrs.evolve(finding, line=finding.line + how) for finding in looked_at)
@@ -157,22 +168,20 @@ def _missing(seen: _Seen) -> Iterator[Finding]:
         )
 
 
-def _codes(seen: _Seen) -> Iterator[Finding]:
+def _codes(seen: _Seen, counted: list[_Counted]) -> Iterator[Finding]:
     """Columns in which a value such as -999 stands for what is missing, by the looks of it."""
     found = []
-    for name, column in zip(seen.data.names, seen.x.T, strict=True):
-        there = column[~np.isnan(column)]
-        values, counts = np.unique(there, return_counts=True)
+    for name, (values, counts) in zip(seen.data.names, counted, strict=True):
         factor = BEYOND if len(values) > MOST_LEVELS else BEYOND_LEVELS
         for end, others in ((0, values[1:]), (-1, values[:-1])):
-            # of columns this far apart the differences are finite, those of the largest numbers aside
-            with np.errstate(over="ignore", invalid="ignore"):
-                if len(others) > 2 and counts[end] > 1:
-                    gap = abs(others[end] - values[end])
-                    if gap > factor * (others[-1] - others[0]):
-                        found.append(
-                            (name, f"{show(name)} ({values[end]:g} in {counts[end] / len(there):.1%} of cells)")
-                        )
+            if len(others) < 3 or counts[end] == 1:
+                continue
+            with np.errstate(
+                over="ignore"
+            ):  # next to the largest numbers differences are infinite, and nothing is said
+                far = abs(others[end] - values[end]) > factor * (others[-1] - others[0])
+            if far:
+                found.append((name, f"{show(name)} ({values[end]:g} in {counts[end] / counts.sum():.1%} of cells)"))
     if found:
         yield Finding(
             "missing-code",
@@ -182,13 +191,11 @@ def _codes(seen: _Seen) -> Iterator[Finding]:
         )
 
 
-def _ties(seen: _Seen) -> Iterator[Finding]:
+def _ties(seen: _Seen, counted: list[_Counted]) -> Iterator[Finding]:
     """Columns in which one value is nearly everywhere, and such with many values that are mostly one."""
     near, tied = [], []
-    for name, column in zip(seen.data.names, seen.x.T, strict=True):
-        there = column[~np.isnan(column)]
-        values, counts = np.unique(there, return_counts=True)
-        share = counts.max(initial=0) / max(1, len(there))
+    for name, (values, counts) in zip(seen.data.names, counted, strict=True):
+        share = counts.max(initial=0) / max(1, counts.sum())
         value = values[counts.argmax()] if len(values) else np.nan
         if share >= COMMON:
             near.append((name, f"{show(name)} ({value:g} in {share:.2%} of cells)"))
