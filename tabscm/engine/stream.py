@@ -111,30 +111,35 @@ class Stream:
         variables = seen + (round(settings.hidden.number(host) * seen) if settings.hidden.most > 0 else 0)
 
         adj = torch.empty((tasks, variables, variables), dtype=torch.bool, device=self.device)
-        depth = torch.empty((tasks, variables), dtype=torch.long)
-        for sampler, chosen in self._share_out(settings.graphs, tasks, host, step):
+        samplers = list(self._share_out(settings.graphs, tasks, host, step))
+        for sampler, chosen in samplers:
             drawn = sampler.sample(len(chosen), variables, rng)
             expect(drawn, "B D D", what=str(sampler), dtype=torch.bool, B=len(chosen), D=variables)
-            adj[chosen] = drawn
-            depth[chosen.cpu()] = _depth(drawn.cpu(), str(sampler))
+            adj[self._here(chosen)] = drawn
         noise = torch.empty((tasks, variables, rows), device=self.device)
         for family, chosen in self._share_out(settings.noises, tasks, host, step):
             drawn = family.sample((len(chosen), variables, rows), rng)
             sizes = {"B": len(chosen), "D": variables, "N": rows}
             expect(drawn, "B D N", what=str(family), dtype=torch.float32, finite=finite, **sizes)
-            noise[chosen] = drawn
+            noise[self._here(chosen)] = drawn
         cells = torch.zeros((tasks, rows, variables), dtype=torch.bool, device=self.device)
         shown = torch.zeros_like(cells)
         drawn_interventions = []
         for intervention, chosen in self._share_out(settings.interventions, tasks, host, step):
             drawn, rule = intervention.draw(len(chosen), rows, variables, rng)
             expect(drawn, "B N D", what=str(intervention), dtype=torch.bool, B=len(chosen), N=rows, D=variables)
-            cells[chosen] = drawn
+            here = self._here(chosen)
+            cells[here] = drawn
             if intervention.shown:
-                shown[chosen] = drawn
-            drawn_interventions.append((intervention, rule, chosen))
+                shown[here] = drawn
+            drawn_interventions.append((intervention, rule, here))
         mechanisms, which = self._assign(tasks, variables, host, step)
-        levels = _levels(adj, depth, mechanisms, which)
+        # what depends on what is worked out on the host, which waits for the graphs; for the tables it does not
+        graphs = adj.cpu()
+        depth = torch.empty((tasks, variables), dtype=torch.long)
+        for sampler, chosen in samplers:
+            depth[chosen] = _depth(graphs[chosen], str(sampler))
+        levels = _levels(graphs, depth, mechanisms, which, self.device)
         probes = Probes(rows, variables, asked=self.effects)
         applied = _settings(drawn_interventions, cells)
         # [B, D, N + probes], what is felt of variables, and [B, D, N], what is measured of them
@@ -142,7 +147,7 @@ class Stream:
         effects = probes.effects(values)
         # columns carry no causal order, so that the last ones are as good as any to be hidden
         truth = Truth(
-            adj=adj if seen == variables else project(adj, seen),
+            adj=adj if seen == variables else self._here(project(graphs, seen)),
             effects=None if effects is None else effects[:, :seen, :seen],
             targets=cells[:, :, :seen].any(1),
             scales=location_scale(measured[:, :seen])[1][:, :, 0],
@@ -170,18 +175,24 @@ class Stream:
         x = standardise(x)
         recorded = torch.empty_like(x)
         for measurement, chosen in self._share_out(self.settings.measurements, len(x), host, step):
-            found = measurement.record(x[chosen], rng)
+            here = self._here(chosen)
+            found = measurement.record(x[here], rng)
             sizes = {"B": len(chosen), "N": x.shape[1], "D": x.shape[2]}
             expect(found, "B N D", what=str(measurement), dtype=torch.float32, finite=False, **sizes)
             if finite and bool(found.isinf().any()):
                 raise ContractError(f"{measurement}: recorded an infinite value; a cell that is lost is NaN")
-            recorded[chosen] = found
+            recorded[here] = found
         return recorded
+
+    def _here(self, on_host: Tensor) -> Tensor:
+        """On the device, for which nobody waits."""
+        return on_host.to(self.device, non_blocking=True)
 
     def _share_out(
         self, choices: tuple[Weighted[C], ...], tasks: int, host: np.random.Generator, step: int
     ) -> Iterator[tuple[C, Tensor]]:
-        """Let every task draw one component by weight: each component that was drawn, and its tasks [b] int64."""
+        """Let every task draw one component by weight: each component that was drawn, and its tasks, [b] int64 on the
+        host."""
         # weights that move with training have arrived where they lead when it is judged
         training = self.purpose == "train"
         weights = np.array([choice.weight.at(step) if training else choice.weight.end for choice in choices])
@@ -189,7 +200,7 @@ class Stream:
         for index, choice in enumerate(choices):
             chosen = np.flatnonzero(drawn == index)
             if len(chosen):
-                yield choice.component, torch.from_numpy(chosen).to(self.device)
+                yield choice.component, torch.from_numpy(chosen)
 
     def _assign(
         self, tasks: int, variables: int, host: np.random.Generator, step: int
@@ -204,7 +215,7 @@ class Stream:
                     mechanisms.append(part)
                 numbers.append(mechanisms.index(part))
             weights = np.array([weight for _, weight in mechanism.parts])
-            which[chosen.cpu().numpy()] = host.choice(numbers, size=(len(chosen), variables), p=weights / weights.sum())
+            which[chosen.numpy()] = host.choice(numbers, size=(len(chosen), variables), p=weights / weights.sum())
         return mechanisms, torch.from_numpy(which)
 
     def _sample(
@@ -298,10 +309,11 @@ class _Setting:
 def _settings(drawn: list[tuple[Intervention, Rule, Tensor]], cells: Tensor) -> list[_Setting]:
     """Spread what each intervention drew for its own tasks over the batch, whose `cells` are [B, N, D]."""
     settings = []
-    for intervention, rule, chosen in drawn:
-        own = torch.zeros_like(cells)
-        own[chosen] = cells[chosen]
-        if bool(own.any()):
+    touched = torch.stack([cells[chosen].any() for _, _, chosen in drawn]).tolist()
+    for (intervention, rule, chosen), any_cell in zip(drawn, touched, strict=True):
+        if any_cell:
+            own = torch.zeros_like(cells)
+            own[chosen] = cells[chosen]
             place = torch.zeros(len(cells), dtype=torch.long, device=cells.device)
             place[chosen] = torch.arange(len(chosen), device=cells.device)
             settings.append(_Setting(intervention, rule, own.transpose(1, 2).flatten(0, 1), place))
@@ -352,10 +364,11 @@ def _respond(
     return signal + noise if additive else evaluate(length, noise)
 
 
-def _levels(adj: Tensor, depth: Tensor, mechanisms: list[Mechanism], which: Tensor) -> Iterator[_Level]:
-    """All nodes of the batch, those of equal `depth` [B, D] together, grouped by the mechanism `which` [B, D] names."""
-    device = adj.device
-    adj = adj.cpu()  # what depends on what is worked out on the host
+def _levels(
+    adj: Tensor, depth: Tensor, mechanisms: list[Mechanism], which: Tensor, device: torch.device
+) -> Iterator[_Level]:
+    """All nodes of the batch, on `device`, those of equal `depth` [B, D] together, grouped by the mechanism `which`
+    [B, D] names; all three on the host."""
     variables = adj.shape[1]
     group = (depth * len(mechanisms) + which).flatten()
     group, order = torch.sort(group, stable=True)
@@ -368,7 +381,7 @@ def _levels(adj: Tensor, depth: Tensor, mechanisms: list[Mechanism], which: Tens
     found, sizes = torch.unique_consecutive(group, return_counts=True)
     starts = (sizes.cumsum(0) - sizes).tolist()
     widths = torch.stack([part.max() for part in torch.split(count, sizes.tolist())]).tolist()
-    order, parents, mask = order.to(device), parents.to(device), mask.to(device)
+    order, parents, mask = (each.to(device, non_blocking=True) for each in (order, parents, mask))
     runs = zip(found.tolist(), starts, sizes.tolist(), widths, strict=True)
     for _, members in groupby(runs, key=lambda run: run[0] // len(mechanisms)):
         level = list(members)

@@ -66,7 +66,7 @@ def pick(choices: tuple[Weighted[Any], ...], shape: tuple[int, ...], rng: torch.
         int64 of `shape`, on the device of `rng`: the index of the component.
     """
     ends = list(accumulate(choice.weight.start for choice in choices))
-    borders = torch.tensor(ends[:-1], device=rng.device) / ends[-1]
+    borders = torch.tensor(ends[:-1]).to(rng.device, non_blocking=True) / ends[-1]
     return torch.bucketize(torch.rand(shape, generator=rng, device=rng.device), borders, right=True)
 
 

@@ -70,7 +70,7 @@ class Draw:
         """Draw a tensor of `shape`, float32, on the device of `rng`."""
         uniform = torch.rand(shape, generator=rng, device=rng.device)
         if (listed := self.listed) is not None:
-            values = torch.tensor(listed, dtype=torch.float32, device=rng.device)
+            values = torch.tensor(listed, dtype=torch.float32).to(rng.device, non_blocking=True)
             return values[(uniform * len(listed)).long().clamp(max=len(listed) - 1)]
         low, high = self.least, self.most
         if self.scale == "log":

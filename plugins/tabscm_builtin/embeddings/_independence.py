@@ -38,7 +38,7 @@ def dependence(moments: Tensor, regressor: int, curve: slice, left: int) -> Tens
     """
     scale = moments.diagonal(dim1=1, dim2=2).diagonal(dim1=1, dim2=2).clamp(min=1e-6).sqrt()  # [B, D, m]
     own = moments.diagonal(dim1=1, dim2=2)[:, regressor, curve].transpose(1, 2)  # [B, D, K], i with its own curves
-    own = own / (scale[:, :, [regressor]] * scale[:, :, curve])
+    own = own / (scale[:, :, regressor, None] * scale[:, :, curve])
     straight = moments[..., regressor, left] / (scale[:, :, None, regressor] * scale[:, None, :, left])  # [B, D, D]
     bent = moments[..., curve, left] / (scale[:, :, None, curve] * scale[:, None, :, left, None])  # [B, D, D, K]
     unexplained = 1 - straight.square()

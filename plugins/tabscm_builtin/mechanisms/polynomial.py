@@ -42,8 +42,8 @@ class Polynomial(Mechanism):
         c = c * signed(self.amplitude, (nodes, 1, 1), rng)
         powers = range(1, self.degree + 1)
         divisors = [math.prod(range(1, 2 * power, 2)) ** -0.5 for power in powers]
-        c = c * torch.tensor(divisors, device=rng.device)[:, None]  # [G, d, 1]
-        d = torch.tensor([float(power) for power in powers], device=rng.device)[:, None]  # [d, 1]
+        c = c * torch.tensor(divisors).to(rng.device, non_blocking=True)[:, None]  # [G, d, 1]
+        d = torch.arange(1.0, self.degree + 1, device=rng.device)[:, None]  # [d, 1]
 
         def function(parents: Tensor, noise: Tensor) -> Tensor:
             s = torch.bmm(w, parents.transpose(1, 2))  # [G, d, N]
