@@ -63,6 +63,7 @@ from tabscm import Draw, Weighted
 from tabscm.kernel.interfaces import KINDS
 from tabscm.kernel.registry import discover
 from tabscm.testing import conformance
+from tabscm.testing.pretended_gpu import pretended_gpu
 
 ENTRIES = discover().entries()
 COMPONENTS = [entry.component_class for entry in ENTRIES]
@@ -144,6 +145,12 @@ def settings_of(component):
 @pytest.mark.parametrize("component", COMPONENTS, ids=lambda component: f"{component.kind}-{component.name}")
 def test_conformance(component):
     conformance(*settings_of(component))
+
+
+@pytest.mark.parametrize("component", COMPONENTS, ids=lambda component: f"{component.kind}-{component.name}")
+def test_conformance_on_a_pretended_gpu(component):
+    with pretended_gpu():
+        conformance(settings_of(component)[0], device="cuda")
 
 
 @pytest.mark.cuda
