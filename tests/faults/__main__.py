@@ -18,6 +18,7 @@ SCRIPTS = (
     "cuts.py",
     "stopping.py",
     "kill.py",
+    "gpu.py",
 )
 """The quickest first."""
 
