@@ -3,6 +3,7 @@
 import argparse
 import json
 import math
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,10 +25,10 @@ from tabscm.engine.progress import Waiting
 from tabscm.engine.reading import Wishes
 from tabscm.engine.result import Result, render_score
 from tabscm.engine.runs import RESULTS
-from tabscm.engine.tables import Asked, DataTable, read_table
+from tabscm.engine.tables import Asked, DataTable, UselessColumns, read_table
 from tabscm.engine.targets import read_targets, with_interventions
 from tabscm.engine.written import check_place, write_text
-from tabscm.kernel.errors import TabSCMError
+from tabscm.kernel.errors import DataError, TabSCMError
 from tabscm.kernel.registry import Registry
 
 OUTPUTS = {
@@ -45,8 +46,21 @@ HOW_TO_LEAVE_OUT = (
 )
 """Said where text was read as categories."""
 
+MOST_SHOWN = 5
+"""Columns that are named as options."""
+
 
 def predict_graph(args: argparse.Namespace, registry: Registry) -> int:
+    try:
+        return _predict(args, registry)
+    except UselessColumns as error:
+        options = " ".join(f"--without {shlex.quote(name)}" for name in error.names[:MOST_SHOWN])
+        more = " and so on" if len(error.names) > MOST_SHOWN else ""
+        it = "it" if len(error.names) == 1 else "them"
+        raise DataError(f"{error}, or leave {it} out by {options}{more}") from error
+
+
+def _predict(args: argparse.Namespace, registry: Registry) -> int:
     file = Path(args.json) if args.json not in (None, "-") else None
     for out in args.out:
         if out.suffix.lower() not in OUTPUTS:

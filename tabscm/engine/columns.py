@@ -93,7 +93,7 @@ class Column:
         """Decide what the column is, once all its cells are there, and say what is odd about it.
 
         Raises:
-            DataError: it holds nothing, or cells of several kinds.
+            DataError: it holds cells of several kinds.
         """
         if self.numeric:
             return None

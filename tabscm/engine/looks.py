@@ -121,13 +121,13 @@ class Looks:
             typed: whether the table says of every column what it holds, so that numbers as texts are odd.
 
         Raises:
-            DataError: it holds nothing, numbers with their unit, or a few cells that are no dates among those that are.
+            DataError: it holds numbers with their unit, or a few cells that are no dates among those that are.
         """
         if self.numbers:
             return Verdict(self._of_numbers(typed), numeric=True)
         first = self.odd
         if first is None:
-            raise DataError(f"{self.where}, column {show(self.name)}: holds no value in any row; remove it")
+            return Verdict(None, numeric=True)  # of no number: whoever has all columns says which hold none
         texts = list(self.texts)
         if all(map(notation.infinite, (text for text in texts if text.lower() not in MISSING))):
             self._refuse(first[0], notation.fault(first[1], self.name))

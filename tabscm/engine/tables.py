@@ -59,6 +59,16 @@ class DataTable:
     """Those of the notes that say that a column is no variable, and why."""
 
 
+class UselessColumns(DataError):
+    """Columns that say nothing: without a value, or with the same in all rows."""
+
+    names: tuple[str, ...]
+
+    def __init__(self, text: str, names: tuple[str, ...] = ()) -> None:
+        super().__init__(text)
+        self.names = names
+
+
 def read_table(
     path: str | Path,
     *,
@@ -276,7 +286,7 @@ def checked(table: DataTable) -> DataTable:
     """The table, when no column is constant, with a note on missing cells.
 
     Raises:
-        DataError: columns that are constant where they are there, or not there at all.
+        UselessColumns: columns that are constant where they are there, or not there at all.
     """
     gaps = [sum(int(np.isnan(block).sum()) for block in _blocks(column)) for column in table.x.T]
     constant = [np.fmin.reduce(column) == np.fmax.reduce(column) for column in table.x.T]  # of what is not NaN
@@ -299,18 +309,22 @@ def check_columns(
     Raises:
         DataError: as `checked`.
     """
-    empty = [name for name, missing in zip(names, gaps, strict=True) if missing == rows]
-    if empty:
-        which = f"column {show(empty[0])} holds" if len(empty) == 1 else f"columns {listed(empty)} hold"
-        raise DataError(
-            f"{source}: {which} no value in all {rows} rows used; remove {'it' if len(empty) == 1 else 'them'}"
+    whole = list(zip(names, gaps, constant, strict=True))
+    empty = [name for name, missing, _ in whole if missing == rows]
+    same = [name for name, missing, is_one in whole if is_one and missing < rows]
+    if faulty := [*empty, *same]:
+        found = []
+        if empty:
+            which = f"column {show(empty[0])} holds" if len(empty) == 1 else f"columns {listed(empty)} hold"
+            found.append(f"{which} no value")
+        if same:
+            which = f"column {show(same[0])} has" if len(same) == 1 else f"columns {listed(same)} have"
+            found.append(f"{which} the same value")
+        there = " where there is one" if any(0 < missing < rows for _, missing, is_one in whole if is_one) else ""
+        it = "it" if len(faulty) == 1 else "them"
+        raise UselessColumns(
+            f"{source}: {' and '.join(found)} in all {rows} rows used{there}; remove {it}", tuple(faulty)
         )
-    same = [name for name, is_one in zip(names, constant, strict=True) if is_one]
-    if same:
-        which = f"column {show(same[0])} has" if len(same) == 1 else f"columns {listed(same)} have"
-        it = "it" if len(same) == 1 else "them"
-        there = " where there is one" if any(gaps) else ""
-        raise DataError(f"{source}: {which} the same value in all {rows} rows used{there}; remove {it}")
     return [*_headless(names), *_missing(names, rows, gaps)]
 
 

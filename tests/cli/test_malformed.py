@@ -413,12 +413,12 @@ TEXT = {
     "a column without a value": (
         "t.csv",
         "a,b,c\n1,2,\n3,5,NA\n",
-        ", column 'c': holds no value in any row; remove it",
+        ": column 'c' holds no value in all 2 rows used; remove it, or leave it out by --without c",
     ),
     "a constant column": (
         "t.csv",
         "a,b,c\n1,2,3\n4,2.0,6\n",
-        ": column 'b' has the same value in all 2 rows used; remove it",
+        ": column 'b' has the same value in all 2 rows used; remove it, or leave it out by --without b",
     ),
     "text alone": (
         "t.csv",

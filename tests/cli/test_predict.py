@@ -1,6 +1,7 @@
 """`predict`: edges and notes, files for machines, and one line for whatever is wrong with a table."""
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 
@@ -21,10 +22,14 @@ WIDE = "\n".join(",".join(str(hash((row, i)) % 97) for i in range(31)) for row i
 BAD_TABLES = {
     "empty": ("", "{}: this file is empty; the first row must name the columns"),
     "one row": ("a,b\n1,2\n", "{}: there is one row; a table needs at least two rows"),
-    "constant": ("a,b\n1,2\n3,2\n", "{}: column 'b' has the same value in all 2 rows used; remove it"),
+    "constant": (
+        "a,b\n1,2\n3,2\n",
+        "{}: column 'b' has the same value in all 2 rows used; remove it, or leave it out by --without b",
+    ),
     "NaN": (
         "a,b\n1,2\n3,nan\n",
-        "{}: column 'b' has the same value in all 2 rows used where there is one; remove it",
+        "{}: column 'b' has the same value in all 2 rows used where there is one; remove it, or leave it out by "
+        "--without b",
     ),
     "infinity": (
         "a,b,c\n1,2,inf\n3,5,inf\n",
@@ -163,6 +168,20 @@ def test_predict_for_machines(call, trained, tmp_path):
     assert again == (2, "", f"{file}: exists already. Use --overwrite to replace it.\n")
     assert call("predict", SACHS, "--run", trained, *PREDICT, "--json", file, "--overwrite")[0] == 0
     assert "score" not in json.loads(file.read_text())
+
+
+def test_columns_that_say_nothing_are_left_out_by_the_options_that_are_offered(call, trained, tmp_path):
+    table = tmp_path / "t.csv"
+    header = "a,b,no value,k0,k1,k2,k3,k4\n"
+    table.write_text(header + "".join(f"{i},{i * i % 7},,1,2,3,4,5\n" for i in range(9)))
+    code, _, err = call("predict", table, "--run", trained)
+    options = "--without 'no value' --without k0 --without k1 --without k2 --without k3"
+    assert (code, err) == (
+        2,
+        f"{table}: column 'no value' holds no value and columns 'k0', 'k1', 'k2', 'k3', 'k4' have the same value in all "
+        f"9 rows used; remove them, or leave them out by {options} and so on\n",
+    )
+    assert call("predict", table, "--run", trained, *shlex.split(options), "--without", "k4")[0] == 0
 
 
 def test_predict_says_what_is_odd_about_a_table(call, trained, tmp_path):

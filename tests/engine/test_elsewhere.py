@@ -224,7 +224,7 @@ def test_findings_are_those_of_a_sample(model, cluster, table, monkeypatch):
 @pytest.mark.parametrize(
     ("cells", "message"),
     [
-        (np.ones(ROWS), "column 'a' has the same value in all 12000 rows used where there is one; remove it"),
+        (np.ones(ROWS), "column 'a' has the same value in all 12000 rows used; remove it"),
         (
             1e9 + 1e-7 * np.arange(ROWS).clip(max=1),
             "'a' cannot be told from constant, so small are the differences beside the values; subtract a constant or "

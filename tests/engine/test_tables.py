@@ -146,11 +146,11 @@ REFUSED = {
     # Cells
     "column without any value": (
         "a,b,c\n1,2,\n3,5,NA\n",
-        "t.csv, column 'c': holds no value in any row; remove it",
+        "t.csv: column 'c' holds no value in all 2 rows used; remove it",
     ),
     "column of NaN": (
         "a,b,c\n1,2,nan\n3,5,NaN\n",
-        "t.csv, column 'c': holds no value in any row; remove it",
+        "t.csv: column 'c' holds no value in all 2 rows used; remove it",
     ),
     "column of infinities": (
         "a,b,c\n1,2,inf\n3,5,-Infinity\n4,4,inf\n",
@@ -230,6 +230,11 @@ REFUSED = {
     "constant columns": (
         "a,b,c\n1,2,3\n4,2.0,3\n",
         "t.csv: columns 'b', 'c' have the same value in all 2 rows used; remove them",
+    ),
+    "columns of one value, and of none": (
+        "a,b,c,d,e\n1,2,3,,\n4,2.0,3,,5\n",
+        "t.csv: column 'd' holds no value and columns 'b', 'c', 'e' have the same value in all 2 rows used where there "
+        "is one; remove them",
     ),
     "no numbers": (
         "a,b\nx,y\ny,z\n",
