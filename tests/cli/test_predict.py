@@ -178,8 +178,8 @@ def test_columns_that_say_nothing_are_left_out_by_the_options_that_are_offered(c
     options = "--without 'no value' --without k0 --without k1 --without k2 --without k3"
     assert (code, err) == (
         2,
-        f"{table}: column 'no value' holds no value and columns 'k0', 'k1', 'k2', 'k3', 'k4' have the same value in all "
-        f"9 rows used; remove them, or leave them out by {options} and so on\n",
+        f"{table}: column 'no value' holds no value and columns 'k0', 'k1', 'k2', 'k3', 'k4' have the same value in "
+        f"all 9 rows used; remove them, or leave them out by {options} and so on\n",
     )
     assert call("predict", table, "--run", trained, *shlex.split(options), "--without", "k4")[0] == 0
 
