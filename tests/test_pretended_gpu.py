@@ -83,6 +83,24 @@ def test_where_the_host_does_not_wait_it_counts_nothing(gpu):
     assert not gpu.waits
 
 
+def test_autocast_takes_the_types_of_a_gpu(gpu):
+    x = torch.ones(2, 2, device="cuda", requires_grad=True)
+    half = x.bfloat16()
+    with torch.autocast("cuda", dtype=torch.bfloat16):
+        found = {
+            torch.bfloat16: [x @ x, torch.nn.functional.linear(x, x), torch.einsum("ij,jk", x, x), half + half],
+            torch.float32: [half.exp(), half.sum(), half**2, torch.cat([half, x]), half.softmax(-1), half + x],
+            torch.float64: [x.double() @ x.double()],
+        }
+        (x @ x).sum().backward()
+        with torch.autocast("cuda", enabled=False):
+            assert (x @ x).dtype == torch.float32
+        with pytest.raises(RuntimeError, match="source and destination dtypes match"):
+            torch.zeros(2, 2, device="cuda")[[0, 1]] = x @ x
+    assert {kind: {one.dtype for one in some} for kind, some in found.items()} == {kind: {kind} for kind in found}
+    assert x.grad.dtype == torch.float32
+
+
 def test_a_tensor_of_another_cuda_stream_is_refused_until_it_is_waited_for(gpu):
     own = torch.cuda.Stream(gpu.device)
     with torch.cuda.stream(own):
@@ -115,11 +133,11 @@ def test_what_was_sent_without_waiting_is_wrong_until_it_has_arrived(gpu):
 
 
 def test_afterwards_everything_is_as_it_was():
-    before = (torch.Generator, torch.autocast, torch.cuda.is_available(), torch.cuda.Stream)
+    before = (torch.Generator, torch.cuda.is_available(), torch.cuda.Stream)
     with contextlib.suppress(ZeroDivisionError), pretended_gpu():
         assert torch.cuda.is_available()
         raise ZeroDivisionError
-    assert (torch.Generator, torch.autocast, torch.cuda.is_available(), torch.cuda.Stream) == before
+    assert (torch.Generator, torch.cuda.is_available(), torch.cuda.Stream) == before
     assert not torch.__future__.get_overwrite_module_params_on_conversion()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.bfloat16

@@ -5,8 +5,8 @@
         assert not gpu.waits
 
 It shows what goes wrong on a GPU alone: tensors of two devices in one operation, tensors used on one CUDA stream before
-another has made them, numbers looked at before they have arrived; and it counts where the host waits. Of kernels,
-memory and speed it shows nothing, and where autocast would take bfloat16 it computes in float32.
+another has made them, numbers looked at before they have arrived, types that autocast chooses there and not on a CPU;
+and it counts where the host waits. Of kernels, memory and speed it shows nothing.
 """
 
 # mypy: disable-error-code="no-untyped-call"
@@ -14,7 +14,7 @@ memory and speed it shows nothing, and where autocast would take bfloat16 it com
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 from unittest.mock import patch
@@ -32,7 +32,6 @@ def pretended_gpu() -> Iterator["Gpu"]:
     What was made there is of no use afterwards; copies on the host are.
     """
     gpu = Gpu()
-    autocast = torch.autocast
     known: dict[str, object] = {
         "_lazy_init": lambda: None,
         "is_available": lambda: True,
@@ -55,7 +54,6 @@ def pretended_gpu() -> Iterator["Gpu"]:
         for name, value in known.items():
             stack.enter_context(patch.object(torch.cuda, name, value))
         stack.enter_context(patch.object(torch, "Generator", Generator))
-        stack.enter_context(patch.object(torch, "autocast", _unless_on_gpu(autocast)))
         # a parameter that moves there becomes another object: one on the host cannot hold it
         swap = torch.__future__.set_overwrite_module_params_on_conversion
         stack.callback(swap, torch.__future__.get_overwrite_module_params_on_conversion())
@@ -168,10 +166,3 @@ class Generator(torch.Generator):
     @property
     def device(self) -> torch.device:  # type: ignore[override]
         return self._device
-
-
-def _unless_on_gpu(autocast: Callable[..., Any]) -> Callable[..., Any]:
-    def chosen(kind: str, *args: Any, **options: Any) -> Any:
-        return nullcontext() if kind == "cuda" else autocast(kind, *args, **options)
-
-    return chosen

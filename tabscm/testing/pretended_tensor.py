@@ -11,6 +11,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
+from tabscm.testing.pretended_autocast import cast
+
 if TYPE_CHECKING:
     from tabscm.testing.pretended_gpu import Gpu, Queue
 
@@ -139,6 +141,8 @@ class Functions(TorchFunctionMode):
             indices = args[1] if isinstance(args[1], tuple) else (args[1],)
             own = tuple(torch.tensor(index) if isinstance(index, list) else index for index in indices)
             args = (args[0], own, *args[2:])
+        if torch.is_autocast_enabled("cuda"):
+            args, kwargs = cast(getattr(func, "__name__", ""), args, kwargs)
         return func(*args, **kwargs)
 
 

@@ -17,7 +17,7 @@ from tabscm.__main__ import main
 from tabscm.engine.ahead import Ahead
 from tabscm.engine.health.finite import NotFinite
 from tabscm.engine.health.watch import Health
-from tabscm.engine.model import Model
+from tabscm.engine.model import Model, autocast
 from tabscm.engine.optimiser import Optimiser
 from tabscm.engine.stream import Stream
 from tabscm.engine.trainer import loss_terms, train
@@ -30,11 +30,11 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def short(tiny):
-    """Twelve steps, of which every sixth is logged, all in float32."""
+    """Six steps, of which every third is logged, all in float32."""
     return attrs.evolve(
         tiny,
         trainer=attrs.evolve(
-            tiny.trainer, steps=12, log_every=6, validate_every=6, validation_tables=8, precision="fp32"
+            tiny.trainer, steps=6, log_every=3, validate_every=3, validation_tables=8, precision="fp32"
         ),
     )
 
@@ -53,11 +53,11 @@ def trained(experiment, folder, device, **options):
     "changes",
     [
         {},
-        {"optimiser": "adamw", "log_every": 3},
+        {"optimiser": "adamw", "log_every": 2},
         {"accumulate": 2, "split": 2, "gradient_checkpointing": True},
-        {"optimiser": "muon", "rollbacks": 1},
+        {"optimiser": "muon", "precision": "bf16"},
     ],
-    ids=["as it is", "AdamW", "in parts", "Muon"],
+    ids=["as it is", "AdamW", "in parts", "bfloat16"],
 )
 def test_training_gives_the_numbers_of_a_cpu(changes, short, tmp_path):
     experiment = attrs.evolve(short, trainer=attrs.evolve(short.trainer, **changes))
@@ -65,15 +65,16 @@ def test_training_gives_the_numbers_of_a_cpu(changes, short, tmp_path):
     with pretended_gpu() as gpu:
         found, logged = trained(experiment, tmp_path / "gpu", gpu.device)
     assert [step for step, _ in logged] == [step for step, _ in losses]
-    assert [loss for _, loss in logged] == pytest.approx([loss for _, loss in losses], rel=1e-4)
+    within = 1e-4 if experiment.trainer.precision == "fp32" else 1e-2  # bfloat16 has steps of 4e-3
+    assert [loss for _, loss in logged] == pytest.approx([loss for _, loss in losses], rel=within)
     assert found.keys() == weights.keys()
     for name, weight in weights.items():
-        torch.testing.assert_close(found[name], weight, atol=1e-4, rtol=1e-3)
+        torch.testing.assert_close(found[name], weight, atol=within, rtol=10 * within)
 
 
 def test_training_resumes_there_as_the_run_that_would_have_been(short, tmp_path):
-    half = attrs.evolve(short, trainer=attrs.evolve(short.trainer, steps=6, schedule="constant"))
-    whole = attrs.evolve(half, trainer=attrs.evolve(half.trainer, steps=12))
+    whole = attrs.evolve(short, trainer=attrs.evolve(short.trainer, schedule="constant"))
+    half = attrs.evolve(whole, trainer=attrs.evolve(whole.trainer, steps=3))
     with pretended_gpu() as gpu:
         expected, _ = trained(whole, tmp_path / "whole", gpu.device)
         trained(half, tmp_path / "half", gpu.device)
@@ -98,7 +99,6 @@ def test_numbers_of_a_step_are_looked_at_only_when_they_have_arrived(short, tmp_
     [
         "quick",
         "prod",
-        "released",
         "specialists/nonlinear",
         "specialists/discrete",
         "specialists/recorded",
@@ -128,7 +128,9 @@ def test_no_step_waits_and_no_batch_but_for_its_graphs(name, registry):
             torch.testing.assert_close(table.x.cpu(), expected.x, atol=1e-3, rtol=1e-3)
             assert torch.equal(truth.adj.cpu(), expected_truth.adj)
             gpu.waits.clear()
-            terms = loss_terms(experiment, step, model(table), truth, table)
+            with autocast(gpu.device, "bf16"):
+                prediction = model(table)
+            terms = loss_terms(experiment, step, prediction, truth, table)
             torch.autograd.backward(sum(terms.values(), torch.zeros((), device=gpu.device)))
             norm = torch.nn.utils.clip_grad_norm_(model.parameters(), experiment.trainer.clip)
             torch.stack([*terms.values(), norm])

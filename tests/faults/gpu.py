@@ -42,7 +42,7 @@ WARMUP = 100
 """Steps."""
 MEMORY = 24e9
 """Bytes that prod.toml has to do with."""
-COUNTED = 10
+COUNTED = 5
 """Steps whose operations are counted."""
 
 

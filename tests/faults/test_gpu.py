@@ -17,7 +17,7 @@ TINY = str(Path(__file__).parents[2] / "experiments/tiny.toml")
 
 def test_it_compares_losses_and_measures(capsys):
     with pretended_gpu():
-        assert gpu.main([TINY, "--steps", "3", "--timed", "8"]) == 0
+        assert gpu.main([TINY, "--steps", "2", "--timed", "4"]) == 0
     first, *figures = re.sub(r"\d[\d.,e+-]*", "#", capsys.readouterr().out).splitlines()
     assert first.startswith("tiny.toml on pretended GPU")
     assert figures == [
@@ -37,8 +37,8 @@ def test_a_network_that_learns_something_else_there_is_noticed(capsys, monkeypat
 
     monkeypatch.setattr(gpu.Model, "forward", wrong)
     with pretended_gpu():
-        assert gpu.main([TINY, "--steps", "3", "--timed", "8"]) == 1
-    assert "in fp32: 0 of 3" in capsys.readouterr().out
+        assert gpu.main([TINY, "--steps", "2", "--timed", "4"]) == 1
+    assert "in fp32: 0 of 2" in capsys.readouterr().out
 
 
 def test_without_a_gpu_it_measures_nothing(capsys):
