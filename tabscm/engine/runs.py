@@ -31,7 +31,7 @@ from tabscm.engine.start import Start, begin
 from tabscm.engine.trainer import LOG, train
 from tabscm.engine.training_log import TRAINING_LOG
 from tabscm.engine.untrusted import read_object
-from tabscm.engine.whole import flush, write_whole
+from tabscm.engine.whole import flush, part_of, write_whole
 from tabscm.kernel.config import dump, load, origins, to_data
 from tabscm.kernel.errors import CheckpointError
 from tabscm.kernel.experiment import Experiment
@@ -71,7 +71,8 @@ def prepare(
     """
     if run.exists() and not run.is_dir():
         raise CheckpointError(f"{run}: is a file, not a folder. Use --out for another place.")
-    used = run.is_dir() and any(path.name != LOCK for path in run.iterdir()) and not (run / STARTING).exists()
+    empty = not run.is_dir() or all(path.name in (LOCK, part_of(run / STARTING).name) for path in run.iterdir())
+    used = not empty and not (run / STARTING).exists()
     if resume:
         _check_same(run, experiment, registry)
         compare_origins(run, experiment, registry)

@@ -9,11 +9,16 @@ from tabscm.engine.untrusted import read_object
 
 def write_whole(file: Path, text: str) -> None:
     """Replace a file, beside which its text is written first."""
-    part = file.with_name(f"{file.name}.part")
+    part = part_of(file)
     part.unlink(missing_ok=True)
     write_new(part, text.encode())
     os.replace(part, file)
     flush(file.parent)
+
+
+def part_of(file: Path) -> Path:
+    """Where the text of a file is written first; it stays there when that is cut short."""
+    return file.with_name(f"{file.name}.part")
 
 
 def write_new(file: Path, data: bytes) -> None:
