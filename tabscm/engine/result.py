@@ -241,8 +241,12 @@ class Result:
         return text
 
     def __str__(self) -> str:
-        """What `render` shows at 0.5."""
-        return self.render()
+        """What `render` shows at 0.5, and how many `doubts` there are."""
+        count = len(self.doubts())
+        notes = (
+            f"\n{count} note{'s' if count > 1 else ''} on this table: doubts() lists {'them' if count > 1 else 'it'}."
+        )
+        return self.render() + (notes if count else "")
 
     def _repr_html_(self) -> str:
         """The most probable edges above 0.5 for a notebook."""

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from tabscm import ConfigError, ContractError, DataError, Prediction, TabSCMError
+from tabscm.engine.doubt import Finding
 from tabscm.engine.exports import Edge
 from tabscm.engine.knowledge import Knowledge
 from tabscm.engine.predict import predict
@@ -247,6 +248,10 @@ def test_printed_edges():
         ]
     )
     assert str(found) == found.render()
+    noted = attrs.evolve(found, notes=("column 'day' is left aside",))
+    assert str(noted) == f"{found.render()}\n1 note on this table: doubts() lists it."
+    noted = attrs.evolve(noted, findings=(Finding("id-like", ("akt",), "column 'akt' counts the rows"),))
+    assert str(noted) == f"{found.render()}\n2 notes on this table: doubts() lists them."
 
 
 def test_printed_edges_when_none_is_above_the_threshold():
