@@ -68,14 +68,14 @@ class Draw:
 
     def sample(self, shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
         """Draw a tensor of `shape`, float32, on the device of `rng`."""
-        uniform = torch.rand(shape, generator=rng, device=rng.device)
+        drawn = torch.empty(shape, device=rng.device)
         if (listed := self.listed) is not None:
             values = torch.tensor(listed, dtype=torch.float32).to(rng.device, non_blocking=True)
-            return values[(uniform * len(listed)).long().clamp(max=len(listed) - 1)]
+            return values[drawn.uniform_(0, len(listed), generator=rng).long().clamp_(max=len(listed) - 1)]
         low, high = self.least, self.most
         if self.scale == "log":
-            return torch.exp(math.log(low) + uniform * (math.log(high) - math.log(low)))
-        return low + uniform * (high - low)
+            return drawn.uniform_(math.log(low), math.log(high), generator=rng).exp_()
+        return drawn.uniform_(low, high, generator=rng)
 
     def number(self, rng: np.random.Generator) -> float:
         """Draw one number on the host."""

@@ -25,8 +25,8 @@ def adds_noise(_: object, field: "attrs.Attribute[Mechanism]", of: Mechanism) ->
 
 def signed(size: Draw, shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
     """Draw numbers of the given size, with either sign: float32 of `shape`."""
-    sign = torch.rand(shape, generator=rng, device=rng.device) - 0.5
-    return size.sample(shape, rng).copysign(sign)
+    sign = torch.empty(shape, device=rng.device).uniform_(-0.5, 0.5, generator=rng)
+    return size.sample(shape, rng).copysign_(sign)
 
 
 def weights(size: Draw, mask: Tensor, rng: torch.Generator) -> Tensor:
