@@ -1,6 +1,7 @@
 """What the network says of a table: probabilities, graphs, and their other forms."""
 
 from collections.abc import Iterator, Mapping
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -101,7 +102,9 @@ class Result:
         shares = dict(self.read_as)
         if shares and (rest := 1 - sum(shares.values())) >= 0.01:
             shares["others"] = rest
-        return ", ".join(f"{name} {100 * share:.0f} %" for name, share in shares.items())
+        # sums are rounded, not shares, so that the figures add up
+        ends = pairwise(round(100 * end) for end in accumulate(shares.values(), initial=0.0))
+        return ", ".join(f"{name} {end - start} %" for name, (start, end) in zip(shares, ends, strict=True))
 
     @property
     def direction_prob(self) -> NDArray[np.float64]:

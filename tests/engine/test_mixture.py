@@ -18,6 +18,7 @@ from tabscm.engine.model import Model
 from tabscm.engine.predict import predict
 from tabscm.engine.recompute import recompute_layers
 from tabscm.engine.release import release
+from tabscm.engine.result import Result
 from tabscm.engine.runs import carry_out, prepare
 from tabscm.engine.start import begin, read_start
 from tabscm.engine.stream import Stream
@@ -240,6 +241,20 @@ def test_a_result_says_what_the_table_was_taken_for(model):
     assert found.to_json()["read_as"] == found.read_as
     assert found.render().splitlines()[-1] == "Taken for a table of the kind: third 75 %, second 25 %."
     assert "<p>Taken for a table of the kind <bdi>third 75 %, second 25 %</bdi>:" in found.to_html()
+
+
+@pytest.mark.parametrize(
+    ("shares", "words"),
+    [
+        ((0.335, 0.335, 0.33), "a 34 %, b 33 %, c 33 %"),
+        ((0.507, 0.336, 0.141), "a 51 %, b 33 %, c 14 %, others 2 %"),
+        ((0.996,), "a 100 %"),
+        ((), ""),
+    ],
+)
+def test_shares_add_up_to_a_hundred(shares, words):
+    found = Result(tuple("ab"), np.zeros((2, 2)), read_as=dict(zip("abc", shares, strict=False)))
+    assert found.read_as_words == words
 
 
 def test_a_specialist_can_be_asked_alone(model, tables, alone, monkeypatch):
