@@ -29,6 +29,9 @@ PURPOSES: tuple[Purpose, ...] = ("train", "validation", "evaluation")
 SIGNAL_ROWS = 64
 """Rows on which the size of a signal is measured before noise is added to it."""
 
+STAGED = 1 << 16
+"""Bytes that the driver of a GPU copies aside at once."""
+
 C = TypeVar("C", bound=Component)
 
 
@@ -134,7 +137,7 @@ class Stream:
                 shown[here] = drawn
             drawn_interventions.append((intervention, rule, here))
         mechanisms, which = self._assign(tasks, variables, host, step)
-        # what depends on what is worked out on the host, which waits for the graphs; for the tables it does not
+        # the order of sampling is worked out on the host, which has to wait for the graphs
         graphs = adj.cpu()
         depth = torch.empty((tasks, variables), dtype=torch.long)
         for sampler, chosen in samplers:
@@ -185,8 +188,8 @@ class Stream:
         return recorded
 
     def _here(self, on_host: Tensor) -> Tensor:
-        """On the device, for which nobody waits."""
-        return on_host.to(self.device, non_blocking=True)
+        """On the device."""
+        return _sent(on_host, self.device)
 
     def _share_out(
         self, choices: tuple[Weighted[C], ...], tasks: int, host: np.random.Generator, step: int
@@ -381,7 +384,7 @@ def _levels(
     found, sizes = torch.unique_consecutive(group, return_counts=True)
     starts = (sizes.cumsum(0) - sizes).tolist()
     widths = torch.stack([part.max() for part in torch.split(count, sizes.tolist())]).tolist()
-    order, parents, mask = (each.to(device, non_blocking=True) for each in (order, parents, mask))
+    order, parents, mask = (_sent(each, device) for each in (order, parents, mask))
     runs = zip(found.tolist(), starts, sizes.tolist(), widths, strict=True)
     for _, members in groupby(runs, key=lambda run: run[0] // len(mechanisms)):
         level = list(members)
@@ -396,6 +399,13 @@ def _levels(
             for number, start, size, width in level
         ]
         yield _Level(order[first:last], groups)
+
+
+def _sent(on_host: Tensor, device: torch.device) -> Tensor:
+    """A tensor on the device, for which the host does not wait."""
+    # what is larger is taken along at once only from memory that does not move
+    pinned = on_host.pin_memory() if device.type == "cuda" and on_host.nbytes > STAGED else on_host
+    return pinned.to(device, non_blocking=True)
 
 
 def _depth(adj: Tensor, what: str) -> Tensor:

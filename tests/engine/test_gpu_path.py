@@ -7,6 +7,7 @@ import contextlib
 import io
 import json
 from functools import partial
+from itertools import pairwise
 
 import attrs
 import pytest
@@ -19,6 +20,7 @@ from tabscm.engine.health.finite import NotFinite
 from tabscm.engine.health.watch import Health
 from tabscm.engine.model import Model, autocast
 from tabscm.engine.optimiser import Optimiser
+from tabscm.engine.progress import Progress
 from tabscm.engine.stream import Stream
 from tabscm.engine.trainer import loss_terms, train
 from tabscm.kernel.config import load
@@ -70,6 +72,23 @@ def test_training_gives_the_numbers_of_a_cpu(changes, short, tmp_path):
     assert found.keys() == weights.keys()
     for name, weight in weights.items():
         torch.testing.assert_close(found[name], weight, atol=within, rtol=10 * within)
+
+
+def test_between_log_lines_the_host_waits_for_no_step(short, tmp_path):
+    class Counting(Progress):
+        def count(self, tables):
+            super().count(tables)
+            waited.append(sum(gpu.waits.values()))
+
+    waited = []
+    settings = short.trainer
+    with pretended_gpu() as gpu:
+        trained(short, tmp_path / "run", gpu.device, progress=Counting(io.StringIO(), steps=settings.steps, step=0))
+    logged = [step % settings.log_every == 0 for step in range(1, settings.steps)]
+    between = [after - before for before, after in pairwise(waited)]
+    # a batch of tables: for its graphs, whether anything was intervened on, whether all of it is finite
+    assert [waits for waits, log in zip(between, logged, strict=True) if not log] == [3] * logged.count(False)
+    assert all(waits > 3 for waits, log in zip(between, logged, strict=True) if log)
 
 
 def test_training_resumes_there_as_the_run_that_would_have_been(short, tmp_path):
@@ -151,8 +170,9 @@ def test_the_released_network_says_there_what_it_says_on_a_cpu():
     asked = ("predict", str(data / "sachs.csv"), "--conditions", "condition", "--bootstrap", "2", "--json")
     asked += ("--targets", str(data / "sachs_targets.toml"))
     on_cpu = said(*asked, "--device", "cpu")
-    with pretended_gpu():
+    with pretended_gpu() as gpu:
         on_gpu = said(*asked, "--device", "auto")
+    assert gpu.waits
     assert on_gpu.keys() == on_cpu.keys()
     assert [(edge["from"], edge["to"]) for edge in on_gpu["edges"]] == [
         (edge["from"], edge["to"]) for edge in on_cpu["edges"]
