@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Sequence
+from typing import NoReturn
 
 from tabscm.kernel.errors import did_you_mean
 
@@ -23,3 +24,7 @@ class Parser(argparse.ArgumentParser):
                 hint = f" A second value needs its option again: {repeated[-1]} {word}"
             self.error(f"unrecognized arguments: {' '.join(rest)}.{hint}")
         return found, rest
+
+    def error(self, message: str) -> NoReturn:
+        """End with exit code 2 and what is wrong, without all that would be right: --help shows that."""
+        self.exit(2, f"{self.prog}: error: {message}\n")

@@ -128,7 +128,8 @@ def test_two_plugins_with_one_name_are_both_named(make, wave, check):
     assert (code, out) == (2, "")
     one, two = f"tabscm-wave 0.1.0 ({wave}/tabscm_wave.py)", f"other-waves 0.1.0 ({other}/other_waves.py)"
     assert err in {
-        f'Two plugins offer a mechanism called "wave": {first} and {second}. Uninstall or rename one of them.\n'
+        f'Two plugins offer a mechanism called "wave": {first} and {second}. Uninstall or rename one of them, '
+        "or leave one out with --no-plugins.\n"
         for first, second in ((one, two), (two, one))
     }
 

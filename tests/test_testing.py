@@ -93,6 +93,16 @@ def test_the_global_generator_is_left_as_it_was():
     assert torch.equal(torch.get_rng_state(), before)
 
 
+def test_nothing_to_try_and_nowhere_to_try_it():
+    with pytest.raises(TypeError, match=r"expected finished components, such as Sine\(\), found none"):
+        conformance()
+    if not torch.cuda.is_available():
+        with pytest.raises(
+            TypeError, match=r"there is no GPU here; for device=\"cuda\" put this under `with pretended"
+        ):
+            conformance(Lopsided(), device="cuda")
+
+
 def test_a_class_instead_of_a_component():
     with pytest.raises(TypeError, match=r"found <class .*Lopsided'>; did you mean Lopsided\(\)\?"):
         conformance(Lopsided)

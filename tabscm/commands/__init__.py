@@ -33,6 +33,7 @@ from tabscm.engine.start import read_start
 from tabscm.engine.untrusted import one_line
 from tabscm.engine.written import check_place
 from tabscm.kernel.errors import ConfigError, ContractError, TabSCMError, did_you_mean
+from tabscm.kernel.files import parse
 from tabscm.kernel.interfaces import KINDS
 from tabscm.kernel.registry import NO_PLUGINS, ONLY_PLUGINS, Origin, Registry, discover, restricted
 
@@ -124,10 +125,11 @@ def _run(args: argparse.Namespace, registry: Registry) -> int:
 def _check(args: argparse.Namespace, registry: Registry) -> int:
     bad = []
     for path in args.experiments:
-        if path.name.startswith("_"):  # as every file is named that is laid on others
-            print(f"{path}: no experiment by itself, by its underscore; checked with what extends it")
-            continue
         try:
+            if path.name.startswith("_"):
+                parse(path)
+                print(f"{path}: TOML, and by its underscore no experiment by itself; check what extends it")
+                continue
             model = rehearse(load_experiment(path, registry, args.overrides), device=torch.device("cpu"))
         except ConfigError as error:
             bad.append(str(error))

@@ -54,7 +54,7 @@ def predict_graph(args: argparse.Namespace, registry: Registry) -> int:
     try:
         return _predict(args, registry)
     except UselessColumns as error:
-        options = " ".join(f"--without {shlex.quote(name)}" for name in error.names[:MOST_SHOWN])
+        options = " ".join(_option("--without", name) for name in error.names[:MOST_SHOWN])
         more = " and so on" if len(error.names) > MOST_SHOWN else ""
         it = "it" if len(error.names) == 1 else "them"
         raise DataError(f"{error}, or leave {it} out by {options}{more}") from error
@@ -68,6 +68,8 @@ def _predict(args: argparse.Namespace, registry: Registry) -> int:
             raise TabSCMError(f"--out {out}: what it is to be is told by how its name ends: {offered}")
     for one in [*args.out, *([] if file is None else [file])]:
         check_place(one, overwrite=args.overwrite)
+        if any(given and one.exists() and given.exists() and one.samefile(given) for given in _inputs(args)):
+            raise TabSCMError(f"{one}: is read for this result, which would replace it. Name another file.")
     if (args.conditions is None) != (args.targets is None):
         raise TabSCMError(
             "--conditions and --targets belong together: the column of the conditions, and the file that says what "
@@ -118,6 +120,16 @@ def _predict(args: argparse.Namespace, registry: Registry) -> int:
     if score is not None:
         print(f"\n{render_score(score)}")
     return 0
+
+
+def _option(option: str, value: str) -> str:
+    """As a shell takes it."""
+    return shlex.quote(f"{option}={value}") if value.startswith("-") else f"{option} {shlex.quote(value)}"
+
+
+def _inputs(args: argparse.Namespace) -> tuple[Path | None, ...]:
+    """The files that are read."""
+    return args.table, args.graph, args.knowledge, args.targets
 
 
 def _check_for_cluster(args: argparse.Namespace) -> None:

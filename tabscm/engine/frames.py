@@ -74,6 +74,8 @@ class Frame:
         for name, values, order in zip(self.names, self.columns, self.orders, strict=True):
             column, said = _numbers(name, values, order)
             notes += said
+            if suspected := levels.as_targets(name, _words(values), self.names, f"interventions={name!r}"):
+                notes.append(suspected)
             if column is None:
                 aside += said
             else:
@@ -249,6 +251,12 @@ def _texts(name: str, cells: list[str]) -> tuple[NDArray[np.float64] | None, lis
     said = column.settle()
     values = np.concatenate([piece.read() for piece in column.numbers]) if column.numeric else None
     return values, [] if said is None else [said]
+
+
+def _words(values: Values) -> list[str]:
+    """The different texts of a column that holds nothing else."""
+    found = set(values[[not missing(value) for value in values]].tolist()) if values.dtype.kind in "OUT" else set()
+    return sorted(found) if all(isinstance(one, str) for one in found) else []
 
 
 def _sort(cell: object) -> str:

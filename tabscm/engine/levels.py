@@ -44,12 +44,13 @@ def note(name: str, levels: Sequence[str], *, given: bool = False) -> str:
     return f"column {show(name)}{_READ}{text}{advice}"
 
 
-def as_targets(name: str, levels: Iterable[str], columns: Collection[str]) -> str | None:
-    """A note where a column may say what was set in each row: its `levels` name others, perhaps with ; between."""
-    named = {part.strip() for level in levels for part in level.split(";")} - {""}
+def as_targets(name: str, texts: Iterable[str], columns: Collection[str], option: str | None = None) -> str | None:
+    """A note where a column may say what was set in each row: its `texts` name others, perhaps with ; between; `option`
+    is how one says that it does, where it is not that of the command line."""
+    named = {part.strip() for text in texts for part in text.split(";")} - {""}
     if not named or not named <= set(columns) - {name}:
         return None
-    option = f"--interventions {shlex.quote(name)}"
+    option = option or f"--interventions {shlex.quote(name)}"
     return f"the texts of column {show(name)} are names of columns: if it says what was set in each row, {option}"
 
 

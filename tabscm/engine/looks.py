@@ -5,7 +5,7 @@ least one of them twice; their numbers are said in a note. Other text, and dates
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import islice
 from typing import NoReturn
 
@@ -90,6 +90,11 @@ class Looks:
             self._look(rows, texts)
         self.check()
         return values
+
+    @property
+    def words_alone(self) -> Collection[str]:
+        """The texts of a column of text, as often as MANY times; of any other none."""
+        return () if self.numbers or self.moments else self.texts
 
     def join(self, other: "Looks") -> "Looks":
         """Of the rows of both."""

@@ -12,6 +12,9 @@ from tabscm.engine.rows import show
 MISSING = {"", "na", "n/a", "nan", "null", "none", "?", "."}
 """What people write for a missing value, in lower case."""
 
+_UNREAD = {"-", "--", "n.a.", "n.a", "na.", "#na", "<na>", "missing", "unknown", "not available", "*"}
+"""What people write for one, too, and what may also be a word or a mark."""
+
 TRUTH_WORDS = ({"true", "false"}, {"yes", "no"}, {"t", "f"}, {"y", "n"})
 
 ALONE = "write the number alone, and its unit in the name of the column"
@@ -116,6 +119,8 @@ def fault(text: str, name: str) -> str:
         return f"{found}, the name of the column; if tables were joined, keep the first header only"
     if unit(text):
         return f"{found} in a column of numbers; {ALONE}"
+    if text.lower() in _UNREAD:
+        return f"{found} in a column of numbers; if it stands for a missing value, leave the cell empty"
     return f"{found} in a column of numbers; correct it, or remove the row or the column"
 
 

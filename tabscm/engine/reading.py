@@ -237,7 +237,7 @@ def reading(plan: Plan, seen: Seen | None) -> Reading:
         else:
             found = seen.looks[place].verdict(typed=True)
             notes += [found.note] if found.note else []
-            suspected.append(levels.as_targets(layout.names[place], found.levels, layout.names))
+            suspected.append(levels.as_targets(layout.names[place], seen.looks[place].words_alone, layout.names))
             if found.numeric or found.levels:
                 columns[place] = found.levels
             elif found.note:

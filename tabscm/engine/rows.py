@@ -5,7 +5,6 @@ Spaces around a cell or a name mean nothing. A row is called by the line on whic
 """
 
 import csv
-import difflib
 import gzip
 import re
 import zlib
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO, TextIO, cast
 
 from tabscm.engine.signatures import LOOKED_AT, SAVE, disguised
-from tabscm.kernel.errors import DataError
+from tabscm.kernel.errors import DataError, near_to
 
 LONGEST = 1 << 24
 """Characters of a line: a million cells with sixteen each."""
@@ -117,8 +116,7 @@ def show(cell: str) -> str:
 def suggest(word: str, known: Iterable[str]) -> str:
     """What else could have been meant by `word`: a near match of the `known` words, or what they are."""
     words = list(known)
-    # cutoff 0.7: as for names in an experiment
-    near = difflib.get_close_matches(word, words, n=1, cutoff=0.7)
+    near = near_to(word, words)
     return f"did you mean {show(near[0])}?" if near else f"there are {listed(words)}"
 
 

@@ -122,7 +122,7 @@ def read_table(
     choice.check()
     said = {column.name: column.settle() for column in columns.values()}
     variables = [column for column in columns.values() if column.numeric]
-    suspected = [levels.as_targets(column.name, column.levels, names) for column in columns.values()]
+    suspected = [levels.as_targets(column.name, column.looks.words_alone, names) for column in columns.values()]
     notes = [*choice.notes(), *without_note(names, without), *filter(None, said.values()), *filter(None, suspected)]
     aside = [note for column in columns.values() if not column.numeric and (note := said[column.name])]
     check_count(path, [column.name for column in variables], aside)

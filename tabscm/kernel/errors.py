@@ -61,7 +61,14 @@ class MachineError(TabSCMError):
     """A machine that cannot go on: a disk that is full, failing or gone, or memory that is short."""
 
 
+def near_to(name: str, known: Iterable[str]) -> list[str]:
+    """The one of the known names that may have been meant, if one is near; large and small letters are alike."""
+    folded = {one.casefold(): one for one in reversed(list(known))}
+    # at 0.6 "sine" suggests "linear"
+    return [folded[one] for one in get_close_matches(name.casefold(), list(folded), n=1, cutoff=0.7)]
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """The end of a sentence about a name that nothing has: a near name as a question, or nothing."""
-    near = get_close_matches(name, list(known), n=1, cutoff=0.7)  # at 0.6 "sine" suggests "linear"
+    near = near_to(name, known)
     return f' Did you mean "{near[0]}"?' if near else ""

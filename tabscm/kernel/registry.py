@@ -89,7 +89,8 @@ class Registry:
             if first is not entry:
                 raise PluginError(
                     f'Two plugins offer a {kind} called "{name}": {first.origin} ({first.origin.file})'
-                    f" and {entry.origin} ({entry.origin.file}). Uninstall or rename one of them."
+                    f" and {entry.origin} ({entry.origin.file}). Uninstall or rename one of them, or leave one out "
+                    "with --no-plugins."
                 )
         self.__attrs_init__(tuple(quarantined), tuple(left_out), by_name)
 
@@ -162,7 +163,7 @@ def discover(plugins: Iterable[EntryPoint] | None = None) -> Registry:
         try:
             # naming a class's file may fail too: its __module__ can be anything
             found = [Entry(cls, Origin(distribution, version, inspect.getfile(cls))) for cls in _components(plugin)]
-        except Exception as error:  # noqa: BLE001 - a stranger's code: whatever it raises, the other plugins go on
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a stranger's code: whatever it raises, others go on
             quarantined.append(Quarantined(distribution, version, _reason(error)))
         else:
             entries += found
@@ -270,7 +271,8 @@ def _fault(cls: object) -> str | None:
     if len(kinds) != 1:
         return f"must derive from exactly one of {', '.join(kind.__name__ for kind in KINDS.values())}"
     if inspect.isabstract(cls):
-        return "does not define every method of its kind"
+        missing = sorted(name for name in dir(cls) if getattr(getattr(cls, name), "__isabstractmethod__", False))
+        return f"does not define every method of its kind: {', '.join(missing)}"
     if "__attrs_attrs__" not in vars(cls) or not is_frozen(cls):
         return "must be decorated with @attrs.frozen"
     name = getattr(cls, "name", None)
@@ -292,7 +294,7 @@ def _fault(cls: object) -> str | None:
     return None
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     text = " ".join(str(error).split())
     if isinstance(error, PluginError):
         return text

@@ -84,8 +84,12 @@ def conformance(*components: Component, seed: int = 0, device: str = "cpu") -> N
 
     Raises:
         ConformanceError: names every promise that was broken, and what was found.
-        TypeError: something is no component.
+        TypeError: something is no component, or nothing is given, or there is no such device.
     """
+    if not components:
+        raise TypeError("expected finished components, such as Sine(), found none")
+    if torch.device(device).type == "cuda" and not torch.cuda.is_available():
+        raise TypeError('there is no GPU here; for device="cuda" put this under `with pretended_gpu():`')
     failures = []
     for one in components:
         if not isinstance(one, Component) or one.kind not in KINDS:

@@ -16,10 +16,18 @@ def test_check_of_every_experiment_that_ships(call):
     assert (code, err) == (0, "")
     lines = out.splitlines()
     assert len(lines) == len(files)
-    layer = "no experiment by itself, by its underscore; checked with what extends it"
+    layer = "TOML, and by its underscore no experiment by itself; check what extends it"
     for file, line in zip(files, lines, strict=True):
         assert line == f"{file}: {layer}" if file.name.startswith("_") else line.startswith(f"{file}: good, ")
     assert GOOD.fullmatch(call("check", TINY)[1])
+
+
+def test_a_layer_has_to_be_there_and_to_be_toml(call, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("_broken.toml").write_text("width = [")
+    code, out, err = call("check", "_gone.toml", "_broken.toml")
+    assert (code, out) == (2, "")
+    assert err.startswith("_gone.toml: 1 problem\n\n  the file\n    does not exist\n\n_broken.toml: 1 problem\n")
 
 
 def test_check_names_all_mistakes_of_all_files(call, tmp_path, monkeypatch):

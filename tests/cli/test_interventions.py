@@ -125,3 +125,7 @@ def test_a_column_of_targets_that_nobody_asked_for_is_suspected(call, tmp_path, 
     code, _, err = call("predict", str(table), "--run", str(trained))
     assert (code, err.count(line)) == (0, 1)
     assert line not in call("predict", str(table), "--run", str(trained), "--interventions", "set by")[2]
+    # one variable that is set or not is the commonest of all
+    table.write_text(f"dose,pulse,set by,town\n{rows.replace('dose;pulse', 'dose')}")
+    code, _, err = call("predict", str(table), "--run", str(trained))
+    assert (code, err.count(line)) == (0, 1)

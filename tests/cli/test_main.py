@@ -116,7 +116,7 @@ def test_arguments_that_make_no_sense(capsys, words, message):
     with pytest.raises(SystemExit) as end:
         main(words)
     assert end.value.code == 2
-    assert capsys.readouterr().err.splitlines()[-1] == f"tabscm {words[0]}: error: {message}"
+    assert capsys.readouterr().err == f"tabscm {words[0]}: error: {message}\n"
 
 
 def test_a_checkout_that_was_not_installed(call, monkeypatch):

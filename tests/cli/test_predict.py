@@ -184,6 +184,19 @@ def test_columns_that_say_nothing_are_left_out_by_the_options_that_are_offered(c
     assert call("predict", table, "--run", trained, *shlex.split(options), "--without", "k4")[0] == 0
 
 
+def test_what_is_read_is_not_replaced_by_what_is_written(call, trained, tmp_path):
+    table = tmp_path / "t.csv"
+    table.write_text(text := "-x,b,c\n" + "".join(f"1,{i},{i * i % 7}\n" for i in range(9)))
+    for words in (["--out", table], ["--json", table]):
+        code, out, err = call("predict", table, "--run", trained, *words, "--overwrite")
+        refusal = f"{table}: is read for this result, which would replace it. Name another file.\n"
+        assert (code, out, err) == (2, "", refusal)
+    assert table.read_text() == text
+    *_, option = call("predict", table, "--run", trained)[2].split()
+    assert option == "--without=-x"
+    assert call("predict", table, "--run", trained, option)[0] == 0
+
+
 def test_predict_says_what_is_odd_about_a_table(call, trained, tmp_path):
     file = tmp_path / "x.csv"
     values = np.random.default_rng(0).normal(size=(60, 3))

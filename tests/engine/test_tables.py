@@ -144,6 +144,11 @@ REFUSED = {
         "t.csv, row 1: the header is a single field, 'a;b'; separate columns by commas (by tabs in a .tsv file)",
     ),
     # Cells
+    "a word for a missing value that is not read as one": (
+        "a,b\n1,2\n3,n.a.\n4,5\n",
+        "t.csv, row 3, column 'b': found 'n.a.' in a column of numbers; if it stands for a missing value, leave the "
+        "cell empty",
+    ),
     "column without any value": (
         "a,b,c\n1,2,\n3,5,NA\n",
         "t.csv: column 'c' holds no value in all 2 rows used; remove it",

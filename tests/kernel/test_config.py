@@ -541,6 +541,7 @@ MISTAKES = {
         "loss.weight",
         "unknown key.\nallowed: gamma, high, low",
     ),
+    "large letters": ("loss = 'BCE'", "loss", 'no loss is called "BCE". Did you mean "bce"?\non offer: bce, focal'),
     "component": ("loss = 'foccal'", "loss", 'no loss is called "foccal". Did you mean "focal"?\non offer: bce, focal'),
     "component-table": (
         "loss = { use = 'hinge' }",

@@ -86,6 +86,7 @@ def test_a_second_distribution_with_the_same_entry_point_name_is_not_skipped(ins
 BROKEN = {
     "import": ("import nothing_like_this", "ModuleNotFoundError: No module named 'nothing_like_this'"),
     "crash": ("raise RuntimeError", "RuntimeError"),
+    "exit": ("import sys; sys.exit(0)", "SystemExit: 0"),
     "long": ('raise ValueError("two\\n   lines")', "ValueError: two lines"),
     "syntax": ("def", "SyntaxError: invalid syntax ({module}.py, line 1)"),
     "no-hook": ("", "{module} has no function tabscm_components marked with @hookimpl"),
@@ -113,7 +114,7 @@ BROKEN = {
         "Cap must derive from exactly one of GraphSampler, Noise, Mechanism, Intervention, Measurement, Embedding, "
         "Encoder, Head, Loss, Regulariser",
     ),
-    "abstract": (GOOD.replace("__call__", "call"), "Cap does not define every method of its kind"),
+    "abstract": (GOOD.replace("__call__", "call"), "Cap does not define every method of its kind: __call__"),
     "no-attrs": (GOOD.replace("@attrs.frozen", ""), "Cap must be decorated with @attrs.frozen"),
     "derived": (
         GOOD.replace("@hookimpl", "class Hat(Cap):\n    '''A hat.'''\n    name = 'hat'\n\n@hookimpl").replace(
@@ -192,7 +193,7 @@ def test_two_working_plugins_with_one_name_are_an_error(install, tmp_path):
         discover(plugins)
     assert str(refusal.value) == (
         f'Two plugins offer a regulariser called "cap": acme 1.0 ({first}) and rival 3.0 ({second}). '
-        "Uninstall or rename one of them."
+        "Uninstall or rename one of them, or leave one out with --no-plugins."
     )
 
 
