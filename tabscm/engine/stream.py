@@ -6,7 +6,6 @@ and what is left is recorded by a measurement. Letters: B tasks, D variables, N 
 """
 
 from collections.abc import Iterator
-from itertools import groupby
 from typing import Literal, TypeVar
 
 import attrs
@@ -16,7 +15,9 @@ from torch import Tensor
 
 from tabscm.engine.effects import Probes
 from tabscm.engine.hidden import project
+from tabscm.engine.order import Group, Level, depth_of, levels_of
 from tabscm.engine.standardise import location_scale, standardise
+from tabscm.engine.transfer import sent
 from tabscm.kernel.errors import ContractError
 from tabscm.kernel.experiment import StreamSettings, Weighted
 from tabscm.kernel.interfaces import Component, Intervention, Mechanism, Rule, Table, Truth
@@ -28,9 +29,6 @@ PURPOSES: tuple[Purpose, ...] = ("train", "validation", "evaluation")
 
 SIGNAL_ROWS = 64
 """Rows on which the size of a signal is measured before noise is added to it."""
-
-STAGED = 1 << 16
-"""Bytes that the driver of a GPU copies aside at once."""
 
 C = TypeVar("C", bound=Component)
 
@@ -141,8 +139,8 @@ class Stream:
         graphs = adj.cpu()
         depth = torch.empty((tasks, variables), dtype=torch.long)
         for sampler, chosen in samplers:
-            depth[chosen] = _depth(graphs[chosen], str(sampler))
-        levels = _levels(graphs, depth, mechanisms, which, self.device)
+            depth[chosen] = depth_of(graphs[chosen], str(sampler))
+        levels = levels_of(graphs, depth, mechanisms, which, self.device)
         probes = Probes(rows, variables, asked=self.effects)
         applied = _settings(drawn_interventions, cells)
         # [B, D, N + probes], what is felt of variables, and [B, D, N], what is measured of them
@@ -189,7 +187,7 @@ class Stream:
 
     def _here(self, on_host: Tensor) -> Tensor:
         """On the device."""
-        return _sent(on_host, self.device)
+        return sent(on_host, self.device)
 
     def _share_out(
         self, choices: tuple[Weighted[C], ...], tasks: int, host: np.random.Generator, step: int
@@ -225,7 +223,7 @@ class Stream:
         self,
         probes: Probes,
         noise: Tensor,
-        levels: "Iterator[_Level]",
+        levels: Iterator[Level],
         interventions: "list[_Setting]",
         rng: torch.Generator,
         *,
@@ -323,26 +321,8 @@ def _settings(drawn: list[tuple[Intervention, Rule, Tensor]], cells: Tensor) -> 
     return settings
 
 
-@attrs.frozen(eq=False)
-class _Group:
-    """Nodes of one topological level that share a mechanism."""
-
-    mechanism: Mechanism
-    place: slice  # within the level
-    parents: Tensor  # [G, P] int64, nodes of the batch
-    mask: Tensor  # [G, P] bool, which slots of `parents` hold one
-
-
-@attrs.frozen(eq=False)
-class _Level:
-    """Nodes whose parents all lie on levels before."""
-
-    nodes: Tensor  # [G] int64, numbers within the batch
-    groups: list[_Group]
-
-
 def _respond(
-    group: _Group, inputs: Tensor, noise: Tensor, relative: Tensor, rows: int, rng: torch.Generator, *, finite: bool
+    group: Group, inputs: Tensor, noise: Tensor, relative: Tensor, rows: int, rng: torch.Generator, *, finite: bool
 ) -> Tensor:
     """Draw the functions of a group and evaluate them on `inputs` [G, N, P] and `noise` [G, N]: values [G, N].
 
@@ -365,56 +345,3 @@ def _respond(
     size = signal[:, :rows].std(-1, correction=0, keepdim=True).clamp(min=0.05)
     noise = torch.where(relative, noise * size, noise)
     return signal + noise if additive else evaluate(length, noise)
-
-
-def _levels(
-    adj: Tensor, depth: Tensor, mechanisms: list[Mechanism], which: Tensor, device: torch.device
-) -> Iterator[_Level]:
-    """All nodes of the batch, on `device`, those of equal `depth` [B, D] together, grouped by the mechanism `which`
-    [B, D] names; all three on the host."""
-    variables = adj.shape[1]
-    group = (depth * len(mechanisms) + which).flatten()
-    group, order = torch.sort(group, stable=True)
-    incoming = adj.transpose(1, 2).reshape(-1, variables)[order]  # [B D, D]
-    count = incoming.sum(1)
-    # parents first, in slots; whatever node fills the other slots is of the same task and masked
-    parents = torch.argsort(incoming.to(torch.uint8), dim=1, descending=True, stable=True)
-    parents += (order // variables * variables)[:, None]
-    mask = torch.arange(variables) < count[:, None]
-    found, sizes = torch.unique_consecutive(group, return_counts=True)
-    starts = (sizes.cumsum(0) - sizes).tolist()
-    widths = torch.stack([part.max() for part in torch.split(count, sizes.tolist())]).tolist()
-    order, parents, mask = (_sent(each, device) for each in (order, parents, mask))
-    runs = zip(found.tolist(), starts, sizes.tolist(), widths, strict=True)
-    for _, members in groupby(runs, key=lambda run: run[0] // len(mechanisms)):
-        level = list(members)
-        first, last = level[0][1], level[-1][1] + level[-1][2]
-        groups = [
-            _Group(
-                mechanisms[number % len(mechanisms)],
-                slice(start - first, start - first + size),
-                parents[start : start + size, :width],
-                mask[start : start + size, :width],
-            )
-            for number, start, size, width in level
-        ]
-        yield _Level(order[first:last], groups)
-
-
-def _sent(on_host: Tensor, device: torch.device) -> Tensor:
-    """A tensor on the device, for which the host does not wait."""
-    # what is larger is taken along at once only from memory that does not move
-    pinned = on_host.pin_memory() if device.type == "cuda" and on_host.nbytes > STAGED else on_host
-    return pinned.to(device, non_blocking=True)
-
-
-def _depth(adj: Tensor, what: str) -> Tensor:
-    """The longest path that ends at each node: [B, D] int64, 0 for roots. `what` gave the graphs."""
-    weight = adj.float()
-    depth = torch.zeros(adj.shape[:2])
-    for _ in range(adj.shape[1]):
-        longer = (weight * (depth + 1)[:, :, None]).amax(1)
-        if torch.equal(longer, depth):
-            return depth.long()
-        depth = longer
-    raise ContractError(f"{what}: gave a graph with a cycle")

@@ -64,9 +64,12 @@ class UselessColumns(DataError):
 
     names: tuple[str, ...]
 
-    def __init__(self, text: str, names: tuple[str, ...] = ()) -> None:
-        super().__init__(text)
+    def __init__(self, text: str, names: tuple[str, ...]) -> None:
+        super().__init__(text, names)  # both, or it could not be pickled
         self.names = names
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 def read_table(
@@ -307,7 +310,7 @@ def check_columns(
         constant: [D] whether those that are there are all the same.
 
     Raises:
-        DataError: as `checked`.
+        UselessColumns: as `checked`.
     """
     whole = list(zip(names, gaps, constant, strict=True))
     empty = [name for name, missing, _ in whole if missing == rows]

@@ -208,7 +208,7 @@ def compute(gpu: "Gpu", func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
 
     host = [one for one in given if isinstance(one, Tensor) and not isinstance(one, OnGpu)]
     copied = func in (_aten._to_copy.default, _aten.copy_.default)
-    sent = _is_sent(gpu, func, args, kwargs) if copied else False
+    sent = copied and _is_sent(gpu, func, args, kwargs)
     if not copied:
         _check(gpu, func, args, kwargs, host)
     for tensor in there:

@@ -20,7 +20,7 @@ SCRIPTS = (
     "kill.py",
     "gpu.py",
 )
-"""The quickest first."""
+"""The quickest first, and last what measures nothing without a GPU."""
 
 if __name__ == "__main__":
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()

@@ -2,9 +2,10 @@
 
     python tests/faults/gpu.py [EXPERIMENT] [--steps N] [--timed N]     (default: experiments/prod.toml, 50, 300)
 
-First N steps with small tables that the host makes, the same on both: the losses are compared, in float32 and in the
-precision of the experiment. Then N steps as `run` does them, tables and validation included, but for the first quarter,
-in which kernels are compiled. Operations are those of the matrix products of forward and backward pass.
+First so many steps with small tables that the host makes, the same on both: the losses are compared, in float32 and in
+the precision of the experiment. Then as many as are to be timed, as `run` does them, tables included and the validation
+at their end not; the first quarter, in which kernels are compiled, does not count. Operations are those of the matrix
+products of forward and backward pass.
 """
 
 import argparse
@@ -110,8 +111,10 @@ def main(words: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("experiment", nargs="?", type=Path, default=PROD)
     parser.add_argument("--steps", type=int, default=50)
-    parser.add_argument("--timed", type=int, default=300)
+    parser.add_argument("--timed", type=int, default=300, help="at least 4")
     args = parser.parse_args(words)
+    if args.timed < 4:
+        parser.error(f"argument --timed: expected at least 4, found {args.timed}")
     if not torch.cuda.is_available():
         print("there is no GPU here; nothing was measured")
         return 0

@@ -63,10 +63,10 @@ class GaussianProcess(Mechanism):
         """Draw a kernel for each node, and how far each of its waves is stretched: [G, 1, K]."""
         device = rng.device
         which = torch.randint(len(self.kernels), (nodes,), generator=rng, device=device)
-        freedom = torch.tensor([FREEDOM[kernel] for kernel in self.kernels]).to(device, non_blocking=True)
-        freedom = freedom[which][:, None, None]
+        degrees = torch.tensor([FREEDOM[kernel] for kernel in self.kernels])
         rational = torch.tensor([kernel == "rational-quadratic" for kernel in self.kernels])
-        quadratic = rational.to(device, non_blocking=True)[which]
+        freedom = degrees.to(device, non_blocking=True)[which][:, None, None]  # [G, 1, 1]
+        quadratic = rational.to(device, non_blocking=True)[which]  # [G]
         normal = torch.randn(nodes, max(FREEDOM.values()), self.features, generator=rng, device=device)
         counted = torch.arange(normal.shape[1], device=device)[:, None] < freedom  # [G, n, 1]
         s = (normal * counted).square().sum(1, keepdim=True) / freedom
