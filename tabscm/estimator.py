@@ -6,6 +6,7 @@ from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+import attrs
 import networkx as nx  # type: ignore[import-untyped]
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from tabscm.engine.released import find
 from tabscm.engine.result import Result
 from tabscm.engine.rows import show
 from tabscm.engine.tables import DataTable
-from tabscm.engine.targets import aligned, cells_of_variables, intervened_cells
+from tabscm.engine.targets import aligned, cells_of_variables, described, intervened_cells
 from tabscm.kernel.errors import DataError, TabSCMError, did_you_mean
 from tabscm.kernel.registry import discover as discover_components
 
@@ -143,6 +144,9 @@ class TabSCM:
         data = frame.table()
         _expect_names(frame, data)
         cells = cells_of_variables(frame, cells, data)
+        if interventions is not None:
+            note = described(data.names, cells, np.ones(len(cells), dtype=np.int64))
+            data = attrs.evolve(data, notes=(*data.notes, note))
         for line in data.aside:
             warnings.warn(f"{data.source}: {line}", stacklevel=2)
         model, device = self._obtain()

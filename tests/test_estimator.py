@@ -129,6 +129,10 @@ def test_sachs_with_its_conditions(pretrained):
     )
     np.testing.assert_array_equal(by_mask.edge_prob_, est.edge_prob_)
     np.testing.assert_array_equal(by_row.edge_prob_, est.edge_prob_)
+    for found in (est, by_mask, by_row):
+        assert any(
+            note.startswith("5711 of 7466 rows are interventional: set 'pkc' in") for note in found.result_.notes
+        )
     assert np.abs(discover(cells.drop(columns="condition")).edge_prob - est.edge_prob_).max() > 0.1
 
 

@@ -157,7 +157,13 @@ def read_targets(path: Path) -> dict[str, list[str]]:
 
 
 def described(names: Sequence[str], kinds: NDArray[np.bool_], counts: NDArray[np.int64]) -> str:
-    """Say how many rows are interventional, and what they set; `counts` [K] are the rows of each label."""
+    """Say how many rows are interventional, and what they set.
+
+    Args:
+        names: [D] of the variables.
+        kinds: [K, D] which of them each kind of row sets.
+        counts: [K] how many rows are of each kind.
+    """
     rows = int(counts[kinds.any(1)].sum())
     if not rows:
         return f"all {counts.sum()} rows are read as observational"
