@@ -4,6 +4,7 @@ import argparse
 import signal
 import sys
 import textwrap
+import traceback
 import webbrowser
 from contextlib import nullcontext, suppress
 from itertools import zip_longest
@@ -135,6 +136,10 @@ def _check(args: argparse.Namespace, registry: Registry) -> int:
             bad.append(str(error))
         except TabSCMError as error:
             bad.append(f"{path}: {registry.blame(str(error))}")
+        except Exception as error:  # noqa: BLE001 - of a component: whatever it raises, the other files are checked
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            place = f"{frame.filename}, line {frame.lineno}, in {frame.name}"
+            bad.append(f"{path}: {type(error).__name__}: {one_line(error)} ({place})")
         else:
             print(f"{path}: good, {parameter_count(model.parameters()):,} parameters")
     if bad:
@@ -207,7 +212,9 @@ def _release(args: argparse.Namespace, registry: Registry) -> int:
 
 def _list(args: argparse.Namespace, registry: Registry) -> int:
     if args.kind is not None and args.kind not in KINDS:
-        near = did_you_mean(args.kind, KINDS)
+        found = [kind for kind in KINDS if args.kind in registry.names(kind)]
+        near = f" It is a {found[0]}: list {found[0]} {args.kind}" if found else ""
+        near = near or did_you_mean(args.kind, KINDS)
         raise TabSCMError(f'no kind is called "{args.kind}".{near}\nkinds: {", ".join(KINDS)}')
     if args.name is not None:
         component_class = registry.find(args.kind, args.name)

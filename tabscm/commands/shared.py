@@ -10,7 +10,7 @@ import torch
 from tabscm.engine.limits import check_sizes
 from tabscm.engine.model import Model
 from tabscm.kernel.config import load
-from tabscm.kernel.errors import ConfigError, TabSCMError, did_you_mean
+from tabscm.kernel.errors import ConfigError, Problem, TabSCMError, did_you_mean
 from tabscm.kernel.experiment import Experiment
 from tabscm.kernel.registry import Registry
 
@@ -18,6 +18,8 @@ from tabscm.kernel.registry import Registry
 def load_experiment(path: Path, registry: Registry, overrides: Sequence[str]) -> Experiment:
     """The experiment in a file, when a network can be built of it."""
     experiment = load(path, registry, overrides)
+    if experiment.stream.variables.most < 2:
+        raise ConfigError(str(path), [Problem("stream.variables", ("must reach 2: one variable alone has no edges",))])
     try:
         check_sizes(experiment)
         Model(experiment)

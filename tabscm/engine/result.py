@@ -102,8 +102,9 @@ class Result:
         shares = dict(self.read_as)
         if shares and (rest := 1 - sum(shares.values())) >= 0.01:
             shares["others"] = rest
-        # sums are rounded, not shares, so that the figures add up
-        ends = pairwise(round(100 * end) for end in accumulate(shares.values(), initial=0.0))
+        # sums are rounded, not shares, and a rest that is not shown is shared out, so that the figures add up
+        whole = sum(shares.values())
+        ends = pairwise(round(100 * end / whole) for end in accumulate(shares.values(), initial=0.0)) if shares else ()
         return ", ".join(f"{name} {end - start} %" for name, (start, end) in zip(shares, ends, strict=True))
 
     @property

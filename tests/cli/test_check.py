@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+from tabscm_builtin.mechanisms.linear import Linear
+
 from tabscm.kernel.registry import discover
 
 ROOT = Path(__file__).parents[2]
@@ -30,6 +32,17 @@ def test_a_layer_has_to_be_there_and_to_be_toml(call, tmp_path, monkeypatch):
     assert err.startswith("_gone.toml: 1 problem\n\n  the file\n    does not exist\n\n_broken.toml: 1 problem\n")
 
 
+def test_a_component_that_breaks_is_named_with_its_place_and_the_other_files_are_checked(call, monkeypatch):
+    def broken(*_):
+        raise ValueError("the tables\nare turned")
+
+    monkeypatch.setattr(Linear, "draw", broken)
+    code, out, err = call("check", TINY, ROOT / "experiments/_wide.toml")
+    assert (code, len(out.splitlines())) == (2, 1)
+    line = broken.__code__.co_firstlineno + 1
+    assert err == f"{TINY}: ValueError: the tables are turned ({__file__}, line {line}, in broken)\n"
+
+
 def test_check_names_all_mistakes_of_all_files(call, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("a.toml").write_text(f'extends = "{TINY}"\nseed = -1\nwidth = 0')
@@ -42,6 +55,13 @@ def test_check_names_all_mistakes_of_all_files(call, tmp_path, monkeypatch):
         'b.toml: 1 problem\n\n  loss\n    no loss is called "foccal". Did you mean "focal"?\n'
         f"    on offer: {', '.join(discover().names('loss'))}\n"
     )
+
+
+def test_check_sees_that_there_is_nothing_to_learn(call, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("a.toml").write_text(f'extends = "{TINY}"\nstream.variables = 1')
+    line = "must reach 2: one variable alone has no edges"
+    assert call("check", "a.toml") == (2, "", f"a.toml: 1 problem\n\n  stream.variables\n    {line}\n")
 
 
 def test_check_sees_what_only_the_network_can_tell(call, tmp_path, monkeypatch):

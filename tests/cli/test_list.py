@@ -59,6 +59,10 @@ def test_list_of_a_kind_that_is_none(call):
         "kinds: graph, noise, mechanism, intervention, measurement, embedding, encoder, head, loss, regulariser\n"
     )
     assert call("list", "mechanisms") == (2, "", message)
+    message = message.replace(
+        '"mechanisms". Did you mean "mechanism"?', '"sine". It is a mechanism: list mechanism sine'
+    )
+    assert call("list", "sine") == (2, "", message)
 
 
 def test_list_of_one_component_shows_its_settings(call, monkeypatch, shelf):
