@@ -255,7 +255,9 @@ def _texts(name: str, cells: list[str]) -> tuple[NDArray[np.float64] | None, lis
 
 def _words(values: Values) -> list[str]:
     """The different texts of a column that holds nothing else."""
-    found = set(values[[not missing(value) for value in values]].tolist()) if values.dtype.kind in "OUT" else set()
+    if values.dtype.kind not in "OUT":
+        return []
+    found = [one for one in set(values.tolist()) if not missing(one)]
     return sorted(found) if all(isinstance(one, str) for one in found) else []
 
 
