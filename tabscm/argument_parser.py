@@ -26,5 +26,5 @@ class Parser(argparse.ArgumentParser):
         return found, rest
 
     def error(self, message: str) -> NoReturn:
-        """End with exit code 2 and what is wrong, without all that would be right: --help shows that."""
-        self.exit(2, f"{self.prog}: error: {message}\n")
+        """End with exit code 2, what is wrong, and where is written what would be right."""
+        self.exit(2, f"{self.prog}: error: {message}\nSee {self.prog} --help\n")

@@ -40,6 +40,8 @@ from tabscm.kernel.registry import NO_PLUGINS, ONLY_PLUGINS, Origin, Registry, d
 
 COLUMNS = 120
 """Width of the terminal that `list` is made for."""
+TORCH = str(Path(torch.__file__).parent)
+"""What the names of its files begin with."""
 
 
 def call(args: argparse.Namespace) -> int:
@@ -136,15 +138,21 @@ def _check(args: argparse.Namespace, registry: Registry) -> int:
             bad.append(str(error))
         except TabSCMError as error:
             bad.append(f"{path}: {registry.blame(str(error))}")
-        except Exception as error:  # noqa: BLE001 - of a component: whatever it raises, the other files are checked
-            frame = traceback.extract_tb(error.__traceback__)[-1]
-            place = f"{frame.filename}, line {frame.lineno}, in {frame.name}"
-            bad.append(f"{path}: {type(error).__name__}: {one_line(error)} ({place})")
+        except Exception as error:  # of a component: whatever it raises, the other files are checked
+            if isinstance(error, AssertionError) or faults.is_out_of_memory(error):
+                raise
+            bad.append(f"{path}: {type(error).__name__}: {one_line(error)} ({_place(error)})")
         else:
             print(f"{path}: good, {parameter_count(model.parameters()):,} parameters")
     if bad:
         print("\n\n".join(bad), file=sys.stderr)
     return 2 if bad else 0
+
+
+def _place(error: Exception) -> str:
+    """Where an error comes from, outside of torch."""
+    ours = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith(TORCH)]
+    return f"{ours[-1].filename}, line {ours[-1].lineno}, in {ours[-1].name}"
 
 
 def _eval(args: argparse.Namespace, registry: Registry) -> int:
@@ -212,9 +220,8 @@ def _release(args: argparse.Namespace, registry: Registry) -> int:
 
 def _list(args: argparse.Namespace, registry: Registry) -> int:
     if args.kind is not None and args.kind not in KINDS:
-        found = [kind for kind in KINDS if args.kind in registry.names(kind)]
-        near = f" It is a {found[0]}: list {found[0]} {args.kind}" if found else ""
-        near = near or did_you_mean(args.kind, KINDS)
+        found = [f"list {kind} {args.kind}" for kind in KINDS if args.kind in registry.names(kind)]
+        near = f" Of this name there is: {', '.join(found)}" if found else did_you_mean(args.kind, KINDS)
         raise TabSCMError(f'no kind is called "{args.kind}".{near}\nkinds: {", ".join(KINDS)}')
     if args.name is not None:
         component_class = registry.find(args.kind, args.name)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from tabscm.commands.shared import chosen_device
 from tabscm.engine import released
-from tabscm.engine.checkpoint import is_released
+from tabscm.engine.checkpoint import CHECKPOINTS, EXPERIMENT, ORIGINS, is_released
 from tabscm.engine.elsewhere import predict_on_cluster
 from tabscm.engine.graphs import read_graph
 from tabscm.engine.knowledge import read_knowledge
@@ -66,10 +66,11 @@ def _predict(args: argparse.Namespace, registry: Registry) -> int:
         if out.suffix.lower() not in OUTPUTS:
             offered = ", ".join(f"{suffix} ({what})" for suffix, what in OUTPUTS.items())
             raise TabSCMError(f"--out {out}: what it is to be is told by how its name ends: {offered}")
+    run = released.find(args.run)
     for one in [*args.out, *([] if file is None else [file])]:
-        check_place(one, overwrite=args.overwrite)
-        if any(given and one.exists() and given.exists() and one.samefile(given) for given in _inputs(args)):
+        if any(_is_part(one, given) for given in _inputs(args, run)):
             raise TabSCMError(f"{one}: is read for this result, which would replace it. Name another file.")
+        check_place(one, overwrite=args.overwrite)
     if (args.conditions is None) != (args.targets is None):
         raise TabSCMError(
             "--conditions and --targets belong together: the column of the conditions, and the file that says what "
@@ -78,7 +79,6 @@ def _predict(args: argparse.Namespace, registry: Registry) -> int:
     if args.cluster:
         _check_for_cluster(args)
     device = torch.device("cpu") if args.cluster else chosen_device(args.device)
-    run = released.find(args.run)
     wishes = _wishes(args)
     data, cells = (None, None) if args.cluster else _table(args, wishes)
     adj = read_graph(args.graph, data.names) if args.graph and data is not None else None
@@ -127,9 +127,17 @@ def _option(option: str, value: str) -> str:
     return shlex.quote(f"{option}={value}") if value.startswith("-") else f"{option} {shlex.quote(value)}"
 
 
-def _inputs(args: argparse.Namespace) -> tuple[Path | None, ...]:
-    """The files that are read."""
-    return args.table, args.graph, args.knowledge, args.targets
+def _inputs(args: argparse.Namespace, run: Path) -> list[Path]:
+    """The files that are read, and the folders of which every file may be."""
+    folder, _ = released.one_of(run)
+    network = [folder] if is_released(folder) else [folder / CHECKPOINTS, folder / EXPERIMENT, folder / ORIGINS]
+    return [given for given in (args.table, args.graph, args.knowledge, args.targets, *network) if given is not None]
+
+
+def _is_part(file: Path, given: Path) -> bool:
+    """Whether a file is another one, or lies in it."""
+    same = file.exists() and given.exists() and file.samefile(given)
+    return same or (given.is_dir() and given.resolve() in file.resolve().parents)
 
 
 def _check_for_cluster(args: argparse.Namespace) -> None:

@@ -15,7 +15,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from tabscm.engine import levels
+from tabscm.engine import levels, notation
 from tabscm.engine.columns import Column
 from tabscm.engine.looks import note_on_moments
 from tabscm.engine.rows import show, suggest
@@ -254,11 +254,13 @@ def _texts(name: str, cells: list[str]) -> tuple[NDArray[np.float64] | None, lis
 
 
 def _words(values: Values) -> list[str]:
-    """The different texts of a column that holds nothing else."""
+    """The different texts of a column that holds nothing else, and no numbers; of cells that `_numbers` has taken."""
     if values.dtype.kind not in "OUT":
         return []
     found = [one for one in set(values.tolist()) if not missing(one)]
-    return sorted(found) if all(isinstance(one, str) for one in found) else []
+    words = [one.strip() for one in found if isinstance(one, str) and one.strip().lower() not in notation.MISSING]
+    other = any(not isinstance(one, str) for one in found) or any(notation.number(one) is not None for one in words)
+    return [] if other else words
 
 
 def _sort(cell: object) -> str:

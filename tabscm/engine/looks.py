@@ -66,7 +66,7 @@ class Looks:
     odd: Place | None = None
     """The first cell of each, and the first that is no number."""
     texts: dict[str, None] = attrs.field(factory=dict)
-    """What is no number, as often as MANY times."""
+    """What is no number, MANY different ones at most."""
     code: str | None = None
     """The first number that is written like a code."""
 
@@ -93,7 +93,7 @@ class Looks:
 
     @property
     def words_alone(self) -> Collection[str]:
-        """The texts of a column of text, as often as MANY times; of any other none."""
+        """The different texts of a column of text, MANY at most; of any other column none."""
         return () if self.numbers or self.moments else self.texts
 
     def join(self, other: "Looks") -> "Looks":

@@ -62,10 +62,12 @@ class MachineError(TabSCMError):
 
 
 def near_to(name: str, known: Iterable[str]) -> list[str]:
-    """The one of the known names that may have been meant, if one is near; large and small letters are alike."""
-    folded = {one.casefold(): one for one in reversed(list(known))}
+    """The one of the known names that may have been meant, if one is near: as it is written, or else in any case."""
+    known = list(known)
+    folded = {one.casefold(): one for one in reversed(known)}
     # at 0.6 "sine" suggests "linear"
-    return [folded[one] for one in get_close_matches(name.casefold(), list(folded), n=1, cutoff=0.7)]
+    exact = get_close_matches(name, known, n=1, cutoff=0.7)
+    return exact or [folded[one] for one in get_close_matches(name.casefold(), list(folded), n=1, cutoff=0.7)]
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+LARGEST = float(torch.finfo(torch.float32).max)
+
 
 @attrs.frozen
 class Draw:
@@ -37,6 +39,8 @@ class Draw:
             raise ValueError("needs low and high (or choices)")
         if not self.low <= self.high:
             raise ValueError(f"low is {self.low:g}, above high, which is {self.high:g}")
+        if max(-self.low, self.high, self.high - self.low) > LARGEST:
+            raise ValueError(f"low and high have to be numbers of 32 bits, and no further apart: {LARGEST:.1e}")
         if self.scale == "log" and self.low <= 0:
             raise ValueError(f'scale = "log" needs low above 0, found {self.low:g}')
         if self.scale != "log" and self.per_decade is not None:

@@ -1,5 +1,8 @@
 """The types that autocast chooses on a GPU, which are others than on a CPU.
 
+They are chosen for the functions that code calls itself, not for what those call that torch has written in Python, as
+`MultiheadAttention` is.
+
 Source: "CUDA Ops that can autocast" in the documentation of torch.amp.
 """
 
@@ -13,21 +16,36 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 LOWERED = frozenset(
     {"__matmul__", "__rmatmul__", "addbmm", "addmm", "addmv", "addr", "baddbmm", "bmm", "conv1d", "conv2d", "einsum"}
-    | {"linear", "matmul", "mm", "mv", "prelu", "scaled_dot_product_attention"}
+    | {"conv3d", "conv_transpose1d", "conv_transpose2d", "gru_cell", "linalg_vecdot", "linear", "lstm_cell", "matmul"}
+    | {"mm", "multi_dot", "mv", "prelu", "scaled_dot_product_attention", "vecdot"}
 )
 """Computed in the lower type."""
 
 RAISED = frozenset(
     {"__pow__", "__rdiv__", "__rpow__", "__rtruediv__", "acos", "asin", "binary_cross_entropy_with_logits", "cdist"}
     | {"cosh", "cosine_similarity", "cross_entropy", "cumprod", "cumsum", "dist", "erfinv", "exp", "expm1"}
-    | {"group_norm", "kl_div", "l1_loss", "layer_norm", "log", "log10", "log1p", "log2", "log_softmax", "mse_loss"}
-    | {"nll_loss", "norm", "normalize", "pow", "prod", "reciprocal", "renorm", "rsqrt", "sinh", "smooth_l1_loss"}
-    | {"softmax", "softplus", "sum", "tan"}
+    | {"group_norm", "huber_loss", "kl_div", "l1_loss", "layer_norm", "linalg_matrix_norm", "linalg_vector_norm", "log"}
+    | {"log10", "log1p", "log2", "log_softmax", "logsumexp", "matrix_norm", "mse_loss", "nll_loss", "norm", "normalize"}
+    | {"pdist", "poisson_nll_loss", "pow", "prod", "reciprocal", "renorm", "rms_norm", "rsqrt", "sinh"}
+    | {"smooth_l1_loss", "softmax", "softmin", "softplus", "sum", "tan", "vector_norm"}
 )
 """Computed in float32."""
 
 WIDEST = frozenset(
-    {"addcdiv", "addcmul", "atan2", "bilinear", "cat", "cross", "dot", "index_put", "scatter_add", "stack", "tensordot"}
+    {
+        "addcdiv",
+        "addcmul",
+        "atan2",
+        "bilinear",
+        "cat",
+        "cross",
+        "dot",
+        "grid_sample",
+        "index_put",
+        "scatter_add",
+        "stack",
+    }
+    | {"tensordot", "vdot"}
 )
 """Computed in the widest type of what is given."""
 

@@ -146,6 +146,8 @@ class Functions(TorchFunctionMode):
         if func is Tensor.cuda or (func is Tensor.to and on_gpu):
             return _moved(args, kwargs)
         if func is Tensor.pin_memory:
+            if on_gpu:
+                raise RuntimeError("cannot pin a tensor on a GPU: only one on the host")
             args[0].pinned = True
             return args[0]
         if on_gpu and func is Tensor.tolist:
@@ -164,8 +166,9 @@ class Functions(TorchFunctionMode):
 
     def _new(self, func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         """A tensor made of numbers that the host has, or of others one by one."""
-        if func is not torch.tensor and isinstance(args[0], OnGpu):
-            return _moved(args, kwargs)
+        if isinstance(args[0], OnGpu):
+            moved = _moved(args, kwargs)
+            return moved if func is not torch.tensor else moved.detach().clone()
         device, wants = kwargs.pop("device", None), kwargs.pop("requires_grad", False)
         found = func(tree_map(lambda one: one.item() if isinstance(one, OnGpu) else one, args[0]), *args[1:], **kwargs)
         on_gpu = device is not None and torch.device(device).type == "cuda"

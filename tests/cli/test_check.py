@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import pytest
+import torch
 from tabscm_builtin.mechanisms.linear import Linear
 
 from tabscm.kernel.registry import discover
@@ -34,13 +36,23 @@ def test_a_layer_has_to_be_there_and_to_be_toml(call, tmp_path, monkeypatch):
 
 def test_a_component_that_breaks_is_named_with_its_place_and_the_other_files_are_checked(call, monkeypatch):
     def broken(*_):
-        raise ValueError("the tables\nare turned")
+        torch.nn.functional.cross_entropy(torch.zeros(3, 2), torch.zeros(2, dtype=torch.long))
 
     monkeypatch.setattr(Linear, "draw", broken)
     code, out, err = call("check", TINY, ROOT / "experiments/_wide.toml")
     assert (code, len(out.splitlines())) == (2, 1)
     line = broken.__code__.co_firstlineno + 1
-    assert err == f"{TINY}: ValueError: the tables are turned ({__file__}, line {line}, in broken)\n"
+    assert err == (
+        f"{TINY}: ValueError: Expected input batch_size (3) to match target batch_size (2). "
+        f"({__file__}, line {line}, in broken)\n"
+    )
+
+    def ours(*_):
+        raise AssertionError
+
+    monkeypatch.setattr(Linear, "draw", ours)
+    with pytest.raises(AssertionError):
+        call("check", TINY)
 
 
 def test_check_names_all_mistakes_of_all_files(call, tmp_path, monkeypatch):

@@ -60,7 +60,7 @@ def test_list_of_a_kind_that_is_none(call):
     )
     assert call("list", "mechanisms") == (2, "", message)
     message = message.replace(
-        '"mechanisms". Did you mean "mechanism"?', '"sine". It is a mechanism: list mechanism sine'
+        '"mechanisms". Did you mean "mechanism"?', '"sine". Of this name there is: list mechanism sine'
     )
     assert call("list", "sine") == (2, "", message)
 

@@ -67,7 +67,8 @@ def test_words_that_make_no_sense_are_named_with_their_command(words, said, caps
         main(words)
     assert end.value.code == 2
     command = " ".join(word for word in words[:2] if word != "x.csv")
-    assert capsys.readouterr().err.splitlines()[-1] == f"tabscm {command}: error: unrecognized arguments: {said}"
+    line = f"tabscm {command}: error: unrecognized arguments: {said}"
+    assert capsys.readouterr().err == f"{line}\nSee tabscm {command} --help\n"
 
 
 def test_every_command_is_in_the_help(call):
@@ -116,7 +117,7 @@ def test_arguments_that_make_no_sense(capsys, words, message):
     with pytest.raises(SystemExit) as end:
         main(words)
     assert end.value.code == 2
-    assert capsys.readouterr().err == f"tabscm {words[0]}: error: {message}\n"
+    assert capsys.readouterr().err == f"tabscm {words[0]}: error: {message}\nSee tabscm {words[0]} --help\n"
 
 
 def test_a_checkout_that_was_not_installed(call, monkeypatch):

@@ -191,6 +191,18 @@ def test_what_is_read_is_not_replaced_by_what_is_written(call, trained, tmp_path
         code, out, err = call("predict", table, "--run", trained, *words, "--overwrite")
         refusal = f"{table}: is read for this result, which would replace it. Name another file.\n"
         assert (code, out, err) == (2, "", refusal)
+        assert call("predict", table, "--run", trained, *words)[2] == refusal
+    graph = tmp_path / "g.csv"
+    graph.write_text("from,to\nb,c\n")
+    parts = tmp_path / "parts"
+    parts.mkdir()
+    link = tmp_path / "link.csv"
+    link.symlink_to(table)
+    weights = next(trained.glob("checkpoints/*/*.safetensors"))
+    for file in (graph, parts / "p.json", link, weights):
+        given = parts if file.parent == parts else table
+        words = ("--run", trained, "--graph", graph, "--json", file, "--overwrite")
+        assert call("predict", given, *words)[2].startswith(f"{file}: is read for this result"), file
     assert table.read_text() == text
     *_, option = call("predict", table, "--run", trained)[2].split()
     assert option == "--without=-x"

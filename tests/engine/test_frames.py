@@ -324,3 +324,19 @@ def test_pyarrow():
     assert "column 'parts': row 0, counted from 0, holds a" in refusal(
         X.append_column("parts", pyarrow.array([[1]] * 4))
     )
+
+
+@pytest.mark.parametrize(
+    ("cells", "suspected"),
+    [
+        (["a", None, "b"], True),
+        (["a", "NA", " b "], True),
+        (["a", None, "z"], False),
+        (["0", "1", "0"], False),  # columns may be called so
+    ],
+)
+def test_a_column_of_names_of_columns_is_suspected(cells, suspected):
+    rows = np.arange(30.0)
+    table = pd.DataFrame({"a": rows, "b": rows**2 % 7, "0": rows % 5, "1": rows % 3, "set": cells * 10})
+    note = "the texts of column 'set' are names of columns: if it says what was set in each row, interventions='set'"
+    assert (note in read_frame(table).table().notes) == suspected

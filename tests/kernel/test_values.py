@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tabscm import Draw, Ramp, within
+from tabscm.kernel.errors import near_to
 
 
 @pytest.mark.parametrize(
@@ -139,3 +140,23 @@ def test_ramp_refuses_negative_steps():
 def test_ramp_refuses_to_jump():
     with pytest.raises(ValueError, match=r"^steps = 0 needs start and end to be equal, found 1 and 0$"):
         Ramp(start=1.0, end=0.0, steps=0)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 1e39), (-1e39, 0.0), (-3e38, 3e38)])
+def test_ranges_beyond_32_bits_are_refused(low, high):
+    with pytest.raises(
+        ValueError, match=r"low and high have to be numbers of 32 bits, and no further apart: 3\.4e\+38"
+    ):
+        Draw(low=low, high=high)
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "near"),
+    [
+        ("IV", ["iv", "age"], ["iv"]),
+        ("b1x", ["B1", "b1"], ["b1"]),
+        ("sine", ["linear"], []),
+    ],
+)
+def test_a_name_that_may_have_been_meant(name, known, near):
+    assert near_to(name, known) == near
