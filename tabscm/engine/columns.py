@@ -70,8 +70,6 @@ class Column:
         """Whether it is a variable."""
         self.looks = Looks(where, name)
         self.coded = Categories()
-        self.levels: tuple[str, ...] = ()
-        """Of a column of categories that nobody asked for."""
 
     def add(self, rows: Sequence[int | str], cells: Cells) -> None:
         """Take the next cells and the rows they are from.
@@ -99,7 +97,6 @@ class Column:
             return None
         found = self.looks.verdict(typed=self.typed)
         self.numeric = found.numeric or bool(found.levels)
-        self.levels = found.levels
         if found.levels:
             self.numbers = [self.pieces.keep(self.coded.numbers(found.levels))]
         return found.note

@@ -5,7 +5,7 @@ ordered categories become numbers with a note, text and dates are what they are 
 without a value are missing; anything else is refused by name.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import date, datetime, time, timedelta
 from numbers import Number, Real
 from os import PathLike
@@ -15,7 +15,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from tabscm.engine import levels, notation
+from tabscm.engine import levels
 from tabscm.engine.columns import Column
 from tabscm.engine.looks import note_on_moments
 from tabscm.engine.rows import show, suggest
@@ -72,10 +72,8 @@ class Frame:
         """
         notes, columns, aside = [], {}, []
         for name, values, order in zip(self.names, self.columns, self.orders, strict=True):
-            column, said = _numbers(name, values, order)
+            column, said = _numbers(name, values, order, self.names)
             notes += said
-            if suspected := levels.as_targets(name, _words(values), self.names, f"interventions={name!r}"):
-                notes.append(suspected)
             if column is None:
                 aside += said
             else:
@@ -194,8 +192,11 @@ def _order(column: object) -> tuple[str, ...] | None:
     return tuple(map(str, dtype.categories)) if getattr(dtype, "ordered", None) is True else None
 
 
-def _numbers(name: str, values: Values, order: tuple[str, ...] | None) -> tuple[NDArray[np.float64] | None, list[str]]:
-    """A column as numbers [N], NaN where there is no value, and notes; None where a note says it is left aside."""
+def _numbers(
+    name: str, values: Values, order: tuple[str, ...] | None, names: Collection[str]
+) -> tuple[NDArray[np.float64] | None, list[str]]:
+    """A column as numbers [N], NaN where there is no value, and notes; None where a note says it is left aside. `names`
+    are those of all columns."""
     kind = values.dtype.kind
     if order is not None:
         return _ordered(name, [None if missing(value) else str(value) for value in values], order)
@@ -205,17 +206,21 @@ def _numbers(name: str, values: Values, order: tuple[str, ...] | None) -> tuple[
         return values.astype(np.float64), [levels.note(name, ("False", "True"))]
     if kind in "Mm":
         there = values[~np.isnat(values)]
-        return (None, [note_on_moments(name, _moment(there[0]))]) if len(there) else _mixed(name, [None] * len(values))
+        return (
+            (None, [note_on_moments(name, _moment(there[0]))])
+            if len(there)
+            else _mixed(name, [None] * len(values), names)
+        )
     if kind == "c":
         _refuse(
             name, "holds complex numbers", "Complex data not supported: make columns of the real and imaginary parts"
         )
     if kind not in "OUT":
         _refuse(name, f"has the type {values.dtype}, no number and no text", "convert it, or remove it")
-    return _mixed(name, values.tolist())
+    return _mixed(name, values.tolist(), names)
 
 
-def _mixed(name: str, cells: list[Any]) -> tuple[NDArray[np.float64] | None, list[str]]:
+def _mixed(name: str, cells: list[Any], names: Collection[str]) -> tuple[NDArray[np.float64] | None, list[str]]:
     """A column of Python objects."""
     present = [(row, cell) for row, cell in enumerate(cells) if not missing(cell)]
     first: dict[str, tuple[int, object]] = {}
@@ -236,13 +241,13 @@ def _mixed(name: str, cells: list[Any]) -> tuple[NDArray[np.float64] | None, lis
     if "dates or times" in first:
         return None, [note_on_moments(name, _moment(first["dates or times"][1]))]
     if "text" in first:
-        return _texts(name, ["" if missing(cell) else cell for cell in cells])
+        return _texts(name, ["" if missing(cell) else cell for cell in cells], names)
     values = np.array([np.nan if missing(cell) else float(cell) for cell in cells])
     said = [levels.note(name, ("False", "True"))] if "truth values" in first else []
     return _finite(name, values), said
 
 
-def _texts(name: str, cells: list[str]) -> tuple[NDArray[np.float64] | None, list[str]]:
+def _texts(name: str, cells: list[str], names: Collection[str]) -> tuple[NDArray[np.float64] | None, list[str]]:
     """A column of text, as it would be read from a file that says so."""
     column = Column(SOURCE, name, Pieces(), typed=True)
     for start in range(0, len(cells), CHUNK):
@@ -250,17 +255,8 @@ def _texts(name: str, cells: list[str]) -> tuple[NDArray[np.float64] | None, lis
         column.add([f"{row}, counted from 0" for row in range(start, start + len(some))], some)
     said = column.settle()
     values = np.concatenate([piece.read() for piece in column.numbers]) if column.numeric else None
-    return values, [] if said is None else [said]
-
-
-def _words(values: Values) -> list[str]:
-    """The different texts of a column that holds nothing else, and no numbers; of cells that `_numbers` has taken."""
-    if values.dtype.kind not in "OUT":
-        return []
-    found = [one for one in set(values.tolist()) if not missing(one)]
-    words = [one.strip() for one in found if isinstance(one, str) and one.strip().lower() not in notation.MISSING]
-    other = any(not isinstance(one, str) for one in found) or any(notation.number(one) is not None for one in words)
-    return [] if other else words
+    suspected = levels.as_targets(name, column.looks.words_alone, names, f"interventions={name!r}")
+    return values, [*filter(None, (said, suspected))]
 
 
 def _sort(cell: object) -> str:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 LARGEST = float(torch.finfo(torch.float32).max)
+"""Number that can be drawn."""
 
 
 @attrs.frozen

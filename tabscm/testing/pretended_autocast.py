@@ -32,20 +32,8 @@ RAISED = frozenset(
 """Computed in float32."""
 
 WIDEST = frozenset(
-    {
-        "addcdiv",
-        "addcmul",
-        "atan2",
-        "bilinear",
-        "cat",
-        "cross",
-        "dot",
-        "grid_sample",
-        "index_put",
-        "scatter_add",
-        "stack",
-    }
-    | {"tensordot", "vdot"}
+    {"addcdiv", "addcmul", "atan2", "bilinear", "cat", "cross", "dot", "grid_sample"}
+    | {"index_put", "scatter_add", "stack", "tensordot", "vdot"}
 )
 """Computed in the widest type of what is given."""
 
